@@ -171,10 +171,14 @@ typedef struct Diag {
 void diag_error(Context *, Loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void diag_warning(Context *, Loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void diag_note(Context *, Loc, const char *fmt, ...) PRINTF_LIKE(3, 4); /* belongs to the diagnostic before it */
-uint32_t diag_count(const Context *);      /* all of them; at most 100 are kept */
+uint32_t diag_count(const Context *);      /* all of them; the texts of the first 100 are kept */
 uint32_t diag_error_count(const Context *);
-const Diag *diag_at(const Context *, uint32_t i);
+const Diag *diag_at(const Context *, uint32_t i); /* never NULL: beyond the first 100, a note that says so */
 void diag_truncate(Context *, uint32_t n); /* drops those from n on (a failed attempt with a fallback) */
+
+/* For arena.c and context.c: makes the list; reports an error that needs no memory, then unwinds. */
+void diag_init(Context *);
+NORETURN void diag_fatal(Context *, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* Our own mistake: records the text, reports it as a diagnostic that asks for a bug report, and unwinds. */
 #define BUG(cx, ...) bug_at(cx, __FILE__, __LINE__, __VA_ARGS__)
