@@ -212,6 +212,13 @@ typedef enum SchedField {
 #include "schedule.def"
     SCHED_COUNT
 } SchedField;
+typedef enum Template {
+    TEMPLATE_none,
+#define TEMPLATE(name, ...) TEMPLATE_##name,
+#include "templates.def"
+    TEMPLATE_COUNT
+} Template;
+extern const char *const template_name[TEMPLATE_COUNT];
 typedef struct Schedule { int64_t field[SCHED_COUNT]; } Schedule;
 extern const char *const schedule_field_name[SCHED_COUNT];
 
@@ -387,6 +394,29 @@ typedef struct IndexQuery {
 } IndexQuery;
 typedef uint32_t IndexFn(IndexQuery *, const IndexCase **cases); /* number of cases */
 extern IndexFn *const index_fn[OP_COUNT];              /* NULL but for VIEW and INDEXED */
+
+/* ---- access.c ----------------------------------------------------------------------------------------------------- */
+
+/* Which elements an expression reads: walks from value v at index `at` through EW, VIEW and INDEXED nodes and calls read
+ * for every leaf it meets (parameters, constants, anchors, and nodes for which stop answers true), with the leaf's index.
+ * Run-time indices appear as symbols that are opaque. false where the walk exceeds 4096 reads. */
+typedef void AccessReadFn(void *user, Val leaf, const Dim *at);
+typedef bool AccessStopFn(void *user, Val);
+typedef struct Access {
+    const Graph *g;
+    const Scope *scope;
+    AccessReadFn *read;
+    AccessStopFn *stop;      /* may be NULL */
+    void *user;
+    uint32_t reads;
+} Access;
+bool access_walk(Access *, Val v, const Dim *at);
+/* Row-major offset of an index into dense dims. */
+Dim access_offset(Context *, const Dim *dims, const Dim *at, uint32_t rank);
+/* The k-th reusable index symbol (0.. : "i0", "i1" …, range [0, unbounded]) and the lane symbol of vectors of L (range
+ * [0, L-1]); they never leave a kernel. */
+Symbol index_symbol(Context *, uint32_t k);
+Symbol lane_symbol(Context *, uint32_t lanes);
 
 /* ---- interp.c ----------------------------------------------------------------------------------------------------- */
 

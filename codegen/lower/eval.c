@@ -1,0 +1,405 @@
+/* eval.c: the element of a body value at an index, as instructions: where fusion happens.
+ *
+ * Elementwise nodes evaluate their operands at the same index; views and indexed nodes at the index that index_<op> gives;
+ * parameters load; anchors are the template's (Kernel.anchor) or reduced in place (reduce.c).  Values computed in the
+ * current or an enclosing block are shared.
+ * Invariant: under a mask, vector loads of inactive lanes touch no memory; uniform loads under a mask are guarded by it.
+ */
+#include "lower.h"
+
+/* ---- scopes ------------------------------------------------------------------------------------------------------- */
+
+void kernel_enter(Kernel *k, KernelScope *s, const Fact *facts, uint32_t n) {
+    *s = (KernelScope){k->scope, {k->scope, facts, n}, k->memo.n, k->symbols.n, k->next_index};
+    k->scope = &s->scope;
+}
+
+void kernel_leave(Kernel *k, KernelScope *s) {
+    k->scope = s->outer;
+    k->memo.n = s->memo;
+    k->symbols.n = s->symbols;
+    k->next_index = s->index;
+}
+
+Dim kernel_loop(Kernel *k, KernelLoop *s, LVal begin, LVal end, Dim extent, int64_t step, LVal *carried, uint32_t n) {
+    s->memo = k->memo.n, s->symbols = k->symbols.n, s->index = k->next_index;
+    LVal index;
+    s->loop = l_for(k->b, begin, end, step, LOOP_SERIAL, carried, n, &index);
+    Dim i = kernel_index(k, index);
+    s->facts[0] = (Fact){REL_LE, dim_const(k->cx, 0), i};
+    s->facts[1] = (Fact){REL_LT, i, extent};
+    s->scope = (Scope){k->scope, s->facts, 2};
+    k->scope = &s->scope;
+    return i;
+}
+
+void kernel_loop_end(Kernel *k, KernelLoop *s, LVal *carried, uint32_t n) {
+    l_for_end(k->b, &s->loop, carried, n);
+    k->scope = s->scope.parent;
+    k->memo.n = s->memo, k->symbols.n = s->symbols, k->next_index = s->index;
+}
+
+void kernel_split(Kernel *k, Dim linear, const Dim *dims, uint32_t n, Dim *at, Fact *facts) {
+    Context *cx = k->cx;
+    for (uint32_t i = n; i-- > 0;) {
+        if (i == 0) {
+            at[0] = linear;
+        } else {
+            Dim q = kernel_simplify(k, dim_fdiv(cx, linear, dims[i]));
+            at[i] = kernel_index(k, kernel_dim(k, dim_sub(cx, linear, dim_mul(cx, q, dims[i]))));
+            linear = i > 1 || n > 1 ? kernel_index(k, kernel_dim(k, q)) : q;
+        }
+        facts[i] = (Fact){REL_LT, at[i], dims[i]};
+    }
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------------- */
+
+static LVal element_pointer_index(Kernel *k, Dim offset, bool *is_vector_load) {
+    Dim a, base;
+    *is_vector_load = false;
+    if (dim_affine(k->cx, offset, k->lane, &a, &base) && !kernel_varies(k, base)) {
+        if (dim_is(k->cx, a, 1)) {
+            *is_vector_load = true;
+            return kernel_dim(k, base);
+        }
+        if (!kernel_varies(k, a)) {
+            LVal iota = l_inst(k->b, LOP_iota, lt_vector(DT_i64, k->lanes), NULL, 0, 0);
+            LVal step = l_mul(k->b, iota, kernel_dim(k, a));
+            return l_add(k->b, step, kernel_dim(k, base));
+        }
+    }
+    return kernel_dim_lanes(k, offset);
+}
+
+static LVal load_uniform(Kernel *k, LVal pointer, Dim offset) {
+    LVal index = kernel_dim(k, offset);
+    if (!k->mask.id || k->lanes == 1) return l_load(k->b, pointer, index, 1, (LVal){0});
+    LVal any = l_inst(k->b, LOP_reduce_or, lt_scalar(DT_bool), &k->mask, 1, 0);
+    LType t = {loop_type(k->b, pointer).dtype, 0, 1};
+    LIf branch = l_if(k->b, any);
+    LVal value = l_load(k->b, pointer, index, 1, (LVal){0});
+    l_else(k->b, &branch, &value, 1);
+    LVal zero = dtype_is_float(t.dtype) ? l_float(k->b, t, 0) : l_int(k->b, t, 0);
+    l_if_end(k->b, &branch, &zero, 1, &value);
+    return value;
+}
+
+LVal kernel_load(Kernel *k, LVal pointer, DType dtype, Dim offset) {
+    offset = kernel_simplify(k, offset);
+    LVal raw;
+    if (!kernel_varies(k, offset)) {
+        raw = load_uniform(k, pointer, offset);
+    } else {
+        bool contiguous;
+        LVal index = element_pointer_index(k, offset, &contiguous);
+        raw = contiguous ? l_load(k->b, pointer, index, k->lanes, k->mask) : l_gather(k->b, pointer, index, k->mask);
+    }
+    return l_decode(k->b, raw, dtype);
+}
+
+void kernel_store(Kernel *k, LVal pointer, DType dtype, Dim offset, LVal value) {
+    LVal raw = l_encode(k->b, value, dtype);
+    offset = kernel_simplify(k, offset);
+    if (k->lanes == 1) {
+        l_store(k->b, pointer, kernel_dim(k, offset), raw, (LVal){0});
+        return;
+    }
+    bool contiguous;
+    LVal index = element_pointer_index(k, offset, &contiguous);
+    raw = l_splat(k->b, raw, k->lanes);
+    if (contiguous) {
+        l_store(k->b, pointer, index, raw, k->mask);
+        return;
+    }
+    LVal all = k->mask.id ? k->mask : l_splat(k->b, l_bool(k->b, true), k->lanes);
+    LVal in[] = {pointer, index, raw, all};
+    l_inst(k->b, LOP_scatter_masked, (LType){0}, in, 4, 0);
+}
+
+/* ---- run-time indices --------------------------------------------------------------------------------------------- */
+
+void kernel_fail(Kernel *k, LVal condition, uint32_t site, LVal position, LVal value, LVal extent) {
+    if (!k->fail.id) BUG(k->cx, "a kernel with run-time checks has no failure record");
+    LIf branch = l_if(k->b, condition);
+    LVal record[] = {l_i64(k->b, site), position, value, extent};
+    for (uint32_t i = 0; i < FAIL_SLOTS; i++) l_store(k->b, k->fail, l_i64(k->b, i), record[i], (LVal){0});
+    LType i32 = lt_scalar(DT_i32);
+    l_return(k->b, l_int(k->b, i32, INT32_C(6) /* INGOT_E_INDEX */));
+    l_else(k->b, &branch, NULL, 0);
+    l_if_end(k->b, &branch, NULL, 0, NULL);
+}
+
+typedef struct IndexLoad { Kernel *k; const Node *node; } IndexLoad;
+
+/* The first active lane whose index is bad, and its index. */
+static LVal first_bad_value(Kernel *k, LVal bad, LVal index) {
+    LType t = loop_type(k->b, index);
+    LVal none = l_int(k->b, t, INT64_MIN);
+    return l_inst(k->b, LOP_reduce_max, lt_scalar(DT_i64), (LVal[]){l_select(k->b, bad, index, none)}, 1, 0);
+}
+
+static void check_index(Kernel *k, LVal index, Dim extent, Dim position, uint32_t site) {
+    LoopBuilder *b = k->b;
+    LVal limit = kernel_dim(k, extent), zero = l_i64(b, 0);
+    LVal bad = l_bin(b, LOP_or, l_lt(b, index, zero), l_bin(b, LOP_le, limit, index));
+    Dim first = dim_substitute(k->cx, position, &k->lane, (Dim[]){dim_const(k->cx, 0)}, 1);
+    LVal where = kernel_varies(k, first) ? zero : kernel_dim(k, first);
+    if (loop_type(b, bad).lanes > 1) {
+        if (k->mask.id) bad = l_bin(b, LOP_and, bad, k->mask);
+        LVal value = first_bad_value(k, bad, index);
+        LVal any = l_inst(b, LOP_reduce_or, lt_scalar(DT_bool), &bad, 1, 0);
+        kernel_fail(k, any, site, where, value, limit);
+    } else {
+        if (k->mask.id) bad = l_bin(b, LOP_and, bad, l_inst(b, LOP_reduce_or, lt_scalar(DT_bool), &k->mask, 1, 0));
+        kernel_fail(k, bad, site, where, index, limit);
+    }
+}
+
+static Dim load_index(void *user, uint32_t operand, const Dim *at, Dim extent) {
+    IndexLoad *s = user;
+    Kernel *k = s->k;
+    Val v = s->node->in[operand];
+    LVal index = l_convert(k->b, kernel_eval(k, v, at), DT_i64);
+    const TypeInfo *t = val_type(k->body, v);
+    if (s->node->op == OP_dyn_slice || s->node->op == OP_dyn_update) {
+        LVal high = kernel_dim(k, dim_max(k->cx, dim_addi(k->cx, extent, -1), dim_const(k->cx, 0)));
+        index = l_max(k->b, l_min(k->b, index, high), l_i64(k->b, 0));
+    } else {
+        check_index(k, index, extent, access_offset(k->cx, t->dims, at, t->rank), s->node->loc.id);
+        if (k->mask.id && loop_type(k->b, index).lanes > 1) index = l_select(k->b, k->mask, index, l_i64(k->b, 0));
+    }
+    return kernel_index(k, index);
+}
+
+/* ---- cases: pad, concat, update ------------------------------------------------------------------------------------- */
+
+static LVal eval_cases(Kernel *k, const Node *n, const IndexCase *cases, uint32_t n_cases);
+
+static LVal eval_case(Kernel *k, const Node *n, const IndexCase *c) {
+    KernelScope scope;
+    kernel_enter(k, &scope, c->when, c->n_when);
+    Dim at[MAX_RANK];
+    uint32_t rank = val_rank(k->body, n->in[c->operand]);
+    for (uint32_t i = 0; i < rank; i++) at[i] = kernel_simplify(k, c->at[i]);
+    LVal v = kernel_eval(k, n->in[c->operand], at);
+    kernel_leave(k, &scope);
+    return v;
+}
+
+static LVal case_condition(Kernel *k, const IndexCase *c) {
+    LVal all = {0};
+    for (uint32_t i = 0; i < c->n_when; i++) {
+        LVal x = kernel_fact(k, c->when[i]);
+        all = all.id ? l_bin(k->b, LOP_and, all, x) : x;
+    }
+    return all.id ? all : l_bool(k->b, true);
+}
+
+/* A condition that differs between lanes: both sides under complementary masks. */
+static LVal eval_masked(Kernel *k, const Node *n, const IndexCase *cases, uint32_t n_cases, LVal condition) {
+    LVal outer = k->mask;
+    k->mask = outer.id ? l_bin(k->b, LOP_and, outer, condition) : condition;
+    LVal yes = l_splat(k->b, eval_case(k, n, cases), k->lanes);
+    LVal other = l_un(k->b, LOP_not, condition);
+    k->mask = outer.id ? l_bin(k->b, LOP_and, outer, other) : other;
+    LVal no = l_splat(k->b, eval_cases(k, n, cases + 1, n_cases - 1), k->lanes);
+    k->mask = outer;
+    return l_select(k->b, condition, yes, no);
+}
+
+static LVal eval_cases(Kernel *k, const Node *n, const IndexCase *cases, uint32_t n_cases) {
+    if (n_cases == 1) return eval_case(k, n, cases);
+    LVal condition = case_condition(k, cases);
+    if (loop_type(k->b, condition).lanes > 1) return eval_masked(k, n, cases, n_cases, condition);
+    KernelScope scope;
+    LIf branch = l_if(k->b, condition);
+    kernel_enter(k, &scope, NULL, 0);
+    LVal yes = eval_case(k, n, cases);
+    uint32_t lanes_yes = loop_type(k->b, yes).lanes;
+    if (k->lanes > 1 && lanes_yes == 1) yes = l_splat(k->b, yes, k->lanes);
+    kernel_leave(k, &scope);
+    l_else(k->b, &branch, &yes, 1);
+    kernel_enter(k, &scope, NULL, 0);
+    LVal no = eval_cases(k, n, cases + 1, n_cases - 1), result;
+    if (k->lanes > 1) no = l_splat(k->b, no, k->lanes);
+    kernel_leave(k, &scope);
+    l_if_end(k->b, &branch, &no, 1, &result);
+    return result;
+}
+
+static LVal eval_indexed(Kernel *k, const Node *n, const Dim *at) {
+    IndexLoad load = {k, n};
+    uint32_t symbols = k->symbols.n, index = k->next_index, memo = k->memo.n;
+    IndexQuery query = {k->body, n, at, k->scope, k->arena, load_index, &load};
+    const IndexCase *cases = NULL;
+    uint32_t n_cases = index_fn[n->op](&query, &cases);
+    LVal v = eval_cases(k, n, cases, n_cases);
+    if (k->next_index != index) k->symbols.n = symbols, k->next_index = index, k->memo.n = memo;
+    return v;
+}
+
+/* ---- leaves and elementwise nodes ----------------------------------------------------------------------------------- */
+
+static LVal constant(Kernel *k, DType dtype, Scalar s) {
+    DType compute = loop_compute_dtype(dtype);
+    if (dtype_is_float(compute)) return l_float(k->b, lt_scalar(compute), s.f);
+    return l_int(k->b, lt_scalar(compute), s.i);
+}
+
+static LVal eval_iota(Kernel *k, const Node *n, const Dim *at) {
+    Dim d = at[attr_int(n, ATTR_axis)];
+    LVal i = kernel_varies(k, d) ? kernel_dim_lanes(k, d) : kernel_dim(k, d);
+    return l_convert_graph(k->b, i, DT_i64, type_info(k->cx, n->type)->dtype, false);
+}
+
+static LVal eval_elementwise(Kernel *k, const Node *n, const Dim *at) {
+    LVal in[4];
+    uint32_t lanes = 1;
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        in[i] = kernel_eval(k, n->in[i], at);
+        uint32_t l = loop_type(k->b, in[i]).lanes;
+        lanes = l > lanes ? l : lanes;
+    }
+    for (uint32_t i = 0; i < n->n_in; i++) in[i] = l_splat(k->b, in[i], lanes);
+    LVal v = scalar_fn[n->op](k->b, k->body, n, in);
+    return l_round(k->b, v, type_info(k->cx, n->type)->dtype);
+}
+
+static LVal eval_source(Kernel *k, Val v, const Node *n, const Dim *at) {
+    const TypeInfo *t = type_info(k->cx, n->type);
+    Scalar s;
+    if (n->op == OP_iota) return eval_iota(k, n, at);
+    if (n->op == OP_dim) return kernel_dim(k, attr_dim(n, ATTR_value));
+    if (val_splat(k->body, v, &s)) return constant(k, t->dtype, s);
+    if (n->op != OP_param) BUG(k->cx, "a constant of many elements inside a kernel body");
+    return kernel_load(k, k->pointers[attr_int(n, ATTR_index)], t->dtype, access_offset(k->cx, t->dims, at, t->rank));
+}
+
+static LVal eval_fresh(Kernel *k, Val v, const Node *n, const Dim *at) {
+    switch (op_info[n->op].kind) {
+    case KIND_SOURCE: return eval_source(k, v, n, at);
+    case KIND_EW: return eval_elementwise(k, n, at);
+    case KIND_VIEW:
+    case KIND_INDEXED: return eval_indexed(k, n, at);
+    case KIND_REDUCE: return kernel_reduce(k, v, at);
+    case KIND_NONE:
+    case KIND_CONTRACT:
+    case KIND_ANCHOR:
+    case KIND_CONTROL:
+    case KIND_MACRO:
+    case KIND_GROUP: break;
+    }
+    BUG(k->cx, "op '%s' inside an element of a kernel", op_info[n->op].name);
+}
+
+static bool same_index(const Dim *a, const Dim *b, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        if (!dim_same(a[i], b[i])) return false;
+    return true;
+}
+
+static StagedRow *find_staged(Kernel *k, Val v, const Dim *at, uint32_t rank) {
+    if (!k->row_at) return NULL;
+    for (uint32_t i = 0; i < k->staged.n; i++)
+        if (k->staged.at[i].node.id == v.id && same_index(at, k->row_at, rank)) return &k->staged.at[i];
+    return NULL;
+}
+
+static LVal eval_staged(Kernel *k, StagedRow *s, Val v, const Node *n, const Dim *at) {
+    LVal index = kernel_dim(k, dim_substitute(k->cx, k->row_offset, &k->lane, (Dim[]){dim_const(k->cx, 0)}, 1));
+    if (s->filled) return l_load(k->b, s->pointer, index, k->lanes, k->mask);
+    LVal value = l_splat(k->b, eval_fresh(k, v, n, at), k->lanes);
+    l_store(k->b, s->pointer, index, value, k->mask);
+    s->stored = true;
+    return value;
+}
+
+LVal kernel_eval(Kernel *k, Val v, const Dim *at) {
+    const Node *n = node(k->body, v);
+    uint32_t rank = val_rank(k->body, v);
+    Scalar s;
+    if (val_splat(k->body, v, &s)) return constant(k, val_dtype(k->body, v), s);
+    for (uint32_t i = k->memo.n; i-- > 0;) {
+        const EvalEntry *e = &k->memo.at[i];
+        if (e->node.id == v.id && e->mask.id == k->mask.id && same_index(e->at, at, rank)) return e->value;
+    }
+    LVal value = k->anchor ? k->anchor(k, v, at) : (LVal){0};
+    StagedRow *row = value.id ? NULL : find_staged(k, v, at, rank);
+    if (row) value = eval_staged(k, row, v, n, at);
+    if (!value.id) value = eval_fresh(k, v, n, at);
+    EvalEntry entry = {v, arena_copy(k->arena, at, rank * sizeof *at), k->mask, value};
+    vec_push(k->arena, &k->memo, entry);
+    return value;
+}
+
+/* ---- views followed forwards, and vector loops ------------------------------------------------------------------------ */
+
+bool kernel_forward(Kernel *k, Val from, Val to, const Dim *at, Dim *out) {
+    const Graph *g = k->body;
+    const Node *n = node(g, to);
+    if (to.id == from.id) {
+        for (uint32_t i = 0; i < val_rank(g, to); i++) out[i] = at[i];
+        return true;
+    }
+    if (op_info[n->op].kind == KIND_EW) {
+        for (uint32_t i = 0; i < n->n_in; i++)
+            if (n->in[i].id >= from.id && kernel_forward(k, from, n->in[i], at, out)) return true;
+        return false;
+    }
+    Dim in[MAX_RANK];
+    if ((n->op != OP_reshape && n->op != OP_permute) || !kernel_forward(k, from, n->in[0], at, in)) return false;
+    uint32_t rank = val_rank(g, to);
+    if (n->op == OP_permute) {
+        const int64_t *perm = attr_ints(n, ATTR_perm, NULL);
+        for (uint32_t i = 0; i < rank; i++) out[i] = in[perm[i]];
+        return true;
+    }
+    /* A reshape forwards is the reshape back, read as a view. */
+    Attr shape = {.key = ATTR_shape, .n = val_rank(g, n->in[0]), .as.dims = val_type(g, n->in[0])->dims};
+    Node back = *n;
+    back.attrs = &shape, back.n_attrs = 1, back.in = &to, back.type = node(g, n->in[0])->type;
+    IndexQuery query = {g, &back, in, k->scope, k->arena, NULL, NULL};
+    const IndexCase *cases;
+    index_fn[OP_reshape](&query, &cases);
+    for (uint32_t i = 0; i < rank; i++) out[i] = kernel_simplify(k, cases[0].at[i]);
+    return true;
+}
+
+void kernel_vector_loop(Kernel *k, Dim extent, uint32_t lanes, LVal *carried, uint32_t n, KernelVectorFn *fill, void *user) {
+    LoopBuilder *b = k->b;
+    Context *cx = k->cx;
+    Dim width = dim_const(cx, lanes), full = dim_mul(cx, dim_fdiv(cx, extent, width), width);
+    Dim lane = dim_symbol(cx, k->lane);
+    uint32_t outer_lanes = k->lanes;
+    k->lanes = lanes;
+    KernelLoop loop;
+    if (!dim_is(cx, full, 0)) {
+        Dim i = kernel_loop(k, &loop, l_i64(b, 0), kernel_dim(k, full), dim_addi(cx, extent, 1 - (int64_t)lanes), lanes, carried, n);
+        Dim at = lanes > 1 ? dim_add(cx, i, lane) : i;
+        Fact inside[] = {{REL_LT, at, extent}, {REL_DIVIDES, width, i}};
+        KernelScope scope;
+        kernel_enter(k, &scope, inside, 2);
+        fill(k, user, at, carried);
+        kernel_leave(k, &scope);
+        kernel_loop_end(k, &loop, carried, n);
+    }
+    Dim rest = dim_sub(cx, extent, full);
+    if (lanes > 1 && prove(cx, k->scope, REL_LE, rest, dim_const(cx, 0)) != YES) {
+        LVal left = kernel_dim(k, rest), before[8];
+        for (uint32_t c = 0; c < n; c++) before[c] = carried[c];
+        LIf branch = l_if(b, l_lt(b, l_i64(b, 0), left));
+        Dim at = dim_add(cx, full, lane);
+        Fact inside[] = {{REL_LT, at, extent}};
+        KernelScope scope;
+        kernel_enter(k, &scope, inside, 1);
+        LVal outer_mask = k->mask;
+        k->mask = l_inst(b, LOP_lane_mask, lt_vector(DT_bool, lanes), &left, 1, 0);
+        fill(k, user, at, carried);
+        k->mask = outer_mask;
+        kernel_leave(k, &scope);
+        l_else(b, &branch, carried, n);
+        l_if_end(b, &branch, before, n, carried);
+    }
+    k->lanes = outer_lanes;
+}

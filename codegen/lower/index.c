@@ -1,0 +1,112 @@
+/* index.c: Dims as Loop IR instructions, and the symbols that stand for loop values.
+ *
+ * A Dim that uses neither the lane nor a symbol bound to a vector is uniform and becomes i64 scalars; any other becomes an
+ * i64 vector.  The builder shares equal scalars, so that no attempt is made here to compute an address only once.
+ */
+#include "lower.h"
+
+void kernel_bind(Kernel *k, Symbol s, LVal value) { vec_push(k->arena, &k->symbols, (SymbolValue){s, value}); }
+
+Dim kernel_index(Kernel *k, LVal value) {
+    if (k->next_index >= MAX_INDEX) BUG(k->cx, "more than %d nested indices", MAX_INDEX);
+    Symbol s = index_symbol(k->cx, k->next_index++);
+    kernel_bind(k, s, value);
+    return dim_symbol(k->cx, s);
+}
+
+LVal kernel_symbol(Kernel *k, Symbol s) {
+    for (uint32_t i = k->symbols.n; i-- > 0;)
+        if (k->symbols.at[i].symbol.id == s.id) return k->symbols.at[i].value;
+    return (LVal){0};
+}
+
+static bool symbol_varies(Kernel *k, Symbol s) {
+    if (s.id == k->lane.id) return k->lanes > 1;
+    LVal value = kernel_symbol(k, s);
+    return value.id && loop_type(k->b, value).lanes > 1;
+}
+
+static bool atom_varies(Kernel *k, Atom a) {
+    if (a.kind != ATOM_SYMBOL) return kernel_varies(k, a.a) || kernel_varies(k, a.b);
+    const SymbolInfo *info = symbol_info(k->cx, a.symbol);
+    return info->kind == SYMBOL_LET ? kernel_varies(k, info->capacity) : symbol_varies(k, a.symbol);
+}
+
+bool kernel_varies(Kernel *k, Dim d) {
+    const Term *terms;
+    uint32_t n = dim_terms(k->cx, d, &terms);
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t f = 0; f < terms[i].n; f++)
+            if (atom_varies(k, dim_atom(k->cx, terms[i].factors[f].atom))) return true;
+    return false;
+}
+
+static LVal lower_sum(Kernel *k, Dim d, uint32_t lanes);
+
+static LVal lower_symbol(Kernel *k, Symbol s, uint32_t lanes) {
+    if (s.id == k->lane.id && k->lanes > 1) return l_inst(k->b, LOP_iota, lt_vector(DT_i64, lanes), NULL, 0, 0);
+    const SymbolInfo *info = symbol_info(k->cx, s);
+    if (info->kind == SYMBOL_LET) return lower_sum(k, info->capacity, lanes);
+    LVal value = kernel_symbol(k, s);
+    if (!value.id) BUG(k->cx, "symbol '%s' has no value in this kernel", info->name);
+    return value;
+}
+
+static LVal lower_atom(Kernel *k, Atom a, uint32_t lanes) {
+    if (a.kind == ATOM_SYMBOL) return lower_symbol(k, a.symbol, lanes);
+    LVal x = lower_sum(k, a.a, lanes), y = lower_sum(k, a.b, lanes);
+    LoopBuilder *b = k->b;
+    if (a.kind == ATOM_MAX) return l_max(b, x, y);
+    if (a.kind == ATOM_BCAST) return l_select(b, l_bin(b, LOP_eq, x, l_i64(b, 1)), y, x);
+    uint32_t n = loop_type(b, x).lanes > loop_type(b, y).lanes ? loop_type(b, x).lanes : loop_type(b, y).lanes;
+    return l_floor_div(b, l_splat(b, x, n), l_splat(b, y, n));
+}
+
+static LVal lower_term(Kernel *k, const Term *t, uint32_t lanes) {
+    LVal product = {0};
+    for (uint32_t f = 0; f < t->n; f++) {
+        LVal x = lower_atom(k, dim_atom(k->cx, t->factors[f].atom), lanes);
+        for (uint32_t p = 0; p < t->factors[f].power; p++) product = product.id ? l_mul(k->b, product, x) : x;
+    }
+    if (!product.id) return l_i64(k->b, t->coefficient);
+    return t->coefficient == 1 ? product : l_mul(k->b, product, l_i64(k->b, t->coefficient));
+}
+
+/* Scalar where every term is; else i64 x lanes. */
+static LVal lower_sum(Kernel *k, Dim d, uint32_t lanes) {
+    const Term *terms;
+    uint32_t n = dim_terms(k->cx, d, &terms);
+    LVal uniform = {0}, varying = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        LVal x = lower_term(k, &terms[i], lanes);
+        LVal *sum = loop_type(k->b, x).lanes > 1 ? &varying : &uniform;
+        *sum = sum->id ? l_add(k->b, *sum, x) : x;
+    }
+    if (!varying.id) return uniform.id ? uniform : l_i64(k->b, 0);
+    return uniform.id ? l_add(k->b, varying, uniform) : varying;
+}
+
+LVal kernel_dim(Kernel *k, Dim d) {
+    LVal v = lower_sum(k, d, k->lanes);
+    if (loop_type(k->b, v).lanes > 1) BUG(k->cx, "index '%s' varies between lanes", dim_string(k->cx, d));
+    return v;
+}
+
+LVal kernel_dim_lanes(Kernel *k, Dim d) { return l_splat(k->b, lower_sum(k, d, k->lanes), k->lanes); }
+
+LVal kernel_fact(Kernel *k, Fact f) {
+    Truth known = prove(k->cx, k->scope, f.relation, f.a, f.b);
+    if (known != UNKNOWN) return l_bool(k->b, known == YES);
+    LVal x = lower_sum(k, f.a, k->lanes), y = lower_sum(k, f.b, k->lanes);
+    switch (f.relation) {
+    case REL_EQ: return l_bin(k->b, LOP_eq, x, y);
+    case REL_NE: return l_bin(k->b, LOP_ne, x, y);
+    case REL_LE: return l_bin(k->b, LOP_le, x, y);
+    case REL_LT: return l_lt(k->b, x, y);
+    case REL_DIVIDES: break;
+    }
+    LVal q = lower_sum(k, dim_fdiv(k->cx, f.b, f.a), k->lanes);
+    return l_bin(k->b, LOP_eq, l_mul(k->b, q, x), y);
+}
+
+Dim kernel_simplify(Kernel *k, Dim d) { return dim_simplify(k->cx, k->scope, d); }

@@ -1,0 +1,112 @@
+/* lower.h: what templates share: from a kernel node (a closed graph with a schedule) to a Loop IR function.
+ *
+ * Every index is a Dim over index symbols.  A template binds symbols to loop values, asks kernel_eval for elements, and
+ * stores them with kernel_store.  One symbol, the lane, stands for the position in a vector: an index that uses it yields a
+ * vector, one that does not a scalar.  Loads become vector loads where the address is lane + something uniform, gathers
+ * where it is not.  Views dissolve into Dim algebra; nothing is materialised here.
+ */
+#pragma once
+#include "loop.h"
+
+enum { LANES = 16, MAX_INDEX = 24, FAIL_SLOTS = 4 };
+
+typedef struct SymbolValue {
+    Symbol symbol;
+    LVal value;              /* i64 scalar, or i64 vector (a gathered index) */
+} SymbolValue;
+typedef struct EvalEntry {   /* a value already computed in an enclosing block */
+    Val node;
+    const Dim *at;
+    LVal mask;
+    LVal value;
+} EvalEntry;
+typedef struct StagedRow {   /* a node kept in scratch between passes over a row: see row.c */
+    Val node;
+    LVal pointer;            /* to its compute dtype */
+    bool stored, filled;     /* written by the current pass; complete */
+} StagedRow;
+
+typedef struct Kernel Kernel;
+/* Value of an anchor (reduction, contraction …) at an index, where the template computes it; 0: not the template's. */
+typedef LVal AnchorFn(Kernel *, Val, const Dim *at);
+
+struct Kernel {
+    Context *cx;
+    Arena *arena;
+    LoopBuilder *b;
+    const Graph *body;
+    const Schedule *schedule;
+    const Target *target;
+    const Scope *scope;      /* facts of the enclosing loops */
+    LVal *pointers;          /* by index of body parameter */
+    LVal *outputs;           /* by result */
+    VEC(SymbolValue) symbols;
+    VEC(EvalEntry) memo;
+    VEC(StagedRow) staged;
+    Symbol lane;             /* of this kernel's vectors */
+    uint32_t lanes;          /* of the current vector context; 1: scalar */
+    LVal mask;               /* bool x lanes of active lanes, or 0: all */
+    const Dim *row_at;       /* index at which staged nodes are evaluated, and its offset within the row */
+    Dim row_offset;
+    uint32_t next_index;     /* index symbols in use */
+    AnchorFn *anchor;
+    void *state;             /* the template's own */
+    LVal fail;               /* i64 pointer to this worker's failure record, or 0 */
+    LVal scratch;            /* u8 pointer to this worker's scratch, or 0 */
+    Dim scratch_bytes;       /* what the template needs, in input symbols */
+};
+
+/* ---- index.c: Dims as instructions -------------------------------------------------------------------------------- */
+
+/* A fresh index symbol bound to an i64 value, dead after kernel_drop to the mark. */
+Dim kernel_index(Kernel *, LVal value);
+void kernel_bind(Kernel *, Symbol, LVal value);
+LVal kernel_symbol(Kernel *, Symbol);
+bool kernel_varies(Kernel *, Dim);                    /* differs between the lanes */
+LVal kernel_dim(Kernel *, Dim);                       /* i64 scalar; d must not vary */
+LVal kernel_dim_lanes(Kernel *, Dim);                 /* i64 x lanes */
+LVal kernel_fact(Kernel *, Fact);                     /* bool, scalar or x lanes */
+Dim kernel_simplify(Kernel *, Dim);
+
+/* ---- eval.c: elements --------------------------------------------------------------------------------------------- */
+
+/* The element of v at `at`, in compute form: a scalar where at is uniform, else a vector of k->lanes. */
+LVal kernel_eval(Kernel *, Val v, const Dim *at);
+LVal kernel_load(Kernel *, LVal pointer, DType, Dim offset);                   /* decodes; offset in elements */
+void kernel_store(Kernel *, LVal pointer, DType, Dim offset, LVal value);      /* encodes; under k->mask */
+/* Where result r (its value or a chain of views of it) of the element `at` of v lies: follows reshape and permute forwards. */
+bool kernel_forward(Kernel *, Val from, Val to, const Dim *at, Dim *out_at);
+/* Loop over [0, extent) with a symbol bound to the index and the facts 0 <= i < extent in scope. */
+typedef struct KernelLoop { LFor loop; Scope scope; Fact facts[2]; uint32_t memo, symbols, index; } KernelLoop;
+Dim kernel_loop(Kernel *, KernelLoop *, LVal begin, LVal end, Dim extent, int64_t step, LVal *carried, uint32_t n);
+void kernel_loop_end(Kernel *, KernelLoop *, LVal *carried, uint32_t n);
+/* The index of element `linear` of dims[n], one fresh symbol an axis (bound by division), with facts at[i] < dims[i]. */
+void kernel_split(Kernel *, Dim linear, const Dim *dims, uint32_t n, Dim *at, Fact *facts);
+/* Facts for the time of a block. */
+typedef struct KernelScope { const Scope *outer; Scope scope; uint32_t memo, symbols, index; } KernelScope;
+void kernel_enter(Kernel *, KernelScope *, const Fact *facts, uint32_t n);
+void kernel_leave(Kernel *, KernelScope *);
+/* Runs fill(k, user, i + lane) over [0, extent) in full vectors and a masked tail; carried as in l_for. */
+typedef void KernelVectorFn(Kernel *, void *user, Dim at, LVal *carried);
+void kernel_vector_loop(Kernel *, Dim extent, uint32_t lanes, LVal *carried, uint32_t n, KernelVectorFn *, void *user);
+void kernel_fail(Kernel *, LVal condition, uint32_t site, LVal position, LVal value, LVal extent);
+
+/* ---- reduce.c: reductions inside an element ----------------------------------------------------------------------- */
+
+LVal kernel_reduce(Kernel *, Val reduction, const Dim *at);
+LVal reduce_identity(Kernel *, Op, DType compute, uint32_t lanes);
+LVal reduce_combine(Kernel *, Op, LVal a, LVal b);
+LVal reduce_lanes(Kernel *, Op, LVal vector);
+
+/* ---- templates ---------------------------------------------------------------------------------------------------- */
+
+/* Each writes the kernel's loops over [lo, hi) of its parallel range; range gives that range's extent. */
+typedef struct TemplateInfo {
+    void (*lower)(Kernel *, LVal lo, LVal hi);
+    Dim (*range)(Kernel *);              /* extent of the parallel range */
+    Dim (*scratch)(Kernel *);            /* bytes per worker, or NULL */
+} TemplateInfo;
+#define TEMPLATE(name, ...)                                                                                            \
+    void lower_##name(Kernel *, LVal lo, LVal hi);                                                                     \
+    Dim range_##name(Kernel *);
+#include "templates.def"

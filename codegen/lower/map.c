@@ -1,0 +1,136 @@
+/* map.c: template `map`: every result element on its own, vectors along the innermost axes.
+ *
+ * The innermost axes that every access treats as one (the address is affine in their common linear index) become a single
+ * vector loop; the axes before them are the parallel range.  Where all axes do, the parallel range counts blocks.
+ * Reductions inside the body are loops per element (reduce.c).
+ */
+#include "lower.h"
+
+enum { BLOCK = 4096 /* elements per parallel step where one loop covers everything */ };
+
+typedef struct Probe {
+    Kernel *k;
+    Symbol linear;
+    bool affine;
+} Probe;
+
+static void probe_read(void *user, Val leaf, const Dim *at) {
+    Probe *p = user;
+    const Graph *g = p->k->body;
+    const TypeInfo *t = val_type(g, leaf);
+    OpKind kind = op_info[val_op(g, leaf)].kind;
+    Dim a, b;
+    if (kind == KIND_SOURCE) {
+        Dim offset = dim_simplify(p->k->cx, p->k->scope, access_offset(p->k->cx, t->dims, at, t->rank));
+        if (!dim_affine(p->k->cx, offset, p->linear, &a, &b)) p->affine = false;
+        return;
+    }
+    /* A reduction: each axis of its index must move with the linear index or not at all. */
+    for (uint32_t i = 0; i < t->rank; i++)
+        if (!dim_affine(p->k->cx, at[i], p->linear, &a, &b)) p->affine = false;
+}
+
+/* at[] of the suffix axes from their linear index. */
+static void split_linear(Kernel *k, const TypeInfo *t, uint32_t first, Dim linear, Dim *at) {
+    for (uint32_t i = t->rank; i-- > first;) {
+        at[i] = i > first ? kernel_simplify(k, dim_mod(k->cx, linear, t->dims[i])) : linear;
+        if (i > first) linear = kernel_simplify(k, dim_fdiv(k->cx, linear, t->dims[i]));
+    }
+}
+
+static bool suffix_collapses(Kernel *k, const TypeInfo *t, uint32_t first) {
+    Context *cx = k->cx;
+    Dim at[MAX_RANK];
+    Fact facts[2 * MAX_RANK + 2];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < first; i++) {
+        at[i] = dim_symbol(cx, index_symbol(cx, i));
+        facts[n++] = (Fact){REL_LT, at[i], t->dims[i]};
+    }
+    Symbol linear = index_symbol(cx, MAX_INDEX - 1);
+    facts[n++] = (Fact){REL_LT, dim_symbol(cx, linear), dim_product(cx, t->dims + first, t->rank - first)};
+    Scope scope = {k->scope, facts, n};
+    const Scope *outer = k->scope;
+    k->scope = &scope;
+    split_linear(k, t, first, dim_symbol(cx, linear), at);
+    Probe probe = {k, linear, true};
+    Access access = {k->body, &scope, probe_read, NULL, &probe, 0};
+    bool ok = true;
+    for (uint32_t r = 0; r < k->body->results.n && ok && probe.affine; r++)
+        ok = access_walk(&access, k->body->results.at[r], at);
+    k->scope = outer;
+    return ok && probe.affine;
+}
+
+static uint32_t first_collapsed(Kernel *k, const TypeInfo *t) {
+    for (uint32_t s = 0; s + 1 < t->rank; s++)
+        if (suffix_collapses(k, t, s)) return s;
+    return t->rank ? t->rank - 1 : 0;
+}
+
+Dim range_map(Kernel *k) {
+    const TypeInfo *t = val_type(k->body, k->body->results.at[0]);
+    uint32_t first = first_collapsed(k, t);
+    if (first) return dim_product(k->cx, t->dims, first);
+    return dim_cdiv(k->cx, dim_product(k->cx, t->dims, t->rank), dim_const(k->cx, BLOCK));
+}
+
+typedef struct MapState {
+    const TypeInfo *type;
+    uint32_t first;
+    Dim at[MAX_RANK];
+    Dim begin;               /* of this block, where first is 0 */
+} MapState;
+
+static void map_step(Kernel *k, void *user, Dim linear, LVal *carried) {
+    MapState *s = user;
+    (void)carried;
+    linear = dim_add(k->cx, s->begin, linear);
+    split_linear(k, s->type, s->first, linear, s->at);
+    const Graph *g = k->body;
+    for (uint32_t r = 0; r < g->results.n; r++) {
+        Val v = g->results.at[r];
+        LVal value = kernel_eval(k, v, s->at);
+        Dim offset = access_offset(k->cx, s->type->dims, s->at, s->type->rank);
+        kernel_store(k, k->outputs[r], val_dtype(g, v), offset, value);
+    }
+}
+
+static void map_blocks(Kernel *k, MapState *s, LVal lo, LVal hi, uint32_t lanes) {
+    Context *cx = k->cx;
+    Dim total = dim_product(cx, s->type->dims, s->type->rank), block = dim_const(cx, BLOCK);
+    KernelLoop loop;
+    Dim p = kernel_loop(k, &loop, lo, hi, dim_cdiv(cx, total, block), 1, NULL, 0);
+    s->begin = dim_mul(cx, p, block);
+    /* The block's extent is an index symbol of its own: at most BLOCK, and it ends at the total. */
+    LVal size = l_min(k->b, l_i64(k->b, BLOCK), kernel_dim(k, dim_sub(cx, total, s->begin)));
+    Dim extent = kernel_index(k, size);
+    Fact facts[] = {{REL_LE, extent, block}, {REL_LE, dim_add(cx, s->begin, extent), total}};
+    KernelScope scope;
+    kernel_enter(k, &scope, facts, 2);
+    kernel_vector_loop(k, extent, lanes, NULL, 0, map_step, s);
+    kernel_leave(k, &scope);
+    kernel_loop_end(k, &loop, NULL, 0);
+}
+
+void lower_map(Kernel *k, LVal lo, LVal hi) {
+    Context *cx = k->cx;
+    MapState s = {.type = val_type(k->body, k->body->results.at[0]), .begin = dim_const(cx, 0)};
+    s.first = first_collapsed(k, s.type);
+    uint32_t lanes = (uint32_t)k->schedule->field[SCHED_lanes];
+    k->lane = lane_symbol(cx, lanes > 1 ? lanes : LANES);
+    if (s.first == 0) {
+        map_blocks(k, &s, lo, hi, lanes);
+        return;
+    }
+    KernelLoop loop;
+    Dim p = kernel_loop(k, &loop, lo, hi, dim_product(cx, s.type->dims, s.first), 1, NULL, 0);
+    KernelScope scope;
+    Fact facts[MAX_RANK];
+    kernel_split(k, p, s.type->dims, s.first, s.at, facts);
+    kernel_enter(k, &scope, facts, s.first);
+    Dim inner = dim_product(cx, s.type->dims + s.first, s.type->rank - s.first);
+    kernel_vector_loop(k, inner, lanes, NULL, 0, map_step, &s);
+    kernel_leave(k, &scope);
+    kernel_loop_end(k, &loop, NULL, 0);
+}

@@ -1,0 +1,215 @@
+/* reduce.c: reductions as loops inside one element.
+ *
+ * The order of additions is the node's attribute, never the schedule's choice: order 1 is one ascending chain; order 16
+ * adds element i to lane i mod 16 and then the lanes by a fixed tree.  Lanes start from the identity, so that a masked tail
+ * changes no bit.  Windows run in row-major order over the part that lies inside the input.
+ */
+#include "lower.h"
+
+static bool is_sum(Op op) { return op == OP_reduce_sum || op == OP_window_sum; }
+static bool is_max(Op op) { return op == OP_reduce_max || op == OP_window_max; }
+
+LVal reduce_identity(Kernel *k, Op op, DType t, uint32_t lanes) {
+    LType type = lt_vector(t, lanes);
+    if (is_sum(op) || op == OP_reduce_prod) {
+        double one = is_sum(op) ? 0 : 1;
+        return dtype_is_float(t) ? l_float(k->b, type, one) : l_int(k->b, type, (int64_t)one);
+    }
+    if (dtype_is_float(t)) return l_float(k->b, type, is_max(op) ? -1.0 / 0.0 : 1.0 / 0.0);
+    if (t == DT_bool) return l_int(k->b, type, !is_max(op));
+    uint32_t bits = dtype_info[t].bits;
+    if (!dtype_is_signed(t)) return l_int(k->b, type, is_max(op) ? 0 : -1);
+    int64_t top = INT64_MAX >> (64 - bits);
+    return l_int(k->b, type, is_max(op) ? -top - 1 : top);
+}
+
+LVal reduce_combine(Kernel *k, Op op, LVal a, LVal b) {
+    bool bools = loop_type(k->b, a).dtype == DT_bool;
+    if (is_sum(op)) return l_add(k->b, a, b);
+    if (op == OP_reduce_prod) return l_mul(k->b, a, b);
+    if (is_max(op)) return bools ? l_bin(k->b, LOP_or, a, b) : l_max(k->b, a, b);
+    return bools ? l_bin(k->b, LOP_and, a, b) : l_min(k->b, a, b);
+}
+
+LVal reduce_lanes(Kernel *k, Op op, LVal v) {
+    LType t = loop_type(k->b, v);
+    if (t.lanes == 1) return v;
+    bool bools = t.dtype == DT_bool;
+    LOp tree = is_sum(op)                ? LOP_reduce_add
+               : op == OP_reduce_prod    ? LOP_reduce_mul
+               : is_max(op)              ? (bools ? LOP_reduce_or : LOP_reduce_max)
+                                         : (bools ? LOP_reduce_and : LOP_reduce_min);
+    return l_inst(k->b, tree, lt_scalar((DType)t.dtype), &v, 1, 0);
+}
+
+typedef struct Reduction {
+    Val operand;
+    Op op;
+    DType dtype;             /* of the result: each combination is rounded to it */
+    Dim at[MAX_RANK];        /* operand's index; reduced axes are filled in by the loops */
+    const int64_t *axes;
+    uint32_t n_axes;
+} Reduction;
+
+static void fill_axes(Kernel *k, Reduction *r, Dim linear) {
+    const TypeInfo *t = val_type(k->body, r->operand);
+    for (uint32_t i = r->n_axes; i-- > 0;) {
+        Dim extent = t->dims[r->axes[i]];
+        r->at[r->axes[i]] = i ? kernel_simplify(k, dim_mod(k->cx, linear, extent)) : linear;
+        if (i) linear = kernel_simplify(k, dim_fdiv(k->cx, linear, extent));
+    }
+}
+
+static void reduce_step(Kernel *k, void *user, Dim linear, LVal *acc) {
+    Reduction *r = user;
+    fill_axes(k, r, linear);
+    LVal x = kernel_eval(k, r->operand, r->at);
+    LType t = loop_type(k->b, *acc);
+    x = l_splat(k->b, x, t.lanes);
+    if (k->mask.id) x = l_select(k->b, k->mask, x, reduce_identity(k, r->op, (DType)t.dtype, t.lanes));
+    *acc = l_round(k->b, reduce_combine(k, r->op, *acc, x), r->dtype);
+}
+
+static Dim reduced_extent(Kernel *k, const Reduction *r) {
+    Dim n = dim_const(k->cx, 1);
+    for (uint32_t i = 0; i < r->n_axes; i++)
+        n = dim_mul(k->cx, n, val_dim(k->body, r->operand, (uint32_t)r->axes[i]));
+    return n;
+}
+
+static bool any_varies(Kernel *k, const Dim *at, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        if (kernel_varies(k, at[i])) return true;
+    return false;
+}
+
+/* One chain per output lane: nested serial loops over the axes, outermost first. */
+static void reduce_chain(Kernel *k, Reduction *r, uint32_t axis, LVal *acc) {
+    if (axis == r->n_axes) {
+        LVal x = kernel_eval(k, r->operand, r->at);
+        x = l_splat(k->b, x, loop_type(k->b, *acc).lanes);
+        *acc = l_round(k->b, reduce_combine(k, r->op, *acc, x), r->dtype);
+        return;
+    }
+    Dim extent = val_dim(k->body, r->operand, (uint32_t)r->axes[axis]);
+    KernelLoop loop;
+    r->at[r->axes[axis]] = kernel_loop(k, &loop, l_i64(k->b, 0), kernel_dim(k, extent), extent, 1, acc, 1);
+    reduce_chain(k, r, axis + 1, acc);
+    kernel_loop_end(k, &loop, acc, 1);
+}
+
+static LVal reduce_axes(Kernel *k, const Node *n, const Dim *at) {
+    Reduction r = {.operand = n->in[0], .op = n->op, .dtype = type_info(k->cx, n->type)->dtype};
+    r.axes = attr_ints(n, ATTR_axes, &r.n_axes);
+    uint32_t rank = val_rank(k->body, r.operand), kept = 0;
+    for (uint32_t i = 0, next = 0; i < rank; i++) {
+        bool reduced = next < r.n_axes && r.axes[next] == i;
+        if (reduced) next++;
+        else r.at[i] = at[kept++];
+    }
+    DType compute = loop_compute_dtype(r.dtype);
+    int64_t order = attr_int(n, ATTR_order);
+    bool varies = any_varies(k, at, kept);
+    if (order == 1) {
+        LVal acc = reduce_identity(k, n->op, compute, varies ? k->lanes : 1);
+        LVal mask = k->mask;
+        uint32_t lanes = k->lanes;
+        if (!varies) k->lanes = 1, k->mask = (LVal){0};
+        reduce_chain(k, &r, 0, &acc);
+        k->lanes = lanes, k->mask = mask;
+        return acc;
+    }
+    if (varies) BUG(k->cx, "a reduction over lanes inside a vector of results");
+    LVal acc = reduce_identity(k, n->op, compute, (uint32_t)order), mask = k->mask;
+    Symbol lane = k->lane;
+    k->mask = (LVal){0}, k->lane = lane_symbol(k->cx, (uint32_t)order);
+    kernel_vector_loop(k, reduced_extent(k, &r), (uint32_t)order, &acc, 1, reduce_step, &r);
+    k->mask = mask, k->lane = lane;
+    return l_round(k->b, reduce_lanes(k, n->op, acc), r.dtype);
+}
+
+/* ---- windows ------------------------------------------------------------------------------------------------------ */
+
+typedef struct Window {
+    const Node *node;
+    const int64_t *window, *stride, *dilation;
+    const Dim *low;
+    const Dim *at;           /* of the result */
+    Dim in[MAX_RANK];
+    uint32_t rank;
+    DType dtype;
+} Window;
+
+static void window_axis(Kernel *k, Window *w, uint32_t axis, LVal *acc);
+
+/* The lanes lie along a windowed axis: positions outside the input are masked, not skipped. */
+static void window_axis_masked(Kernel *k, Window *w, uint32_t axis, Dim base, LVal *acc) {
+    Context *cx = k->cx;
+    Dim extent = val_dim(k->body, w->node->in[0], axis);
+    for (int64_t j = 0; j < w->window[axis]; j++) {
+        Dim at = dim_addi(cx, base, j * w->dilation[axis]);
+        Fact inside[] = {{REL_LE, dim_const(cx, 0), at}, {REL_LT, at, extent}};
+        LVal ok = l_bin(k->b, LOP_and, kernel_fact(k, inside[0]), kernel_fact(k, inside[1]));
+        ok = l_splat(k->b, ok, k->lanes);
+        LVal outer = k->mask, before = *acc;
+        KernelScope scope;
+        kernel_enter(k, &scope, inside, 2);
+        k->mask = outer.id ? l_bin(k->b, LOP_and, outer, ok) : ok;
+        w->in[axis] = at;
+        window_axis(k, w, axis + 1, acc);
+        k->mask = outer;
+        kernel_leave(k, &scope);
+        *acc = l_select(k->b, ok, *acc, before);
+    }
+}
+
+static void window_axis(Kernel *k, Window *w, uint32_t axis, LVal *acc) {
+    Context *cx = k->cx;
+    if (axis == w->rank) {
+        LVal x = l_splat(k->b, kernel_eval(k, w->node->in[0], w->in), loop_type(k->b, *acc).lanes);
+        *acc = l_round(k->b, reduce_combine(k, w->node->op, *acc, x), w->dtype);
+        return;
+    }
+    Dim extent = val_dim(k->body, w->node->in[0], axis);
+    Dim base = dim_sub(cx, dim_muli(cx, w->at[axis], w->stride[axis]), w->low[axis]);
+    if (w->window[axis] == 1 && w->stride[axis] == 1 && dim_is(cx, w->low[axis], 0)) {
+        w->in[axis] = w->at[axis];
+        window_axis(k, w, axis + 1, acc);
+        return;
+    }
+    if (kernel_varies(k, base)) {
+        window_axis_masked(k, w, axis, base, acc);
+        return;
+    }
+    Dim step = dim_const(cx, w->dilation[axis]), zero = dim_const(cx, 0);
+    LVal begin = kernel_dim(k, kernel_simplify(k, dim_max(cx, zero, dim_cdiv(cx, dim_sub(cx, zero, base), step))));
+    Dim last = dim_min(cx, dim_const(cx, w->window[axis]), dim_cdiv(cx, dim_sub(cx, extent, base), step));
+    LVal end = kernel_dim(k, kernel_simplify(k, last));
+    KernelLoop loop;
+    Dim j = kernel_loop(k, &loop, begin, end, dim_const(cx, w->window[axis]), 1, acc, 1);
+    w->in[axis] = dim_add(cx, base, dim_mul(cx, j, step));
+    Fact inside[] = {{REL_LE, zero, w->in[axis]}, {REL_LT, w->in[axis], extent}};
+    KernelScope scope;
+    kernel_enter(k, &scope, inside, 2);
+    window_axis(k, w, axis + 1, acc);
+    kernel_leave(k, &scope);
+    kernel_loop_end(k, &loop, acc, 1);
+}
+
+static LVal reduce_window(Kernel *k, const Node *n, const Dim *at) {
+    Window w = {.node = n, .at = at};
+    w.window = attr_ints(n, ATTR_window, &w.rank);
+    w.stride = attr_ints(n, ATTR_stride, NULL);
+    w.dilation = attr_ints(n, ATTR_dilation, NULL);
+    w.low = attr_dims(n, ATTR_low, NULL);
+    w.dtype = type_info(k->cx, n->type)->dtype;
+    bool varies = any_varies(k, at, w.rank);
+    LVal acc = reduce_identity(k, n->op, loop_compute_dtype(w.dtype), varies ? k->lanes : 1);
+    window_axis(k, &w, 0, &acc);
+    return acc;
+}
+
+LVal kernel_reduce(Kernel *k, Val v, const Dim *at) {
+    const Node *n = node(k->body, v);
+    return node_attr(n, ATTR_window) ? reduce_window(k, n, at) : reduce_axes(k, n, at);
+}
