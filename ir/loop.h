@@ -158,6 +158,8 @@ void l_else(LoopBuilder *, LIf *, const LVal *yield, uint32_t n);
 void l_if_end(LoopBuilder *, LIf *, const LVal *yield, uint32_t n, LVal *results); /* l_else must have been called */
 void l_return(LoopBuilder *, LVal);
 LVal l_call(LoopBuilder *, const char *function, LType result, const LVal *in, uint32_t n);
+LVal l_launch(LoopBuilder *, const char *kernel, const LVal *in, uint32_t n);  /* context, extent, grain, arguments; i32 */
+LVal l_shuffle(LoopBuilder *, LVal, LVal, const int64_t *lanes, uint32_t n);
 
 /* ---- loop_math.c: transcendental functions as instruction sequences, the same bits everywhere --------------------------- */
 
@@ -220,3 +222,24 @@ void loop_interp_memory(LoopInterp *, void *base, uint64_t bytes, bool writable,
 void loop_interp_forget(LoopInterp *, void *base);
 /* Calls a function; false after a diagnostic (out of bounds, uninitialised, race, fuel). Scalars and pointers only. */
 NODISCARD bool loop_interp_call(LoopInterp *, const char *function, const LSlot *in, uint32_t n, LSlot *result);
+/* Number of workers that a launch is shared among (default 4): worker indices stay below it. */
+void loop_interp_threads(LoopInterp *, uint32_t workers);
+
+/* ---- loop_type.c, loop_element.c: what builder, parser, verifier and interpreter share ------------------------------------ */
+
+void lt_print(Text *, LType);                /* "f32x16", "ptr u8"; "void" for DT_none */
+bool lt_allowed(LType);                      /* dtypes and lanes as above */
+/* Operand and result types against the signature of the op, and its immediates; control ops: number of operands alone.
+ * false after writing what is wrong. */
+bool loop_inst_check(const LFunc *, const LInst *, Text *problem);
+bool loop_inst_is_pure(LOp);                 /* no effect, and depends on its operands alone */
+const LInst *loop_def(const LoopBuilder *, LVal); /* the pure instruction behind a value in scope, else NULL */
+/* A value equal to the pure instruction without emitting it, where a law of loop_fold.c applies; else id 0. */
+LVal loop_fold(LoopBuilder *, const LInst *candidate, LType result);
+/* The instruction's line under the printer's names, without its blocks: for messages. */
+void loop_print_inst(const LFunc *, const LInst *, Text *out);
+/* One lane of a UNARY, BINARY, TERNARY, COMPARE or CAST op on operands of dtype `from` (select: of a and b), result of
+ * dtype `to`.  Slots hold integers extended to 64 bits by their sign, bool as 0 or 1. false where the op is undefined. */
+bool loop_element(LOp, DType from, DType to, const LSlot *in, LSlot *out);
+LSlot loop_const_slot(const LInst *, DType); /* the value of a const instruction */
+int64_t loop_wrap(DType, int64_t bits);      /* to the width of an integer dtype or bool, then extended */
