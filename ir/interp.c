@@ -129,8 +129,9 @@ bool interp_bind(Interp *ip, Dim d, int64_t value, const char *what) {
 
 /* ---- inputs and guards ------------------------------------------------------------------------------------------------ */
 
-/* Rank and dtype of each input; then extents, until nothing more can be solved; then all of them for real. */
-static bool bind_inputs(Interp *ip, const Graph *g, const Tensor *inputs, uint32_t n_inputs) {
+static const char *param_name(const Graph *g, uint32_t i) { return node_attr(node(g, g->params.at[i]), ATTR_name)->as.text; }
+
+static bool check_inputs(Interp *ip, const Graph *g, const Tensor *inputs, uint32_t n_inputs) {
     Context *cx = ip->cx;
     if (n_inputs != g->params.n) {
         diag_error(cx, ip->loc, "%s: %u inputs given, expected %u", g->name, n_inputs, g->params.n);
@@ -140,10 +141,31 @@ static bool bind_inputs(Interp *ip, const Graph *g, const Tensor *inputs, uint32
         const Node *p = node(g, g->params.at[i]);
         const TypeInfo *t = type_info(cx, p->type);
         if (t->dtype == inputs[i].dtype && t->rank == inputs[i].rank) continue;
-        diag_error(cx, p->loc, "input '%s' is %s of rank %u, expected %s of rank %u", node_attr(p, ATTR_name)->as.text,
+        diag_error(cx, p->loc, "input '%s' is %s of rank %u, expected %s of rank %u", param_name(g, i),
                    dtype_info[inputs[i].dtype].name, inputs[i].rank, dtype_info[t->dtype].name, t->rank);
         return false;
     }
+    return true;
+}
+
+/* Symbols that are elements of small integer inputs. */
+static bool bind_elements(Interp *ip, const Graph *g, const Tensor *inputs) {
+    for (uint32_t i = 0; i < g->bindings.n; i++) {
+        ElementBinding b = g->bindings.at[i];
+        const char *what = arena_print(ip->arena, "element %llu of input '%s'", (unsigned long long)b.element, param_name(g, b.param));
+        if (b.element >= (uint64_t)tensor_elements(&inputs[b.param])) {
+            diag_error(ip->cx, ip->loc, "%s does not exist: the input has %lld elements", what,
+                       (long long)tensor_elements(&inputs[b.param]));
+            return false;
+        }
+        if (!interp_bind(ip, dim_symbol(ip->cx, b.symbol), tensor_int(&inputs[b.param], (int64_t)b.element), what)) return false;
+    }
+    return true;
+}
+
+/* Extents, until nothing more can be solved; then all of them for real. */
+static bool bind_inputs(Interp *ip, const Graph *g, const Tensor *inputs, uint32_t n_inputs) {
+    if (!check_inputs(ip, g, inputs, n_inputs) || !bind_elements(ip, g, inputs)) return false;
     for (bool progress = true; progress;) {
         progress = false;
         for (uint32_t i = 0; i < n_inputs; i++) {
@@ -159,9 +181,8 @@ static bool bind_inputs(Interp *ip, const Graph *g, const Tensor *inputs, uint32
     }
     for (uint32_t i = 0; i < n_inputs; i++) {
         const TypeInfo *t = val_type(g, g->params.at[i]);
-        const char *name = node_attr(node(g, g->params.at[i]), ATTR_name)->as.text;
         for (uint32_t k = 0; k < t->rank; k++) {
-            const char *what = arena_print(ip->arena, "extent of axis %u of input '%s'", k, name);
+            const char *what = arena_print(ip->arena, "extent of axis %u of input '%s'", k, param_name(g, i));
             if (!interp_bind(ip, t->dims[k], inputs[i].dims[k], what)) return false;
         }
     }
