@@ -256,6 +256,9 @@ static bool eval_node(Interp *ip, const Graph *g, const Node *n, Tensor *const *
         for (uint32_t i = 0; i < n->n_in; i++) {
             uint32_t count = type_leaves(ip->cx, node(g, n->in[i])->type);
             for (uint32_t k = 0; k < count; k++) operands[to++] = values[n->in[i].id][k];
+            bool decodes = kind == KIND_CONTRACT || kind == KIND_CONTROL || kind == KIND_GROUP;
+            if (count && !decodes && operands[to - 1].encoding != ENCODING_DENSE)
+                BUG(ip->cx, "%s reads an encoded constant", op_info[n->op].name);
         }
         in = operands;
     }

@@ -66,9 +66,9 @@ static bool unpack_panels(Interp *ip, const Tensor *t, int64_t batch, int64_t k,
     return true;
 }
 
-static bool decode(Interp *ip, const Graph *g, const Node *n, const Tensor *w, int64_t batch, int64_t k, int64_t cols, Tensor *out) {
+static bool decode(Interp *ip, const Tensor *w, int64_t batch, int64_t k, int64_t cols, Tensor *out) {
     *out = *w;
-    if (w->splat || val_type(g, n->in[1])->encoding == ENCODING_DENSE) return true;
+    if (w->splat || w->encoding == ENCODING_DENSE) return true;
     return unpack_panels(ip, w, batch, k, cols, out);
 }
 
@@ -79,6 +79,7 @@ static bool mismatch(Interp *ip, const Node *n, const char *what, int64_t a, int
 
 /* dot: x[b..,m..,k] w[b..,k,n] -> y[b..,m..,n]. */
 bool eval_dot(Interp *ip, const Graph *g, const Node *n, const Tensor *in, Tensor *out) {
+    (void)g;
     uint32_t batch = (uint32_t)attr_int(n, ATTR_batch);
     const Tensor *x = &in[0];
     Tensor w;
@@ -88,7 +89,7 @@ bool eval_dot(Interp *ip, const Graph *g, const Node *n, const Tensor *in, Tenso
     for (uint32_t i = 0; i < batch; i++)
         if (x->dims[i] != in[1].dims[i]) return mismatch(ip, n, "batch extents", x->dims[i], in[1].dims[i]);
     Numbers a, b;
-    if (!tensor_new(ip, n->type, out) || !decode(ip, g, n, &in[1], batches, depth, cols, &w)) return false;
+    if (!tensor_new(ip, n->type, out) || !decode(ip, &in[1], batches, depth, cols, &w)) return false;
     bool is_float = dtype_is_float(out->dtype);
     if (!numbers_of(ip, x, is_float, &a) || !numbers_of(ip, &w, is_float, &b)) return false;
     Scalar *totals = arena_new_array(ip->arena, Scalar, (size_t)cols);
@@ -143,6 +144,7 @@ static void conv_at(const Conv *c, int64_t image, const int64_t *at, Scalar *tot
 
 /* conv: x[n,s..,c] w[r..,c/g,f] -> y[n,t..,f]. */
 bool eval_conv(Interp *ip, const Graph *g, const Node *n, const Tensor *in, Tensor *out) {
+    (void)g;
     Conv c = {.spatial = in[0].rank - 2, .stride = attr_ints(n, ATTR_stride, NULL), .dilation = attr_ints(n, ATTR_dilation, NULL)};
     c.channels = in[0].dims[in[0].rank - 1];
     c.filters = in[1].dims[in[1].rank - 1];
@@ -158,7 +160,7 @@ bool eval_conv(Interp *ip, const Graph *g, const Node *n, const Tensor *in, Tens
     }
     int64_t taps = product_of(c.kernel, c.spatial);
     if (tensor_elements(out) == 0 || taps == 0 || c.channels == 0) return true;
-    if (!decode(ip, g, n, &in[1], 1, taps * depth, c.filters, &w)) return false;
+    if (!decode(ip, &in[1], 1, taps * depth, c.filters, &w)) return false;
     bool is_float = dtype_is_float(out->dtype);
     if (!numbers_of(ip, &in[0], is_float, &c.x) || !numbers_of(ip, &w, is_float, &c.w)) return false;
     Scalar *totals = arena_new_array(ip->arena, Scalar, (size_t)c.filters);

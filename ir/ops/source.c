@@ -1,7 +1,7 @@
 /* source.c: ops without operands: parameters, constants, iota, dims.
  *
  * A parameter's evaluator is handed the function's inputs as its operands.  A constant is a view of its data where that
- * is aligned; an encoded one stays encoded (its consumer, a contraction, decodes by the operand's type).
+ * is aligned; an encoded one stays encoded (its consumer, a contraction, decodes it).
  */
 #include <string.h>
 #include "ops.h"
@@ -23,6 +23,7 @@ bool eval_const(Interp *ip, const Graph *g, const Node *n, const Tensor *in, Ten
     *out = tensor_splat(c->dtype, t->rank, dims, c->value);
     if (c->splat) return true;
     out->splat = false;
+    out->encoding = c->encoding;
     uint64_t need = (uint64_t)tensor_elements(out);
     if (c->encoding == ENCODING_DENSE && c->elements != need) {
         diag_error(ip->cx, ip->loc, "constant has %llu elements, its type needs %llu", (unsigned long long)c->elements,
