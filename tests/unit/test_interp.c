@@ -707,16 +707,45 @@ static void inputs_are_checked(void **state) {
 static void guards_are_checked(void **state) {
     Context *cx = *state;
     Graph *g = graph_new(cx, "f");
+    Dim n = input_symbol(cx, "n", 1);
+    Val a = b_param(g, nowhere, "a", DT_f32, 1, &n);
+    assert_true(graph_guard(g, nowhere, REL_DIVIDES, k(cx, 4), n, "heads must divide the width"));
+    graph_result(g, b_unary(g, nowhere, OP_neg, a), "y");
+    assert_non_null(graph_finish(g));
+    Tensor in = counting(cx, DT_f32, 1, LIST(int64_t, 8)), y;
+    assert_true(interp_run(cx, cx->arena, g, &in, 1, &y));
+    in = counting(cx, DT_f32, 1, LIST(int64_t, 6));
+    expect_failure(g, &in, 1, "heads must divide the width: 4 = 4 must divide n = 6");
+}
+
+static void broadcasts_are_checked(void **state) {
+    Context *cx = *state;
+    Graph *g = graph_new(cx, "f");
     Dim m = input_symbol(cx, "m", 1), n = input_symbol(cx, "n", 1);
     Val a = b_param(g, nowhere, "a", DT_f32, 1, &m), b = b_param(g, nowhere, "b", DT_f32, 1, &n);
     graph_result(g, b_binary(g, nowhere, OP_add, a, b), "y");
     assert_non_null(graph_finish(g));
-    assert_true(g->guards.n > 0);
     Tensor in[] = {counting(cx, DT_f32, 1, LIST(int64_t, 1)), counting(cx, DT_f32, 1, LIST(int64_t, 3))}, y;
     assert_true(interp_run(cx, cx->arena, g, in, 2, &y));
     assert_floats(&y, FLOATS(0, 1, 2));
     in[0] = counting(cx, DT_f32, 1, LIST(int64_t, 2));
-    expect_failure(g, in, 2, " = ");
+    expect_failure(g, in, 2, "");
+}
+
+static void elements_bind_symbols(void **state) {
+    Context *cx = *state;
+    Graph *g = graph_new(cx, "f");
+    Dim n = input_symbol(cx, "n", 1);
+    Val length = param(g, "length", DT_i64, INTS(2));
+    (void)length;
+    vec_push(g->arena, &g->bindings, (ElementBinding){symbol_find(cx, "n"), 0, 1});
+    graph_result(g, b_iota(g, nowhere, DT_f32, 1, &n, 0), "y");
+    assert_non_null(graph_finish(g));
+    Tensor in = tensor(cx, DT_i64, 1, LIST(int64_t, 2), LIST(int64_t, 7, 3)), y;
+    assert_true(interp_run(cx, cx->arena, g, &in, 1, &y));
+    assert_floats(&y, FLOATS(0, 1, 2));
+    in = tensor(cx, DT_i64, 1, LIST(int64_t, 2), LIST(int64_t, 7, 0));
+    expect_failure(g, &in, 1, "element 1 of input 'length': n is 0, declared to lie in [1");
 }
 
 int main(void) {
@@ -726,6 +755,7 @@ int main(void) {
         TEST(gathers), TEST(index_of_views), TEST(index_of_unknown_broadcast), TEST(index_of_indexed), TEST(index_of_gathers),
         TEST(index_of_dynamic), TEST(reductions), TEST(windows), TEST(dots), TEST(dot_with_panels), TEST(convolution),
         TEST(arg_extremes), TEST(scatters), TEST(running_sums), TEST(top_k_orders), TEST(nonzero_binds), TEST(branches),
-        TEST(loops), TEST(scans), TEST(composites), TEST(inputs_are_checked), TEST(guards_are_checked)};
+        TEST(loops), TEST(scans), TEST(composites), TEST(inputs_are_checked), TEST(guards_are_checked),
+        TEST(broadcasts_are_checked), TEST(elements_bind_symbols)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
