@@ -48,8 +48,7 @@ static void add_row(Scalar *totals, Numbers x, int64_t at, Numbers w, int64_t fr
     }
 }
 
-static void store_row(Tensor *out, int64_t to, int64_t n, Scalar *totals) {
-    for (int64_t i = 0; i < n; i++) totals[i] = scalar_wrap(out->dtype, totals[i]);
+static void store_row(Tensor *out, int64_t to, int64_t n, const Scalar *totals) {
     for (int64_t i = 0; i < n; i += 256) tensor_store(out, to + i, (uint32_t)(n - i < 256 ? n - i : 256), totals + i);
 }
 

@@ -59,10 +59,9 @@ NODISCARD bool tensor_alloc(const Interp *, DType, uint32_t rank, const int64_t 
 Tensor tensor_splat(DType, uint32_t rank, const int64_t *dims, Scalar);
 /* The same values in memory; itself where it is dense already. */
 NODISCARD bool tensor_dense(const Interp *, const Tensor *, Tensor *out);
-/* Like dims, otherwise t: for reshapes. */
 void tensor_strides(const Tensor *, int64_t strides[MAX_RANK]); /* row-major, in elements */
 void tensor_load(const Tensor *, int64_t from, uint32_t n, Scalar *to);
-void tensor_store(Tensor *, int64_t to, uint32_t n, const Scalar *from); /* values already wrapped, or rounded here */
+void tensor_store(Tensor *, int64_t to, uint32_t n, const Scalar *from); /* rounds and wraps to the dtype */
 int64_t product_of(const int64_t *extents, uint32_t n);
 
 /* One side of a copy: elements base + sum index * stride. */

@@ -99,12 +99,9 @@ static void result_strides(const Tensor *x, const int64_t *axes, uint32_t n_axes
     }
 }
 
-static void finish(Tensor *out, Scalar *totals) {
+static void finish(Tensor *out, const Scalar *totals) {
     int64_t n = tensor_elements(out);
-    for (int64_t i = 0; i < n; i++) {
-        totals[i] = scalar_wrap(out->dtype, totals[i]);
-        tensor_store(out, i, 1, &totals[i]);
-    }
+    for (int64_t i = 0; i < n; i++) tensor_store(out, i, 1, &totals[i]);
 }
 
 #define ROW_BLOCK 256

@@ -108,6 +108,7 @@ void tensor_load(const Tensor *t, int64_t from, uint32_t n, Scalar *to) {
     }
 }
 
+/* Rounds or wraps to the dtype on the way. */
 void tensor_store(Tensor *t, int64_t to, uint32_t n, const Scalar *from) {
     DType d = t->dtype;
     if (d == DT_f32) {
@@ -212,7 +213,6 @@ static void eval_block(const Graph *g, const Node *n, const Tensor *in, Tensor *
             result[i] = ref(g, n, args);
         }
     }
-    for (uint32_t i = 0; i < count; i++) result[i] = scalar_wrap(out->dtype, result[i]);
     tensor_store(out, from, count, result);
 }
 

@@ -332,6 +332,42 @@ static void index_of_views(void **state) {
     check_index(g, b_slice(g, nowhere, x, start, LIST(int64_t, 1, -2, 2), part), &in, 1, &sn, &size, 1);
 }
 
+/* The index expressions of a reshape, as text, for result indices i0, i1 ... */
+static const char *reshape_text(Context *cx, uint32_t from_rank, const Dim *from, uint32_t to_rank, const Dim *to) {
+    Graph *g = graph_new(cx, "f");
+    Val v = b_reshape(g, nowhere, b_param(g, nowhere, "x", DT_f32, from_rank, from), to_rank, to);
+    Dim at[MAX_RANK];
+    Fact facts[MAX_RANK];
+    for (uint32_t i = 0; i < to_rank; i++) {
+        Symbol s = symbol_find(cx, arena_print(cx->arena, "i%u", i));
+        if (!s.id) {
+            const char *name = intern(cx, arena_print(cx->arena, "i%u", i));
+            s = symbol_new(cx, &(SymbolInfo){.name = name, .kind = SYMBOL_INDEX, .min = 0, .max = INT64_MAX, .multiple = 1});
+        }
+        at[i] = dim_symbol(cx, s);
+        facts[i] = (Fact){REL_LT, at[i], to[i]};
+    }
+    Scope scope = {NULL, facts, to_rank};
+    IndexQuery q = {g, node(g, v), at, &scope, cx->arena, NULL, NULL};
+    const IndexCase *cases;
+    assert_int_equal(index_fn[OP_reshape](&q, &cases), 1);
+    Text text = text_new(cx->arena);
+    for (uint32_t i = 0; i < from_rank; i++) text_add(&text, i ? ", %s" : "%s", dim_string(cx, cases[0].at[i]));
+    return text.at;
+}
+
+/* Divisions appear only where axes really mix. */
+static void reshape_groups(void **state) {
+    Context *cx = *state;
+    Dim b = input_symbol(cx, "b", 0), s = input_symbol(cx, "s", 0);
+    const Dim merged[] = {b, s, k(cx, 96)}, heads[] = {b, s, k(cx, 12), k(cx, 8)}, rows[] = {dim_mul(cx, b, s), k(cx, 96)};
+    const Dim padded[] = {k(cx, 1), b, k(cx, 1), s, k(cx, 96), k(cx, 1)};
+    assert_string_equal(reshape_text(cx, 3, merged, 4, heads), "i0, i1, 8*i2+i3");
+    assert_string_equal(reshape_text(cx, 2, rows, 3, merged), "i0*s+i1, i2");
+    assert_string_equal(reshape_text(cx, 6, padded, 3, merged), "0, i0, 0, i1, i2, 0");
+    assert_string_equal(reshape_text(cx, 4, heads, 3, merged), "i0, i1, floordiv(i2,8), i2-8*floordiv(i2,8)");
+}
+
 /* A broadcast of an extent not known to be 1 or n: both turn out right. */
 static void index_of_unknown_broadcast(void **state) {
     Context *cx = *state;
@@ -489,6 +525,25 @@ static void dot_with_panels(void **state) {
     Val x = param(g, "x", DT_f32, INTS(1, 3)), w = b_const(g, nowhere, c, 2, dims_of(cx, INTS(3, 18)));
     Tensor in = counting(cx, DT_f32, 2, LIST(int64_t, 1, 3)), y = run(g, b_dot(g, nowhere, x, w, 0), &in, 1);
     for (int j = 0; j < 18; j++) assert_true(tensor_at(&y, j).f == 18 + j + 2 * (36 + j));
+}
+
+/* A kernel's body sees the logical type of a packed operand and means the same. */
+static void kernel_with_panels(void **state) {
+    Context *cx = *state;
+    float *panels = arena_new_array(cx->arena, float, 2 * 16);
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < 3; j++) panels[i * 16 + j] = (float)(i * 3 + j + 1);
+    Graph *body = graph_new(cx, "k");
+    Val x = param(body, "x", DT_f32, INTS(1, 2)), w = param(body, "w", DT_f32, INTS(2, 3));
+    graph_result(body, b_dot(body, nowhere, x, w, 0), "y");
+    assert_non_null(graph_finish(body));
+    Graph *g = graph_new(cx, "f");
+    x = param(g, "x", DT_f32, INTS(1, 2));
+    w = b_const(g, nowhere, const_encoded(cx, DT_f32, ENCODING_PANEL16, 32, panels), 2, dims_of(cx, INTS(2, 3)));
+    Schedule schedule = {0};
+    Val v = EMIT(g, OP_kernel, LIST(Val, x, w), 2, a_graph(ATTR_body, body), (Attr){.key = ATTR_schedule, .as.schedule = &schedule});
+    Tensor in = tensor(cx, DT_f32, 2, LIST(int64_t, 1, 2), LIST(float, 1, 10)), y = run(g, v, &in, 1);
+    assert_floats(&y, FLOATS(41, 52, 63));
 }
 
 /* Against the definition, element by element. */
@@ -752,8 +807,8 @@ int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(integers_are_exact), TEST(unsigned_and_narrow), TEST(blocks_and_rounding), TEST(sources), TEST(views), TEST(pads),
-        TEST(gathers), TEST(index_of_views), TEST(index_of_unknown_broadcast), TEST(index_of_indexed), TEST(index_of_gathers),
-        TEST(index_of_dynamic), TEST(reductions), TEST(windows), TEST(dots), TEST(dot_with_panels), TEST(convolution),
+        TEST(gathers), TEST(index_of_views), TEST(reshape_groups), TEST(index_of_unknown_broadcast), TEST(index_of_indexed), TEST(index_of_gathers),
+        TEST(index_of_dynamic), TEST(reductions), TEST(windows), TEST(dots), TEST(dot_with_panels), TEST(kernel_with_panels), TEST(convolution),
         TEST(arg_extremes), TEST(scatters), TEST(running_sums), TEST(top_k_orders), TEST(nonzero_binds), TEST(branches),
         TEST(loops), TEST(scans), TEST(composites), TEST(inputs_are_checked), TEST(guards_are_checked),
         TEST(broadcasts_are_checked), TEST(elements_bind_symbols)};
