@@ -1,8 +1,9 @@
 /* contract.c: sums of products: dot and conv.
  *
- * Floats accumulate in double in ascending k and are rounded once; integers wrap (u64 arithmetic serves signed and
- * unsigned alike).  The attribute `chunk` orders compiled code only.  The inner loop adds a scalar times a contiguous row
- * of the second operand to a row of totals, which compilers vectorise.
+ * Floats accumulate in double in ascending k and are rounded once; integers wrap (u64 arithmetic
+ * serves signed and unsigned alike).  The attribute `chunk` orders compiled code only.  The inner
+ * loop adds a scalar times a contiguous row of the second operand to a row of totals, which
+ * compilers vectorise.
  */
 #include <string.h>
 #include "ops.h"
@@ -18,16 +19,21 @@ static bool numbers_of(Interp *ip, const Tensor *t, bool is_float, Numbers *out)
     Tensor dense;
     *out = (Numbers){0};
     if (t->dtype == DT_f32 && is_float) {
-        if (!tensor_dense(ip, t, &dense)) return false;
+        if (!tensor_dense(ip, t, &dense))
+            return false;
         out->f32 = dense.data;
         return true;
     }
     Tensor wide;
-    if (!tensor_alloc(ip, is_float ? DT_f64 : DT_u64, t->rank, t->dims, &wide)) return false;
+    if (!tensor_alloc(ip, is_float ? DT_f64 : DT_u64, t->rank, t->dims, &wide))
+        return false;
     int64_t n = tensor_elements(t);
-    for (int64_t i = 0; i < n; i += 256) tensor_load(t, i, (uint32_t)(n - i < 256 ? n - i : 256), (Scalar *)wide.data + i);
-    if (is_float) out->f64 = wide.data;
-    else out->u64 = wide.data;
+    for (int64_t i = 0; i < n; i += 256)
+        tensor_load(t, i, (uint32_t)(n - i < 256 ? n - i : 256), (Scalar *)wide.data + i);
+    if (is_float)
+        out->f64 = wide.data;
+    else
+        out->u64 = wide.data;
     return true;
 }
 
@@ -35,26 +41,33 @@ static bool numbers_of(Interp *ip, const Tensor *t, bool is_float, Numbers *out)
 static void add_row(Scalar *totals, Numbers x, int64_t at, Numbers w, int64_t from, int64_t n) {
     if (w.u64) {
         uint64_t s = x.u64[at];
-        for (int64_t i = 0; i < n; i++) totals[i].u += s * w.u64[from + i];
+        for (int64_t i = 0; i < n; i++)
+            totals[i].u += s * w.u64[from + i];
         return;
     }
     double s = x.f32 ? (double)x.f32[at] : x.f64[at], *restrict sums = &totals->f;
     if (w.f32) {
         const float *restrict row = w.f32 + from;
-        for (int64_t i = 0; i < n; i++) sums[i] += s * (double)row[i];
+        for (int64_t i = 0; i < n; i++)
+            sums[i] += s * (double)row[i];
     } else {
         const double *restrict row = w.f64 + from;
-        for (int64_t i = 0; i < n; i++) sums[i] += s * row[i];
+        for (int64_t i = 0; i < n; i++)
+            sums[i] += s * row[i];
     }
 }
 
 static void store_row(Tensor *out, int64_t to, int64_t n, const Scalar *totals) {
-    for (int64_t i = 0; i < n; i += 256) tensor_store(out, to + i, (uint32_t)(n - i < 256 ? n - i : 256), totals + i);
+    for (int64_t i = 0; i < n; i += 256)
+        tensor_store(out, to + i, (uint32_t)(n - i < 256 ? n - i : 256), totals + i);
 }
 
-/* A second operand in panels of 16 columns, put back into rows: [batch][ceil(n/16)][k][16] -> [batch][k][n]. */
-static bool unpack_panels(Interp *ip, const Tensor *t, int64_t batch, int64_t k, int64_t n, Tensor *out) {
-    if (!tensor_alloc(ip, t->dtype, t->rank, t->dims, out)) return false;
+/* A second operand in panels of 16 columns, put back into rows: [batch][ceil(n/16)][k][16] ->
+ * [batch][k][n]. */
+static bool unpack_panels(Interp *ip, const Tensor *t, int64_t batch, int64_t k, int64_t n,
+                          Tensor *out) {
+    if (!tensor_alloc(ip, t->dtype, t->rank, t->dims, out))
+        return false;
     const float *from = t->data;
     float *to = out->data;
     int64_t panels = n / 16 + (n % 16 != 0);
@@ -65,14 +78,17 @@ static bool unpack_panels(Interp *ip, const Tensor *t, int64_t batch, int64_t k,
     return true;
 }
 
-static bool decode(Interp *ip, const Tensor *w, int64_t batch, int64_t k, int64_t cols, Tensor *out) {
+static bool decode(Interp *ip, const Tensor *w, int64_t batch, int64_t k, int64_t cols,
+                   Tensor *out) {
     *out = *w;
-    if (w->splat || w->encoding == ENCODING_DENSE) return true;
+    if (w->splat || w->encoding == ENCODING_DENSE)
+        return true;
     return unpack_panels(ip, w, batch, k, cols, out);
 }
 
 static bool mismatch(Interp *ip, const Node *n, const char *what, int64_t a, int64_t b) {
-    diag_error(ip->cx, ip->loc, "%s: %s differ: %lld and %lld", op_info[n->op].name, what, (long long)a, (long long)b);
+    diag_error(ip->cx, ip->loc, "%s: %s differ: %lld and %lld", op_info[n->op].name, what,
+               (long long)a, (long long)b);
     return false;
 }
 
@@ -82,30 +98,36 @@ bool eval_dot(Interp *ip, const Graph *g, const Node *n, const Tensor *in, Tenso
     uint32_t batch = (uint32_t)attr_int(n, ATTR_batch);
     const Tensor *x = &in[0];
     Tensor w;
-    int64_t batches = product_of(x->dims, batch), rows = product_of(x->dims + batch, x->rank - batch - 1);
+    int64_t batches = product_of(x->dims, batch),
+            rows = product_of(x->dims + batch, x->rank - batch - 1);
     int64_t depth = x->dims[x->rank - 1], cols = in[1].dims[in[1].rank - 1];
-    if (in[1].dims[in[1].rank - 2] != depth) return mismatch(ip, n, "inner extents", depth, in[1].dims[in[1].rank - 2]);
+    if (in[1].dims[in[1].rank - 2] != depth)
+        return mismatch(ip, n, "inner extents", depth, in[1].dims[in[1].rank - 2]);
     for (uint32_t i = 0; i < batch; i++)
-        if (x->dims[i] != in[1].dims[i]) return mismatch(ip, n, "batch extents", x->dims[i], in[1].dims[i]);
+        if (x->dims[i] != in[1].dims[i])
+            return mismatch(ip, n, "batch extents", x->dims[i], in[1].dims[i]);
     Numbers a, b;
-    if (!tensor_new(ip, n->type, out) || !decode(ip, &in[1], batches, depth, cols, &w)) return false;
+    if (!tensor_new(ip, n->type, out) || !decode(ip, &in[1], batches, depth, cols, &w))
+        return false;
     bool is_float = dtype_is_float(out->dtype);
-    if (!numbers_of(ip, x, is_float, &a) || !numbers_of(ip, &w, is_float, &b)) return false;
+    if (!numbers_of(ip, x, is_float, &a) || !numbers_of(ip, &w, is_float, &b))
+        return false;
     Scalar *totals = arena_new_array(ip->arena, Scalar, (size_t)cols);
     for (int64_t r = 0; r < batches * rows; r++) {
         int64_t matrix = r / rows * depth * cols;
         memset(totals, 0, (size_t)cols * sizeof *totals);
-        for (int64_t k = 0; k < depth; k++) add_row(totals, a, r * depth + k, b, matrix + k * cols, cols);
+        for (int64_t k = 0; k < depth; k++)
+            add_row(totals, a, r * depth + k, b, matrix + k * cols, cols);
         store_row(out, r * cols, cols, totals);
     }
     return true;
 }
 
-/* ---- conv ------------------------------------------------------------------------------------------------------------- */
+/* ---- conv ---- */
 
 typedef struct Conv {
-    uint32_t spatial;            /* axes */
-    int64_t image[MAX_RANK];     /* extents of x's spatial axes */
+    uint32_t spatial;        /* axes */
+    int64_t image[MAX_RANK]; /* extents of x's spatial axes */
     int64_t kernel[MAX_RANK];
     int64_t result[MAX_RANK];
     int64_t low[MAX_RANK];
@@ -119,7 +141,8 @@ static int64_t pixel(const Conv *c, const int64_t *at, const int64_t *tap) {
     int64_t p = 0;
     for (uint32_t i = 0; i < c->spatial; i++) {
         int64_t place = at[i] * c->stride[i] + tap[i] * c->dilation[i] - c->low[i];
-        if (place < 0 || place >= c->image[i]) return -1;
+        if (place < 0 || place >= c->image[i])
+            return -1;
         p = p * c->image[i] + place;
     }
     return p;
@@ -144,24 +167,32 @@ static void conv_at(const Conv *c, int64_t image, const int64_t *at, Scalar *tot
 /* conv: x[n,s..,c] w[r..,c/g,f] -> y[n,t..,f]. */
 bool eval_conv(Interp *ip, const Graph *g, const Node *n, const Tensor *in, Tensor *out) {
     (void)g;
-    Conv c = {.spatial = in[0].rank - 2, .stride = attr_ints(n, ATTR_stride, NULL), .dilation = attr_ints(n, ATTR_dilation, NULL)};
+    Conv c = {.spatial = in[0].rank - 2,
+              .stride = attr_ints(n, ATTR_stride, NULL),
+              .dilation = attr_ints(n, ATTR_dilation, NULL)};
     c.channels = in[0].dims[in[0].rank - 1];
     c.filters = in[1].dims[in[1].rank - 1];
     c.groups = attr_int(n, ATTR_groups);
     int64_t depth = in[1].dims[in[1].rank - 2];
-    if (depth * c.groups != c.channels) return mismatch(ip, n, "channels of image and filter", c.channels, depth * c.groups);
+    if (depth * c.groups != c.channels)
+        return mismatch(ip, n, "channels of image and filter", c.channels, depth * c.groups);
     Tensor w;
-    if (!tensor_new(ip, n->type, out) || !interp_dims(ip, attr_dims(n, ATTR_low, NULL), c.spatial, c.low)) return false;
+    if (!tensor_new(ip, n->type, out) ||
+        !interp_dims(ip, attr_dims(n, ATTR_low, NULL), c.spatial, c.low))
+        return false;
     for (uint32_t i = 0; i < c.spatial; i++) {
         c.image[i] = in[0].dims[i + 1];
         c.kernel[i] = in[1].dims[i];
         c.result[i] = out->dims[i + 1];
     }
     int64_t taps = product_of(c.kernel, c.spatial);
-    if (tensor_elements(out) == 0 || taps == 0 || c.channels == 0) return true;
-    if (!decode(ip, &in[1], 1, taps * depth, c.filters, &w)) return false;
+    if (tensor_elements(out) == 0 || taps == 0 || c.channels == 0)
+        return true;
+    if (!decode(ip, &in[1], 1, taps * depth, c.filters, &w))
+        return false;
     bool is_float = dtype_is_float(out->dtype);
-    if (!numbers_of(ip, &in[0], is_float, &c.x) || !numbers_of(ip, &w, is_float, &c.w)) return false;
+    if (!numbers_of(ip, &in[0], is_float, &c.x) || !numbers_of(ip, &w, is_float, &c.w))
+        return false;
     Scalar *totals = arena_new_array(ip->arena, Scalar, (size_t)c.filters);
     int64_t to = 0;
     for (int64_t image = 0; image < out->dims[0]; image++) {

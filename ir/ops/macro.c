@@ -1,7 +1,8 @@
-/* macro.c: named composites as subgraphs of other ops: softmax, log_softmax, normalize, gelu.  Pass `expand` and the
- * interpreter both use these expansions, so that a composite has one meaning.
+/* macro.c: named composites as subgraphs of other ops: softmax, log_softmax, normalize, gelu.  Pass
+ * `expand` and the interpreter both use these expansions, so that a composite has one meaning.
  *
- * Formats narrower than f32 are computed in f32 and rounded once at the end: sums of exponentials in f16 lose everything.
+ * Formats narrower than f32 are computed in f32 and rounded once at the end: sums of exponentials
+ * in f16 lose everything.
  */
 #include "ops.h"
 
@@ -11,9 +12,12 @@ static Val widened(Graph *g, Loc loc, Val x) {
     return t == DT_f32 || t == DT_f64 ? x : b_convert(g, loc, x, DT_f32);
 }
 
-static Val narrowed(Graph *g, const Node *n, Val y) { return b_convert(g, n->loc, y, type_info(g->cx, n->type)->dtype); }
+static Val narrowed(Graph *g, const Node *n, Val y) {
+    return b_convert(g, n->loc, y, type_info(g->cx, n->type)->dtype);
+}
 
-/* softmax: e^(x - max) / sum.  Subtracting the largest keeps e^ from overflowing.  ONNX Softmax-13. */
+/* softmax: e^(x - max) / sum.  Subtracting the largest keeps e^ from overflowing.  ONNX Softmax-13.
+ */
 Val expand_softmax(Graph *g, const Node *n, const Val *in) {
     int64_t axis = attr_int(n, ATTR_axis);
     Val x = widened(g, n->loc, in[0]);
@@ -29,18 +33,21 @@ Val expand_log_softmax(Graph *g, const Node *n, const Val *in) {
     Val x = widened(g, n->loc, in[0]);
     Val largest = b_reduce(g, n->loc, OP_reduce_max, x, &axis, 1, true);
     Val shifted = b_binary(g, n->loc, OP_sub, x, largest);
-    Val sum = b_reduce(g, n->loc, OP_reduce_sum, b_unary(g, n->loc, OP_exp, shifted), &axis, 1, true);
+    Val sum =
+        b_reduce(g, n->loc, OP_reduce_sum, b_unary(g, n->loc, OP_exp, shifted), &axis, 1, true);
     return narrowed(g, n, b_binary(g, n->loc, OP_sub, shifted, b_unary(g, n->loc, OP_log, sum)));
 }
 
-/* normalize: (x - mean) / sqrt(var + epsilon), the variance in two passes.  ONNX LayerNormalization-17, without scale. */
+/* normalize: (x - mean) / sqrt(var + epsilon), the variance in two passes.  ONNX
+ * LayerNormalization-17, without scale. */
 Val expand_normalize(Graph *g, const Node *n, const Val *in) {
     uint32_t n_axes;
     const int64_t *axes = attr_ints(n, ATTR_axes, &n_axes);
     Val x = widened(g, n->loc, in[0]);
     Val epsilon = b_scalar(g, n->loc, val_dtype(g, x), node_attr(n, ATTR_epsilon)->as.f);
     Val centred = b_binary(g, n->loc, OP_sub, x, b_mean(g, n->loc, x, axes, n_axes, true));
-    Val variance = b_mean(g, n->loc, b_binary(g, n->loc, OP_mul, centred, centred), axes, n_axes, true);
+    Val variance =
+        b_mean(g, n->loc, b_binary(g, n->loc, OP_mul, centred, centred), axes, n_axes, true);
     Val deviation = b_unary(g, n->loc, OP_sqrt, b_binary(g, n->loc, OP_add, variance, epsilon));
     return narrowed(g, n, b_binary(g, n->loc, OP_div, centred, deviation));
 }
@@ -49,9 +56,13 @@ Val expand_normalize(Graph *g, const Node *n, const Val *in) {
 Val expand_gelu(Graph *g, const Node *n, const Val *in) {
     Val x = widened(g, n->loc, in[0]);
     DType t = val_dtype(g, x);
-    Val inner = b_unary(g, n->loc, OP_erf, b_binary(g, n->loc, OP_mul, x, b_scalar(g, n->loc, t, 0.70710678118654752440)));
+    Val inner =
+        b_unary(g, n->loc, OP_erf,
+                b_binary(g, n->loc, OP_mul, x, b_scalar(g, n->loc, t, 0.70710678118654752440)));
     Val half = b_binary(g, n->loc, OP_mul, x, b_scalar(g, n->loc, t, 0.5));
-    return narrowed(g, n, b_binary(g, n->loc, OP_mul, half, b_binary(g, n->loc, OP_add, inner, b_scalar(g, n->loc, t, 1))));
+    return narrowed(g, n,
+                    b_binary(g, n->loc, OP_mul, half,
+                             b_binary(g, n->loc, OP_add, inner, b_scalar(g, n->loc, t, 1))));
 }
 
 /* The interpreter's way: expand into a function of its own and run that. */

@@ -1,4 +1,5 @@
-/* ops.h: what ir/ops/ shares inside itself, and with interp.c and fold.c: prototypes of the columns of ops.def, so that a
+/* clang-format off
+ * ops.h: what ir/ops/ shares inside itself, and with interp.c and fold.c: prototypes of the columns of ops.def, so that a
  * signature is checked and a missing function is a link error; and tensors as the evaluators see them.
  *
  * Evaluators take operands flattened: an operand of tuple type stands as one tensor per leaf, in order; results likewise.

@@ -1,5 +1,5 @@
-/* test_fold.c: what emit does where the graph folds: laws that change no bit, splats that stay splats, constants folded
- * within limits, and what must not fold. */
+/* test_fold.c: what emit does where the graph folds: laws that change no bit, splats that stay
+ * splats, constants folded within limits, and what must not fold. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,16 +24,20 @@ static int teardown(void **state) {
 typedef struct Case {
     Context *cx;
     Graph *g;
-    Dim n;              /* a symbol */
-    Dim dims[2];        /* n, 4 */
-    Val x, i, c;        /* f32[n,4], i32[n,4], bool[n,4] */
+    Dim n;       /* a symbol */
+    Dim dims[2]; /* n, 4 */
+    Val x, i, c; /* f32[n,4], i32[n,4], bool[n,4] */
 } Case;
 
 static Case make(void **state) {
     Case t = {.cx = *state};
     t.g = graph_new(t.cx, "f");
     t.g->fold = true;
-    t.n = dim_symbol(t.cx, symbol_new(t.cx, &(SymbolInfo){.name = "n", .kind = SYMBOL_INPUT, .min = 0, .max = INT64_MAX, .multiple = 1}));
+    t.n = dim_symbol(t.cx, symbol_new(t.cx, &(SymbolInfo){.name = "n",
+                                                          .kind = SYMBOL_INPUT,
+                                                          .min = 0,
+                                                          .max = INT64_MAX,
+                                                          .multiple = 1}));
     t.dims[0] = t.n;
     t.dims[1] = dim_const(t.cx, 4);
     t.x = b_param(t.g, nowhere, "x", DT_f32, 2, t.dims);
@@ -43,12 +47,15 @@ static Case make(void **state) {
 }
 
 static Val splat_of(Case *t, DType d, double v) {
-    return b_splat(t->g, nowhere, d, dtype_is_float(d) ? (Scalar){.f = v} : (Scalar){.i = (int64_t)v}, 2, t->dims);
+    return b_splat(t->g, nowhere, d,
+                   dtype_is_float(d) ? (Scalar){.f = v} : (Scalar){.i = (int64_t)v}, 2, t->dims);
 }
 
-static Val binary(Case *t, Op op, Val a, Val b) { return emit(t->g, op, nowhere, LIST(Val, a, b), 2, NULL, 0); }
+static Val binary(Case *t, Op op, Val a, Val b) {
+    return emit(t->g, op, nowhere, LIST(Val, a, b), 2, NULL, 0);
+}
 
-#define SAME(a, b) assert_int_equal((a).id, (b).id)
+#define SAME(a, b)      assert_int_equal((a).id, (b).id)
 #define DIFFERENT(a, b) assert_int_not_equal((a).id, (b).id)
 
 static void arithmetic_laws(void **state) {
@@ -65,7 +72,9 @@ static void arithmetic_laws(void **state) {
     SAME(b_unary(t.g, nowhere, OP_not, b_unary(t.g, nowhere, OP_not, t.c)), t.c);
     SAME(binary(&t, OP_and, t.c, splat_of(&t, DT_bool, 1)), t.c);
     SAME(binary(&t, OP_and, t.i, splat_of(&t, DT_i32, -1)), t.i);
-    SAME(emit(t.g, OP_select, nowhere, LIST(Val, splat_of(&t, DT_bool, 1), t.x, splat_of(&t, DT_f32, 7)), 3, NULL, 0), t.x);
+    SAME(emit(t.g, OP_select, nowhere,
+              LIST(Val, splat_of(&t, DT_bool, 1), t.x, splat_of(&t, DT_f32, 7)), 3, NULL, 0),
+         t.x);
     SAME(emit(t.g, OP_select, nowhere, LIST(Val, t.c, t.x, t.x), 3, NULL, 0), t.x);
 }
 
@@ -89,12 +98,16 @@ static void view_laws(void **state) {
     Val p = b_permute(t.g, nowhere, t.x, LIST(int64_t, 1, 0));
     SAME(b_permute(t.g, nowhere, p, LIST(int64_t, 1, 0)), t.x);
     SAME(b_slice(t.g, nowhere, t.x, zero, LIST(int64_t, 1, 1), t.dims), t.x);
-    SAME(b_pad(t.g, nowhere, t.x, b_scalar(t.g, nowhere, DT_f32, 1), zero, zero, LIST(int64_t, 0, 0)), t.x);
+    SAME(b_pad(t.g, nowhere, t.x, b_scalar(t.g, nowhere, DT_f32, 1), zero, zero,
+               LIST(int64_t, 0, 0)),
+         t.x);
     SAME(b_concat(t.g, nowhere, &t.x, 1, 0), t.x);
     SAME(b_broadcast(t.g, nowhere, t.x, 2, t.dims, LIST(int64_t, 0, 1)), t.x);
     Val row = b_param(t.g, nowhere, "row", DT_f32, 1, t.dims + 1);
     const Dim deep[] = {dim_const(cx, 3), t.n, dim_const(cx, 4)};
-    Val twice = b_broadcast(t.g, nowhere, b_broadcast(t.g, nowhere, row, 2, t.dims, LIST(int64_t, 1)), 3, deep, LIST(int64_t, 1, 2));
+    Val twice =
+        b_broadcast(t.g, nowhere, b_broadcast(t.g, nowhere, row, 2, t.dims, LIST(int64_t, 1)), 3,
+                    deep, LIST(int64_t, 1, 2));
     SAME(val_in(t.g, twice, 0), row);
     Val both = emit(t.g, OP_tuple, nowhere, LIST(Val, t.x, row), 2, NULL, 0);
     SAME(b_get(t.g, nowhere, both, 1), row);
@@ -114,9 +127,11 @@ static void splats_stay_splats(void **state) {
     assert_true(val_splat(t.g, negative, &s) && signbit(s.f));
 }
 
-static Val constant(Case *t, DType d, uint32_t rank, const Dim *dims, uint64_t n, const void *data) {
+static Val constant(Case *t, DType d, uint32_t rank, const Dim *dims, uint64_t n,
+                    const void *data) {
     size_t bytes = (size_t)n * (size_t)dtype_bytes(d);
-    return b_const(t->g, nowhere, const_data(t->cx, d, n, arena_copy(t->cx->arena, data, bytes)), rank, dims);
+    return b_const(t->g, nowhere, const_data(t->cx, d, n, arena_copy(t->cx->arena, data, bytes)),
+                   rank, dims);
 }
 
 static Scalar element(Case *t, Val v, uint64_t i) {
@@ -139,19 +154,24 @@ static void constants_fold(void **state) {
     Val d = b_dim(t.g, nowhere, dim_const(t.cx, 12));
     assert_int_equal(element(&t, d, 0).i, 12);
     assert_int_equal(val_op(t.g, b_dim(t.g, nowhere, t.n)), OP_dim);
-    const Attr top[] = {{.key = ATTR_axis, .as.i = 0}, {.key = ATTR_value, .as.dim = two}, {.key = ATTR_largest, .as.i = 1}};
+    const Attr top[] = {{.key = ATTR_axis, .as.i = 0},
+                        {.key = ATTR_value, .as.dim = two},
+                        {.key = ATTR_largest, .as.i = 1}};
     Val best = b_get(t.g, nowhere, emit(t.g, OP_top_k, nowhere, &a, 1, top, 3), 1);
     assert_int_equal(element(&t, best, 0).i, 0);
     assert_int_equal(element(&t, best, 1).i, 2);
 }
 
-/* A constant times a broadcast constant folds, the broadcast alone does not: batch norm into weights. */
+/* A constant times a broadcast constant folds, the broadcast alone does not: batch norm into
+ * weights. */
 static void broadcasts_of_constants(void **state) {
     Case t = make(state);
     float data[64 * 512];
-    for (int i = 0; i < 64 * 512; i++) data[i] = (float)i;
+    for (int i = 0; i < 64 * 512; i++)
+        data[i] = (float)i;
     const Dim dims[] = {dim_const(t.cx, 64), dim_const(t.cx, 512)};
-    Val w = constant(&t, DT_f32, 2, dims, 64 * 512, data), scale = constant(&t, DT_f32, 1, dims + 1, 512, data);
+    Val w = constant(&t, DT_f32, 2, dims, 64 * 512, data),
+        scale = constant(&t, DT_f32, 1, dims + 1, 512, data);
     Val wide = b_broadcast(t.g, nowhere, scale, 2, dims, LIST(int64_t, 1));
     assert_int_equal(val_op(t.g, wide), OP_broadcast);
     Val scaled = binary(&t, OP_mul, w, wide);
@@ -174,7 +194,8 @@ static void limits_hold(void **state) {
     void *own = cx;
     Case t = make(&own);
     float data[512];
-    for (int i = 0; i < 512; i++) data[i] = (float)i;
+    for (int i = 0; i < 512; i++)
+        data[i] = (float)i;
     const Dim big = dim_const(cx, 512);
     Val a = constant(&t, DT_f32, 1, &big, 512, data);
     assert_int_equal(val_op(t.g, b_unary(t.g, nowhere, OP_neg, a)), OP_neg);
@@ -183,7 +204,9 @@ static void limits_hold(void **state) {
 
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(arithmetic_laws), TEST(laws_that_do_not_hold), TEST(view_laws), TEST(splats_stay_splats),
-                                       TEST(constants_fold), TEST(broadcasts_of_constants), TEST(errors_do_not_fold), TEST(limits_hold)};
+    const struct CMUnitTest tests[] = {TEST(arithmetic_laws),    TEST(laws_that_do_not_hold),
+                                       TEST(view_laws),          TEST(splats_stay_splats),
+                                       TEST(constants_fold),     TEST(broadcasts_of_constants),
+                                       TEST(errors_do_not_fold), TEST(limits_hold)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* test_interp.c: the reference semantics: every family of ops against hand-computed values (NaN, zero extents, integers
- * past 2^53, symbolic dims), index_<op> against eval_<op>, binding of symbols and guards. */
+/* test_interp.c: the reference semantics: every family of ops against hand-computed values (NaN,
+ * zero extents, integers past 2^53, symbolic dims), binding of symbols and guards.
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +21,7 @@ static int teardown(void **state) {
     return 0;
 }
 
-/* ---- making graphs and tensors ---------------------------------------------------------------------------------------- */
+/* ---- making graphs and tensors ---- */
 
 #define LIST(T, ...) ((const T[]){__VA_ARGS__})
 #define INTS(...)    LIST(int64_t, __VA_ARGS__), (uint32_t)COUNT(LIST(int64_t, __VA_ARGS__))
@@ -29,27 +30,40 @@ static int teardown(void **state) {
 static Dim k(Context *cx, int64_t v) { return dim_const(cx, v); }
 
 static Dim input_symbol(Context *cx, const char *name, int64_t min) {
-    return dim_symbol(cx, symbol_new(cx, &(SymbolInfo){.name = name, .kind = SYMBOL_INPUT, .min = min, .max = INT64_MAX, .multiple = 1}));
+    return dim_symbol(cx, symbol_new(cx, &(SymbolInfo){.name = name,
+                                                       .kind = SYMBOL_INPUT,
+                                                       .min = min,
+                                                       .max = INT64_MAX,
+                                                       .multiple = 1}));
 }
 
 static const Dim *dims_of(Context *cx, const int64_t *v, uint32_t n) {
     Dim *d = arena_new_array(cx->arena, Dim, n);
-    for (uint32_t i = 0; i < n; i++) d[i] = k(cx, v[i]);
+    for (uint32_t i = 0; i < n; i++)
+        d[i] = k(cx, v[i]);
     return d;
 }
 
 static Attr a_int(AttrKey key, int64_t v) { return (Attr){.key = key, .as.i = v}; }
-static Attr a_ints(AttrKey key, const int64_t *v, uint32_t n) { return (Attr){.key = key, .n = n, .as.ints = v}; }
-static Attr a_dims(AttrKey key, const Dim *v, uint32_t n) { return (Attr){.key = key, .n = n, .as.dims = v}; }
+static Attr a_ints(AttrKey key, const int64_t *v, uint32_t n) {
+    return (Attr){.key = key, .n = n, .as.ints = v};
+}
+static Attr a_dims(AttrKey key, const Dim *v, uint32_t n) {
+    return (Attr){.key = key, .n = n, .as.dims = v};
+}
 static Attr a_dim(AttrKey key, Dim v) { return (Attr){.key = key, .as.dim = v}; }
 static Attr a_graph(AttrKey key, const Graph *v) { return (Attr){.key = key, .as.graph = v}; }
-static Attr a_text(Context *cx, AttrKey key, const char *v) { return (Attr){.key = key, .as.text = intern(cx, v)}; }
-#define EMIT(g, op, ins, n_ins, ...) \
-    emit(g, op, nowhere, ins, n_ins, LIST(Attr, __VA_ARGS__), (uint32_t)COUNT(LIST(Attr, __VA_ARGS__)))
+static Attr a_text(Context *cx, AttrKey key, const char *v) {
+    return (Attr){.key = key, .as.text = intern(cx, v)};
+}
+#define EMIT(g, op, ins, n_ins, ...)                                                               \
+    emit(g, op, nowhere, ins, n_ins, LIST(Attr, __VA_ARGS__),                                      \
+         (uint32_t)COUNT(LIST(Attr, __VA_ARGS__)))
 
 static Tensor tensor(Context *cx, DType t, uint32_t rank, const int64_t *dims, const void *data) {
     Tensor x = {.dtype = t, .rank = rank};
-    for (uint32_t i = 0; i < rank; i++) x.dims[i] = dims[i];
+    for (uint32_t i = 0; i < rank; i++)
+        x.dims[i] = dims[i];
     size_t bytes = (size_t)(tensor_elements(&x) * dtype_bytes(t));
     x.data = data ? arena_copy(cx->arena, data, bytes) : arena_alloc(cx->arena, bytes);
     return x;
@@ -59,7 +73,8 @@ static Tensor tensor(Context *cx, DType t, uint32_t rank, const int64_t *dims, c
 static Tensor counting(Context *cx, DType t, uint32_t rank, const int64_t *dims) {
     Tensor x = tensor(cx, t, rank, dims, NULL);
     for (int64_t i = 0; i < tensor_elements(&x); i++)
-        scalar_store(t, (uint8_t *)x.data + i * dtype_bytes(t), dtype_is_float(t) ? (Scalar){.f = (double)i} : (Scalar){.i = i});
+        scalar_store(t, (uint8_t *)x.data + i * dtype_bytes(t),
+                     dtype_is_float(t) ? (Scalar){.f = (double)i} : (Scalar){.i = i});
     return x;
 }
 
@@ -68,13 +83,15 @@ static Val param(Graph *g, const char *name, DType t, const int64_t *dims, uint3
 }
 
 static void report(Context *cx) {
-    for (uint32_t i = 0; i < diag_count(cx) && i < 5; i++) print_message("diag: %s\n", diag_at(cx, i)->text);
+    for (uint32_t i = 0; i < diag_count(cx) && i < 5; i++)
+        print_message("diag: %s\n", diag_at(cx, i)->text);
 }
 
 /* Finishes g with the result r and runs it. */
 static Tensor run(Graph *g, Val r, const Tensor *in, uint32_t n) {
     Tensor out[4];
-    if (!r.id) report(g->cx);
+    if (!r.id)
+        report(g->cx);
     assert_true(r.id != 0);
     graph_result(g, r, "y");
     if (!graph_finish(g) || !interp_run(g->cx, g->cx->arena, g, in, n, out)) {
@@ -86,13 +103,15 @@ static Tensor run(Graph *g, Val r, const Tensor *in, uint32_t n) {
 
 static void assert_dims(const Tensor *t, const int64_t *dims, uint32_t n) {
     assert_int_equal(t->rank, n);
-    for (uint32_t i = 0; i < n; i++) assert_int_equal(t->dims[i], dims[i]);
+    for (uint32_t i = 0; i < n; i++)
+        assert_int_equal(t->dims[i], dims[i]);
 }
 
 static void assert_ints(const Tensor *t, const int64_t *want, uint32_t n) {
     assert_int_equal(tensor_elements(t), n);
     for (uint32_t i = 0; i < n; i++) {
-        if (tensor_at(t, i).i != want[i]) print_message("at %u\n", i);
+        if (tensor_at(t, i).i != want[i])
+            print_message("at %u\n", i);
         assert_int_equal(tensor_at(t, i).i, want[i]);
     }
 }
@@ -101,15 +120,17 @@ static void assert_floats(const Tensor *t, const float *want, uint32_t n) {
     assert_int_equal(tensor_elements(t), n);
     for (uint32_t i = 0; i < n; i++) {
         double got = tensor_at(t, i).f;
-        bool close = (isnan(got) && isnan(want[i])) || got == want[i] || fabs(got - want[i]) <= 1e-6 * fabs((double)want[i]);
-        if (!close) print_message("at %u: %g, expected %g\n", i, got, want[i]);
+        bool close = (isnan(got) && isnan(want[i])) || got == want[i] ||
+                     fabs(got - want[i]) <= 1e-6 * fabs((double)want[i]);
+        if (!close)
+            print_message("at %u: %g, expected %g\n", i, got, want[i]);
         assert_true(close);
     }
 }
 
 static Graph *fresh(void **state) { return graph_new(*state, "f"); }
 
-/* ---- elementwise ------------------------------------------------------------------------------------------------------ */
+/* ---- elementwise ---- */
 
 static void integers_are_exact(void **state) {
     Graph *g = fresh(state);
@@ -138,10 +159,11 @@ static void blocks_and_rounding(void **state) {
     Val x = param(g, "x", DT_f16, INTS(1000));
     Tensor in = counting(g->cx, DT_f16, 1, LIST(int64_t, 1000));
     Tensor y = run(g, b_binary(g, nowhere, OP_mul, x, b_scalar(g, nowhere, DT_f16, 3)), &in, 1);
-    for (int i = 0; i < 1000; i++) assert_true(tensor_at(&y, i).f == (double)f16_to_f32(f64_to_f16(3.0 * i)));
+    for (int i = 0; i < 1000; i++)
+        assert_true(tensor_at(&y, i).f == (double)f16_to_f32(f64_to_f16(3.0 * i)));
 }
 
-/* ---- sources, views, indexed ------------------------------------------------------------------------------------------ */
+/* ---- sources, views, indexed ---- */
 
 static void sources(void **state) {
     Graph *g = fresh(state);
@@ -151,24 +173,32 @@ static void sources(void **state) {
     Dim n = input_symbol(g->cx, "n", 0);
     Dim twice = dim_addi(g->cx, dim_muli(g->cx, n, 2), 1);
     (void)b_param(g, nowhere, "x", DT_f32, 1, &twice);
-    Tensor in = counting(g->cx, DT_f32, 1, LIST(int64_t, 11)), d = run(g, b_dim(g, nowhere, n), &in, 1);
+    Tensor in = counting(g->cx, DT_f32, 1, LIST(int64_t, 11)),
+           d = run(g, b_dim(g, nowhere, n), &in, 1);
     assert_ints(&d, INTS(5));
 }
 
 static void views(void **state) {
     Graph *g = fresh(state);
     Tensor in = counting(g->cx, DT_f32, 2, LIST(int64_t, 2, 3)), y;
-    y = run(g, b_permute(g, nowhere, param(g, "x", DT_f32, INTS(2, 3)), LIST(int64_t, 1, 0)), &in, 1);
+    y = run(g, b_permute(g, nowhere, param(g, "x", DT_f32, INTS(2, 3)), LIST(int64_t, 1, 0)), &in,
+            1);
     assert_floats(&y, FLOATS(0, 3, 1, 4, 2, 5));
     g = fresh(state);
-    y = run(g, b_slice(g, nowhere, param(g, "x", DT_f32, INTS(2, 3)), dims_of(g->cx, INTS(1, 2)), LIST(int64_t, -1, -2),
-                       dims_of(g->cx, INTS(2, 2))), &in, 1);
+    y = run(g,
+            b_slice(g, nowhere, param(g, "x", DT_f32, INTS(2, 3)), dims_of(g->cx, INTS(1, 2)),
+                    LIST(int64_t, -1, -2), dims_of(g->cx, INTS(2, 2))),
+            &in, 1);
     assert_floats(&y, FLOATS(5, 3, 2, 0));
     g = fresh(state);
-    y = run(g, b_broadcast(g, nowhere, param(g, "x", DT_f32, INTS(2, 3)), 3, dims_of(g->cx, INTS(2, 2, 3)), LIST(int64_t, 0, 2)), &in, 1);
+    y = run(g,
+            b_broadcast(g, nowhere, param(g, "x", DT_f32, INTS(2, 3)), 3,
+                        dims_of(g->cx, INTS(2, 2, 3)), LIST(int64_t, 0, 2)),
+            &in, 1);
     assert_floats(&y, FLOATS(0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5));
     g = fresh(state);
-    y = run(g, b_reshape(g, nowhere, param(g, "x", DT_f32, INTS(2, 3)), 1, dims_of(g->cx, INTS(6))), &in, 1);
+    y = run(g, b_reshape(g, nowhere, param(g, "x", DT_f32, INTS(2, 3)), 1, dims_of(g->cx, INTS(6))),
+            &in, 1);
     assert_dims(&y, INTS(6));
     assert_floats(&y, FLOATS(0, 1, 2, 3, 4, 5));
 }
@@ -177,24 +207,31 @@ static void pads(void **state) {
     Graph *g = fresh(state);
     Tensor in = counting(g->cx, DT_f32, 1, LIST(int64_t, 4));
     Val x = param(g, "x", DT_f32, INTS(4));
-    Tensor y = run(g, b_pad(g, nowhere, x, b_scalar(g, nowhere, DT_f32, 9), dims_of(g->cx, INTS(1)), dims_of(g->cx, INTS(2)),
-                            LIST(int64_t, 1)), &in, 1);
+    Tensor y = run(g,
+                   b_pad(g, nowhere, x, b_scalar(g, nowhere, DT_f32, 9), dims_of(g->cx, INTS(1)),
+                         dims_of(g->cx, INTS(2)), LIST(int64_t, 1)),
+                   &in, 1);
     assert_floats(&y, FLOATS(9, 0, 9, 1, 9, 2, 9, 3, 9, 9));
     g = fresh(state);
     x = param(g, "x", DT_f32, INTS(4));
-    y = run(g, b_pad(g, nowhere, x, b_scalar(g, nowhere, DT_f32, 9), dims_of(g->cx, INTS(-1)), dims_of(g->cx, INTS(-2)),
-                     LIST(int64_t, 1)), &in, 1);
+    y = run(g,
+            b_pad(g, nowhere, x, b_scalar(g, nowhere, DT_f32, 9), dims_of(g->cx, INTS(-1)),
+                  dims_of(g->cx, INTS(-2)), LIST(int64_t, 1)),
+            &in, 1);
     assert_floats(&y, FLOATS(9, 1, 9, 2)); /* 0 9 1 9 2 9 3 without the first and the last two */
     g = fresh(state);
     x = param(g, "x", DT_f32, INTS(4));
-    y = run(g, b_pad(g, nowhere, x, b_scalar(g, nowhere, DT_f32, 9), dims_of(g->cx, INTS(-3)), dims_of(g->cx, INTS(1)),
-                     LIST(int64_t, 0)), &in, 1);
+    y = run(g,
+            b_pad(g, nowhere, x, b_scalar(g, nowhere, DT_f32, 9), dims_of(g->cx, INTS(-3)),
+                  dims_of(g->cx, INTS(1)), LIST(int64_t, 0)),
+            &in, 1);
     assert_floats(&y, FLOATS(3, 9));
 }
 
 static void gathers(void **state) {
     Graph *g = fresh(state);
-    Tensor in[] = {counting(g->cx, DT_f32, 2, LIST(int64_t, 3, 2)), tensor(g->cx, DT_i64, 1, LIST(int64_t, 2), LIST(int64_t, 2, 0))};
+    Tensor in[] = {counting(g->cx, DT_f32, 2, LIST(int64_t, 3, 2)),
+                   tensor(g->cx, DT_i64, 1, LIST(int64_t, 2), LIST(int64_t, 2, 0))};
     Val x = param(g, "x", DT_f32, INTS(3, 2)), i = param(g, "i", DT_i64, INTS(2));
     Tensor y = run(g, b_gather(g, nowhere, x, i, 0, 0), in, 2);
     assert_floats(&y, FLOATS(4, 5, 0, 1));
@@ -208,274 +245,55 @@ static void gathers(void **state) {
     assert_non_null(strstr(diag_at(g->cx, 0)->text, "index [1] is 3, outside [0, 3)"));
 }
 
-/* ---- index_<op> against eval_<op> ------------------------------------------------------------------------------------- */
-
-typedef struct Load { Symbol symbol; uint32_t operand; const Dim *at; Dim extent; } Load;
-typedef struct Loads { Context *cx; VEC(Load) list; } Loads;
-
-static Dim record_load(void *user, uint32_t operand, const Dim *at, Dim extent) {
-    Loads *l = user;
-    Symbol s = symbol_new(l->cx, &(SymbolInfo){.name = "at", .kind = SYMBOL_INDEX, .min = 0, .max = INT64_MAX, .multiple = 1});
-    vec_push(l->cx->arena, &l->list, (Load){s, operand, at, extent});
-    return dim_symbol(l->cx, s);
-}
-
-static int64_t value_of(Context *cx, Dim d, const int64_t *values) {
-    int64_t v = -1;
-    if (!dim_eval(cx, d, values, &v)) {
-        print_message("cannot evaluate %s\n", dim_string(cx, d));
-        fail();
-    }
-    return v;
-}
-
-static int64_t flat(Context *cx, const Tensor *t, const Dim *at, const int64_t *values) {
-    int64_t offset = 0;
-    for (uint32_t i = 0; i < t->rank; i++) {
-        int64_t v = value_of(cx, at[i], values);
-        assert_in_range(v, 0, t->dims[i] - 1);
-        offset = offset * t->dims[i] + v;
-    }
-    return offset;
-}
-
-static bool fact_holds(Context *cx, const Fact *f, const int64_t *values) {
-    int64_t a = value_of(cx, f->a, values), b = value_of(cx, f->b, values);
-    switch (f->relation) {
-    case REL_EQ: return a == b;
-    case REL_NE: return a != b;
-    case REL_LE: return a <= b;
-    case REL_LT: return a < b;
-    case REL_DIVIDES: return b % a == 0;
-    }
-    return false;
-}
-
-/* Compares every element of y = node(in) with what the index function says.  symbols: values of the input symbols. */
-static void check_index(Graph *g, Val v, const Tensor *in, uint32_t n_in, const Symbol *symbols, const int64_t *sizes, uint32_t n) {
-    Context *cx = g->cx;
-    Node saved = *node(g, v);
-    Tensor y = run(g, v, in, n_in);
-    uint32_t rank = y.rank;
-    Symbol index[MAX_RANK];
-    Dim at[MAX_RANK];
-    VEC(Fact) facts = {0};
-    const TypeInfo *t = type_info(cx, saved.type);
-    for (uint32_t i = 0; i < rank; i++) {
-        index[i] = symbol_new(cx, &(SymbolInfo){.name = "i", .kind = SYMBOL_INDEX, .min = 0, .max = INT64_MAX, .multiple = 1});
-        at[i] = dim_symbol(cx, index[i]);
-        vec_push(cx->arena, &facts, (Fact){REL_LT, at[i], t->dims[i]});
-    }
-    Scope scope = {NULL, facts.at, facts.n};
-    Loads loads = {.cx = cx};
-    IndexQuery q = {g, &saved, at, &scope, cx->arena, record_load, &loads};
-    const IndexCase *cases;
-    uint32_t n_cases = index_fn[saved.op](&q, &cases);
-    int64_t *values = arena_new_array(cx->arena, int64_t, symbol_count(cx) + 1);
-    for (uint32_t i = 0; i < n; i++) values[symbols[i].id] = sizes[i];
-    for (int64_t e = 0; e < tensor_elements(&y); e++) {
-        int64_t rest = e;
-        for (uint32_t i = rank; i-- > 0; rest /= y.dims[i]) values[index[i].id] = rest % y.dims[i];
-        for (uint32_t i = 0; i < loads.list.n; i++) {
-            Load l = loads.list.at[i];
-            int64_t extent = value_of(cx, l.extent, values), got = tensor_at(&in[l.operand], flat(cx, &in[l.operand], l.at, values)).i;
-            if (saved.op == OP_dyn_slice || saved.op == OP_dyn_update) got = got < 0 ? 0 : got >= extent ? extent - 1 : got;
-            assert_in_range(got, 0, extent - 1);
-            values[l.symbol.id] = got;
-        }
-        uint32_t c = 0;
-        for (; c < n_cases; c++) {
-            bool all = true;
-            for (uint32_t i = 0; i < cases[c].n_when; i++) all = all && fact_holds(cx, &cases[c].when[i], values);
-            if (all) break;
-        }
-        assert_true(c < n_cases);
-        const Tensor *from = &in[cases[c].operand];
-        Scalar want = tensor_at(from, flat(cx, from, cases[c].at, values));
-        assert_true(scalar_equal(y.dtype, tensor_at(&y, e), want));
-    }
-}
-
-/* x[n, 6, 4] reshaped, permuted, broadcast, sliced for n = 5. */
-static void index_of_views(void **state) {
-    Context *cx = *state;
-    Dim n = input_symbol(cx, "n", 1);
-    Symbol sn = symbol_find(cx, "n");
-    const int64_t size = 5;
-    const Dim x_dims[] = {n, k(cx, 6), k(cx, 4)};
-    Tensor in = counting(cx, DT_f32, 3, LIST(int64_t, 5, 6, 4));
-    const struct { uint32_t rank; Dim dims[5]; } shapes[] = {
-        {1, {dim_muli(cx, n, 24)}},
-        {2, {n, k(cx, 24)}},
-        {3, {n, k(cx, 4), k(cx, 6)}},
-        {4, {n, k(cx, 2), k(cx, 3), k(cx, 4)}},
-        {2, {dim_muli(cx, n, 6), k(cx, 4)}},
-        {5, {k(cx, 1), n, k(cx, 1), k(cx, 8), k(cx, 3)}},
-        {3, {k(cx, 2), dim_muli(cx, n, 3), k(cx, 4)}},
-        {3, {k(cx, 12), n, k(cx, 2)}},
-    };
-    for (size_t i = 0; i < COUNT(shapes); i++) {
-        Graph *g = graph_new(cx, "f");
-        Val x = b_param(g, nowhere, "x", DT_f32, 3, x_dims);
-        check_index(g, b_reshape(g, nowhere, x, shapes[i].rank, shapes[i].dims), &in, 1, &sn, &size, 1);
-    }
-    Graph *g = graph_new(cx, "f");
-    Val x = b_param(g, nowhere, "x", DT_f32, 3, x_dims);
-    check_index(g, b_permute(g, nowhere, x, LIST(int64_t, 2, 0, 1)), &in, 1, &sn, &size, 1);
-    g = graph_new(cx, "f");
-    x = b_param(g, nowhere, "x", DT_f32, 3, x_dims);
-    const Dim wide[] = {n, k(cx, 3), k(cx, 6), k(cx, 4)};
-    check_index(g, b_broadcast(g, nowhere, x, 4, wide, LIST(int64_t, 0, 2, 3)), &in, 1, &sn, &size, 1);
-    g = graph_new(cx, "f");
-    x = b_param(g, nowhere, "x", DT_f32, 3, x_dims);
-    const Dim start[] = {k(cx, 0), k(cx, 5), k(cx, 1)}, part[] = {n, k(cx, 3), k(cx, 2)};
-    check_index(g, b_slice(g, nowhere, x, start, LIST(int64_t, 1, -2, 2), part), &in, 1, &sn, &size, 1);
-}
-
-/* The index expressions of a reshape, as text, for result indices i0, i1 ... */
-static const char *reshape_text(Context *cx, uint32_t from_rank, const Dim *from, uint32_t to_rank, const Dim *to) {
-    Graph *g = graph_new(cx, "f");
-    Val v = b_reshape(g, nowhere, b_param(g, nowhere, "x", DT_f32, from_rank, from), to_rank, to);
-    Dim at[MAX_RANK];
-    Fact facts[MAX_RANK];
-    for (uint32_t i = 0; i < to_rank; i++) {
-        Symbol s = symbol_find(cx, arena_print(cx->arena, "i%u", i));
-        if (!s.id) {
-            const char *name = intern(cx, arena_print(cx->arena, "i%u", i));
-            s = symbol_new(cx, &(SymbolInfo){.name = name, .kind = SYMBOL_INDEX, .min = 0, .max = INT64_MAX, .multiple = 1});
-        }
-        at[i] = dim_symbol(cx, s);
-        facts[i] = (Fact){REL_LT, at[i], to[i]};
-    }
-    Scope scope = {NULL, facts, to_rank};
-    IndexQuery q = {g, node(g, v), at, &scope, cx->arena, NULL, NULL};
-    const IndexCase *cases;
-    assert_int_equal(index_fn[OP_reshape](&q, &cases), 1);
-    Text text = text_new(cx->arena);
-    for (uint32_t i = 0; i < from_rank; i++) text_add(&text, i ? ", %s" : "%s", dim_string(cx, cases[0].at[i]));
-    return text.at;
-}
-
-/* Divisions appear only where axes really mix. */
-static void reshape_groups(void **state) {
-    Context *cx = *state;
-    Dim b = input_symbol(cx, "b", 0), s = input_symbol(cx, "s", 0);
-    const Dim merged[] = {b, s, k(cx, 96)}, heads[] = {b, s, k(cx, 12), k(cx, 8)}, rows[] = {dim_mul(cx, b, s), k(cx, 96)};
-    const Dim padded[] = {k(cx, 1), b, k(cx, 1), s, k(cx, 96), k(cx, 1)};
-    assert_string_equal(reshape_text(cx, 3, merged, 4, heads), "i0, i1, 8*i2+i3");
-    assert_string_equal(reshape_text(cx, 2, rows, 3, merged), "i0*s+i1, i2");
-    assert_string_equal(reshape_text(cx, 6, padded, 3, merged), "0, i0, 0, i1, i2, 0");
-    assert_string_equal(reshape_text(cx, 4, heads, 3, merged), "i0, i1, floordiv(i2,8), i2-8*floordiv(i2,8)");
-}
-
-/* A broadcast of an extent not known to be 1 or n: both turn out right. */
-static void index_of_unknown_broadcast(void **state) {
-    Context *cx = *state;
-    Dim m = input_symbol(cx, "m", 1), n = input_symbol(cx, "n", 1);
-    const Symbol symbols[] = {symbol_find(cx, "m"), symbol_find(cx, "n")};
-    for (int64_t extent = 1; extent <= 4; extent += 3) {
-        Graph *g = graph_new(cx, "f");
-        Val x = b_param(g, nowhere, "x", DT_f32, 1, &m);
-        (void)b_param(g, nowhere, "z", DT_f32, 1, &n);
-        Tensor in[] = {counting(cx, DT_f32, 1, &extent), counting(cx, DT_f32, 1, LIST(int64_t, 4))};
-        const int64_t sizes[] = {extent, 4};
-        check_index(g, b_broadcast(g, nowhere, x, 1, &n, LIST(int64_t, 0)), in, 2, symbols, sizes, 2);
-    }
-}
-
-static void index_of_indexed(void **state) {
-    Context *cx = *state;
-    Dim n = input_symbol(cx, "n", 1);
-    Symbol sn = symbol_find(cx, "n");
-    const int64_t size = 3;
-    const Dim x_dims[] = {n, k(cx, 4)};
-    Tensor x_in = counting(cx, DT_i32, 2, LIST(int64_t, 3, 4));
-    Tensor fill = tensor(cx, DT_i32, 0, NULL, LIST(int32_t, 77));
-    const struct { int64_t low, high, interior; } pads_of[] = {{1, 2, 0}, {0, 0, 2}, {-1, 3, 1}, {2, -1, 0}, {-2, -1, 1}};
-    for (size_t i = 0; i < COUNT(pads_of); i++) {
-        Graph *g = graph_new(cx, "f");
-        Val x = b_param(g, nowhere, "x", DT_i32, 2, x_dims), f = b_param(g, nowhere, "fill", DT_i32, 0, NULL);
-        Val y = b_pad(g, nowhere, x, f, dims_of(cx, INTS(1, pads_of[i].low)), dims_of(cx, INTS(0, pads_of[i].high)),
-                      LIST(int64_t, 0, pads_of[i].interior));
-        check_index(g, y, LIST(Tensor, x_in, fill), 2, &sn, &size, 1);
-    }
-    Graph *g = graph_new(cx, "f");
-    Val a = b_param(g, nowhere, "a", DT_i32, 2, x_dims), b = b_param(g, nowhere, "b", DT_i32, 2, dims_of(cx, INTS(2, 4)));
-    Tensor other = counting(cx, DT_i32, 2, LIST(int64_t, 2, 4));
-    check_index(g, b_concat(g, nowhere, LIST(Val, a, b, a), 3, 0), LIST(Tensor, x_in, other, x_in), 2, &sn, &size, 1);
-}
-
-static void index_of_gathers(void **state) {
-    Context *cx = *state;
-    Tensor x_in = counting(cx, DT_f32, 3, LIST(int64_t, 2, 3, 4));
-    Tensor i_in = tensor(cx, DT_i64, 2, LIST(int64_t, 2, 2), LIST(int64_t, 1, 0, 0, 1));
-    Graph *g = graph_new(cx, "f");
-    Val x = param(g, "x", DT_f32, INTS(2, 3, 4)), i = param(g, "i", DT_i64, INTS(2, 2));
-    check_index(g, b_gather(g, nowhere, x, i, 1, 0), LIST(Tensor, x_in, i_in), 2, NULL, NULL, 0);
-    g = graph_new(cx, "f");
-    x = param(g, "x", DT_f32, INTS(2, 3, 4)), i = param(g, "i", DT_i64, INTS(2, 2));
-    check_index(g, b_gather(g, nowhere, x, i, 2, 1), LIST(Tensor, x_in, i_in), 2, NULL, NULL, 0);
-    g = graph_new(cx, "f");
-    x = param(g, "x", DT_f32, INTS(2, 3, 4)), i = param(g, "i", DT_i64, INTS(2, 2));
-    check_index(g, EMIT(g, OP_gather_nd, LIST(Val, x, i), 2, a_int(ATTR_batch, 0)), LIST(Tensor, x_in, i_in), 2, NULL, NULL, 0);
-    g = graph_new(cx, "f");
-    x = param(g, "x", DT_f32, INTS(2, 3, 4)), i = param(g, "i", DT_i64, INTS(2, 2));
-    check_index(g, EMIT(g, OP_gather_nd, LIST(Val, x, i), 2, a_int(ATTR_batch, 1)), LIST(Tensor, x_in, i_in), 2, NULL, NULL, 0);
-    g = graph_new(cx, "f");
-    x = param(g, "x", DT_f32, INTS(2, 3, 4)), i = param(g, "i", DT_i64, INTS(2, 2, 4));
-    Tensor e_in = tensor(cx, DT_i64, 3, LIST(int64_t, 2, 2, 4), LIST(int64_t, 0, 1, 2, 0, 1, 1, 2, 2, 0, 0, 0, 1, 2, 1, 2, 1));
-    check_index(g, EMIT(g, OP_gather_elements, LIST(Val, x, i), 2, a_int(ATTR_axis, 1)), LIST(Tensor, x_in, e_in), 2, NULL, NULL, 0);
-}
-
-static void index_of_dynamic(void **state) {
-    Context *cx = *state;
-    Tensor x_in = counting(cx, DT_f32, 2, LIST(int64_t, 3, 5)), u_in = tensor(cx, DT_f32, 2, LIST(int64_t, 3, 2), LIST(float, 90, 91, 92, 93, 94, 95));
-    for (int64_t start = -2; start < 7; start++) {
-        Tensor s_in = tensor(cx, DT_i64, 1, LIST(int64_t, 2), LIST(int64_t, 1, start));
-        Graph *g = graph_new(cx, "f");
-        Val x = param(g, "x", DT_f32, INTS(3, 5)), s = param(g, "s", DT_i64, INTS(2));
-        check_index(g, EMIT(g, OP_dyn_slice, LIST(Val, x, s), 2, a_dims(ATTR_shape, dims_of(cx, INTS(2, 3)), 2)),
-                    LIST(Tensor, x_in, s_in), 2, NULL, NULL, 0);
-        g = graph_new(cx, "f");
-        x = param(g, "x", DT_f32, INTS(3, 5));
-        Val u = param(g, "u", DT_f32, INTS(3, 2));
-        s = param(g, "s", DT_i64, INTS(2));
-        check_index(g, emit(g, OP_dyn_update, nowhere, LIST(Val, x, u, s), 3, NULL, 0), LIST(Tensor, x_in, u_in, s_in), 3, NULL, NULL, 0);
-    }
-}
-
-/* ---- reductions ------------------------------------------------------------------------------------------------------- */
+/* ---- reductions ---- */
 
 static void reductions(void **state) {
     Context *cx = *state;
     Graph *g = graph_new(cx, "f");
     Tensor in = counting(cx, DT_f32, 3, LIST(int64_t, 2, 3, 2)), y;
-    y = run(g, b_reduce(g, nowhere, OP_reduce_sum, param(g, "x", DT_f32, INTS(2, 3, 2)), LIST(int64_t, 0, 2), 2, false), &in, 1);
+    y = run(g,
+            b_reduce(g, nowhere, OP_reduce_sum, param(g, "x", DT_f32, INTS(2, 3, 2)),
+                     LIST(int64_t, 0, 2), 2, false),
+            &in, 1);
     assert_floats(&y, FLOATS(14, 22, 30));
     g = graph_new(cx, "f");
-    Tensor nan_in = tensor(cx, DT_f32, 2, LIST(int64_t, 2, 3), LIST(float, 1, NAN, 3, -0.0f, -4, -5));
-    y = run(g, b_reduce(g, nowhere, OP_reduce_max, param(g, "x", DT_f32, INTS(2, 3)), LIST(int64_t, 1), 1, true), &nan_in, 1);
+    Tensor nan_in =
+        tensor(cx, DT_f32, 2, LIST(int64_t, 2, 3), LIST(float, 1, NAN, 3, -0.0f, -4, -5));
+    y = run(g,
+            b_reduce(g, nowhere, OP_reduce_max, param(g, "x", DT_f32, INTS(2, 3)), LIST(int64_t, 1),
+                     1, true),
+            &nan_in, 1);
     assert_dims(&y, INTS(2, 1));
     assert_floats(&y, FLOATS(NAN, 0));
     assert_true(signbit(tensor_at(&y, 1).f));
     g = graph_new(cx, "f");
     Tensor ints = tensor(cx, DT_i64, 1, LIST(int64_t, 3), LIST(int64_t, INT64_MAX, 1, 5));
-    y = run(g, b_reduce(g, nowhere, OP_reduce_sum, param(g, "x", DT_i64, INTS(3)), LIST(int64_t, 0), 1, false), &ints, 1);
+    y = run(g,
+            b_reduce(g, nowhere, OP_reduce_sum, param(g, "x", DT_i64, INTS(3)), LIST(int64_t, 0), 1,
+                     false),
+            &ints, 1);
     assert_ints(&y, INTS(INT64_MIN + 5));
     g = graph_new(cx, "f");
     Tensor empty = counting(cx, DT_i8, 2, LIST(int64_t, 2, 0));
-    y = run(g, b_reduce(g, nowhere, OP_reduce_max, param(g, "x", DT_i8, INTS(2, 0)), LIST(int64_t, 1), 1, false), &empty, 1);
+    y = run(g,
+            b_reduce(g, nowhere, OP_reduce_max, param(g, "x", DT_i8, INTS(2, 0)), LIST(int64_t, 1),
+                     1, false),
+            &empty, 1);
     assert_ints(&y, INTS(-128, -128));
     g = graph_new(cx, "f");
     Tensor bools = tensor(cx, DT_bool, 2, LIST(int64_t, 2, 2), LIST(uint8_t, 0, 1, 1, 1));
-    y = run(g, b_reduce(g, nowhere, OP_reduce_min, param(g, "x", DT_bool, INTS(2, 2)), LIST(int64_t, 1), 1, false), &bools, 1);
+    y = run(g,
+            b_reduce(g, nowhere, OP_reduce_min, param(g, "x", DT_bool, INTS(2, 2)),
+                     LIST(int64_t, 1), 1, false),
+            &bools, 1);
     assert_ints(&y, INTS(0, 1));
 }
 
 static Val window_op(Graph *g, Op op, Val x) {
     Context *cx = g->cx;
-    return EMIT(g, op, &x, 1, a_ints(ATTR_window, INTS(1, 3)), a_ints(ATTR_stride, INTS(1, 2)), a_ints(ATTR_dilation, INTS(1, 1)),
-                a_dims(ATTR_low, dims_of(cx, INTS(0, 1)), 2), a_dims(ATTR_high, dims_of(cx, INTS(0, 1)), 2));
+    return EMIT(g, op, &x, 1, a_ints(ATTR_window, INTS(1, 3)), a_ints(ATTR_stride, INTS(1, 2)),
+                a_ints(ATTR_dilation, INTS(1, 1)), a_dims(ATTR_low, dims_of(cx, INTS(0, 1)), 2),
+                a_dims(ATTR_high, dims_of(cx, INTS(0, 1)), 2));
 }
 
 static void windows(void **state) {
@@ -492,23 +310,26 @@ static void windows(void **state) {
     assert_ints(&y, INTS(1, 3, 3));
 }
 
-/* ---- contractions ----------------------------------------------------------------------------------------------------- */
+/* ---- contractions ---- */
 
 static void dots(void **state) {
     Context *cx = *state;
     Graph *g = graph_new(cx, "f");
-    Tensor in[] = {counting(cx, DT_f32, 3, LIST(int64_t, 2, 2, 3)), counting(cx, DT_f32, 3, LIST(int64_t, 2, 3, 2))};
+    Tensor in[] = {counting(cx, DT_f32, 3, LIST(int64_t, 2, 2, 3)),
+                   counting(cx, DT_f32, 3, LIST(int64_t, 2, 3, 2))};
     Val x = param(g, "x", DT_f32, INTS(2, 2, 3)), w = param(g, "w", DT_f32, INTS(2, 3, 2));
     Tensor y = run(g, b_dot(g, nowhere, x, w, 1), in, 2);
     assert_floats(&y, FLOATS(10, 13, 28, 40, 172, 193, 244, 274));
     g = graph_new(cx, "f");
-    Tensor ints[] = {tensor(cx, DT_i64, 2, LIST(int64_t, 1, 2), LIST(int64_t, (INT64_C(1) << 53) + 1, 3)),
-                     tensor(cx, DT_i64, 2, LIST(int64_t, 2, 1), LIST(int64_t, 1, -1))};
+    Tensor ints[] = {
+        tensor(cx, DT_i64, 2, LIST(int64_t, 1, 2), LIST(int64_t, (INT64_C(1) << 53) + 1, 3)),
+        tensor(cx, DT_i64, 2, LIST(int64_t, 2, 1), LIST(int64_t, 1, -1))};
     x = param(g, "x", DT_i64, INTS(1, 2)), w = param(g, "w", DT_i64, INTS(2, 1));
     y = run(g, b_dot(g, nowhere, x, w, 0), ints, 2);
     assert_ints(&y, INTS((INT64_C(1) << 53) - 2));
     g = graph_new(cx, "f");
-    Tensor none[] = {counting(cx, DT_f32, 2, LIST(int64_t, 2, 0)), counting(cx, DT_f32, 2, LIST(int64_t, 0, 2))};
+    Tensor none[] = {counting(cx, DT_f32, 2, LIST(int64_t, 2, 0)),
+                     counting(cx, DT_f32, 2, LIST(int64_t, 0, 2))};
     x = param(g, "x", DT_f32, INTS(2, 0)), w = param(g, "w", DT_f32, INTS(0, 2));
     y = run(g, b_dot(g, nowhere, x, w, 0), none, 2);
     assert_floats(&y, FLOATS(0, 0, 0, 0));
@@ -520,11 +341,15 @@ static void dot_with_panels(void **state) {
     Graph *g = graph_new(cx, "f");
     float *panels = arena_new_array(cx->arena, float, 2 * 3 * 16);
     for (int i = 0; i < 3; i++)
-        for (int j = 0; j < 18; j++) panels[(j / 16 * 3 + i) * 16 + j % 16] = (float)(i * 18 + j);
+        for (int j = 0; j < 18; j++)
+            panels[(j / 16 * 3 + i) * 16 + j % 16] = (float)(i * 18 + j);
     Const c = const_encoded(cx, DT_f32, ENCODING_PANEL16, 96, panels);
-    Val x = param(g, "x", DT_f32, INTS(1, 3)), w = b_const(g, nowhere, c, 2, dims_of(cx, INTS(3, 18)));
-    Tensor in = counting(cx, DT_f32, 2, LIST(int64_t, 1, 3)), y = run(g, b_dot(g, nowhere, x, w, 0), &in, 1);
-    for (int j = 0; j < 18; j++) assert_true(tensor_at(&y, j).f == 18 + j + 2 * (36 + j));
+    Val x = param(g, "x", DT_f32, INTS(1, 3)),
+        w = b_const(g, nowhere, c, 2, dims_of(cx, INTS(3, 18)));
+    Tensor in = counting(cx, DT_f32, 2, LIST(int64_t, 1, 3)),
+           y = run(g, b_dot(g, nowhere, x, w, 0), &in, 1);
+    for (int j = 0; j < 18; j++)
+        assert_true(tensor_at(&y, j).f == 18 + j + 2 * (36 + j));
 }
 
 /* A kernel's body sees the logical type of a packed operand and means the same. */
@@ -532,17 +357,21 @@ static void kernel_with_panels(void **state) {
     Context *cx = *state;
     float *panels = arena_new_array(cx->arena, float, 2 * 16);
     for (int i = 0; i < 2; i++)
-        for (int j = 0; j < 3; j++) panels[i * 16 + j] = (float)(i * 3 + j + 1);
+        for (int j = 0; j < 3; j++)
+            panels[i * 16 + j] = (float)(i * 3 + j + 1);
     Graph *body = graph_new(cx, "k");
     Val x = param(body, "x", DT_f32, INTS(1, 2)), w = param(body, "w", DT_f32, INTS(2, 3));
     graph_result(body, b_dot(body, nowhere, x, w, 0), "y");
     assert_non_null(graph_finish(body));
     Graph *g = graph_new(cx, "f");
     x = param(g, "x", DT_f32, INTS(1, 2));
-    w = b_const(g, nowhere, const_encoded(cx, DT_f32, ENCODING_PANEL16, 32, panels), 2, dims_of(cx, INTS(2, 3)));
+    w = b_const(g, nowhere, const_encoded(cx, DT_f32, ENCODING_PANEL16, 32, panels), 2,
+                dims_of(cx, INTS(2, 3)));
     Schedule schedule = {0};
-    Val v = EMIT(g, OP_kernel, LIST(Val, x, w), 2, a_graph(ATTR_body, body), (Attr){.key = ATTR_schedule, .as.schedule = &schedule});
-    Tensor in = tensor(cx, DT_f32, 2, LIST(int64_t, 1, 2), LIST(float, 1, 10)), y = run(g, v, &in, 1);
+    Val v = EMIT(g, OP_kernel, LIST(Val, x, w), 2, a_graph(ATTR_body, body),
+                 (Attr){.key = ATTR_schedule, .as.schedule = &schedule});
+    Tensor in = tensor(cx, DT_f32, 2, LIST(int64_t, 1, 2), LIST(float, 1, 10)),
+           y = run(g, v, &in, 1);
     assert_floats(&y, FLOATS(41, 52, 63));
 }
 
@@ -551,33 +380,40 @@ static void convolution(void **state) {
     Context *cx = *state;
     enum { H = 5, W = 4, C = 4, R = 3, S = 2, F = 6, GROUPS = 2 };
     Graph *g = graph_new(cx, "f");
-    Tensor in[] = {counting(cx, DT_f32, 4, LIST(int64_t, 2, H, W, C)), counting(cx, DT_f32, 4, LIST(int64_t, R, S, C / GROUPS, F))};
-    Val x = param(g, "x", DT_f32, INTS(2, H, W, C)), w = param(g, "w", DT_f32, INTS(R, S, C / GROUPS, F));
-    Val v = EMIT(g, OP_conv, LIST(Val, x, w), 2, a_ints(ATTR_stride, INTS(2, 1)), a_ints(ATTR_dilation, INTS(1, 2)),
-                 a_dims(ATTR_low, dims_of(cx, INTS(1, 0)), 2), a_dims(ATTR_high, dims_of(cx, INTS(1, 1)), 2),
-                 a_int(ATTR_groups, GROUPS), a_int(ATTR_chunk, CHUNK_K));
+    Tensor in[] = {counting(cx, DT_f32, 4, LIST(int64_t, 2, H, W, C)),
+                   counting(cx, DT_f32, 4, LIST(int64_t, R, S, C / GROUPS, F))};
+    Val x = param(g, "x", DT_f32, INTS(2, H, W, C)),
+        w = param(g, "w", DT_f32, INTS(R, S, C / GROUPS, F));
+    Val v = EMIT(g, OP_conv, LIST(Val, x, w), 2, a_ints(ATTR_stride, INTS(2, 1)),
+                 a_ints(ATTR_dilation, INTS(1, 2)), a_dims(ATTR_low, dims_of(cx, INTS(1, 0)), 2),
+                 a_dims(ATTR_high, dims_of(cx, INTS(1, 1)), 2), a_int(ATTR_groups, GROUPS),
+                 a_int(ATTR_chunk, CHUNK_K));
     Tensor y = run(g, v, in, 2);
     assert_dims(&y, INTS(2, 3, 3, F));
     for (int64_t e = 0; e < tensor_elements(&y); e++) {
-        int64_t f = e % F, b = e / F % 3, a = e / F / 3 % 3, n = e / F / 9, group = f / (F / GROUPS);
+        int64_t f = e % F, b = e / F % 3, a = e / F / 3 % 3, n = e / F / 9,
+                group = f / (F / GROUPS);
         double sum = 0;
         for (int64_t r = 0; r < R; r++)
             for (int64_t s = 0; s < S; s++)
                 for (int64_t c = 0; c < C / GROUPS; c++) {
                     int64_t h = a * 2 + r - 1, j = b + s * 2;
-                    if (h < 0 || h >= H || j >= W) continue;
-                    sum += tensor_at(&in[0], ((n * H + h) * W + j) * C + group * (C / GROUPS) + c).f *
-                           tensor_at(&in[1], ((r * S + s) * (C / GROUPS) + c) * F + f).f;
+                    if (h < 0 || h >= H || j >= W)
+                        continue;
+                    sum +=
+                        tensor_at(&in[0], ((n * H + h) * W + j) * C + group * (C / GROUPS) + c).f *
+                        tensor_at(&in[1], ((r * S + s) * (C / GROUPS) + c) * F + f).f;
                 }
         assert_true(tensor_at(&y, e).f == (double)(float)sum);
     }
 }
 
-/* ---- anchors ---------------------------------------------------------------------------------------------------------- */
+/* ---- anchors ---- */
 
 static void arg_extremes(void **state) {
     Context *cx = *state;
-    Tensor in = tensor(cx, DT_f32, 2, LIST(int64_t, 2, 4), LIST(float, 1, 5, 5, 2, NAN, 9, NAN, 1)), y;
+    Tensor in = tensor(cx, DT_f32, 2, LIST(int64_t, 2, 4), LIST(float, 1, 5, 5, 2, NAN, 9, NAN, 1)),
+           y;
     for (int last = 0; last < 2; last++) {
         Graph *g = graph_new(cx, "f");
         Val x = param(g, "x", DT_f32, INTS(2, 4));
@@ -593,28 +429,40 @@ static void arg_extremes(void **state) {
 static void scatters(void **state) {
     Context *cx = *state;
     Graph *g = graph_new(cx, "f");
-    Tensor in[] = {counting(cx, DT_i32, 2, LIST(int64_t, 3, 2)), tensor(cx, DT_i64, 2, LIST(int64_t, 2, 1), LIST(int64_t, 2, 2)),
+    Tensor in[] = {counting(cx, DT_i32, 2, LIST(int64_t, 3, 2)),
+                   tensor(cx, DT_i64, 2, LIST(int64_t, 2, 1), LIST(int64_t, 2, 2)),
                    tensor(cx, DT_i32, 2, LIST(int64_t, 2, 2), LIST(int32_t, 10, 20, 100, 200))};
-    Val x = param(g, "x", DT_i32, INTS(3, 2)), i = param(g, "i", DT_i64, INTS(2, 1)), u = param(g, "u", DT_i32, INTS(2, 2));
-    Tensor y = run(g, EMIT(g, OP_scatter_nd, LIST(Val, x, i, u), 3, a_text(cx, ATTR_combine, "add")), in, 3);
+    Val x = param(g, "x", DT_i32, INTS(3, 2)), i = param(g, "i", DT_i64, INTS(2, 1)),
+        u = param(g, "u", DT_i32, INTS(2, 2));
+    Tensor y = run(
+        g, EMIT(g, OP_scatter_nd, LIST(Val, x, i, u), 3, a_text(cx, ATTR_combine, "add")), in, 3);
     assert_ints(&y, INTS(0, 1, 2, 3, 114, 225));
     g = graph_new(cx, "f");
     in[1] = tensor(cx, DT_i64, 2, LIST(int64_t, 2, 2), LIST(int64_t, 2, 0, 0, 0));
-    x = param(g, "x", DT_i32, INTS(3, 2)), i = param(g, "i", DT_i64, INTS(2, 2)), u = param(g, "u", DT_i32, INTS(2, 2));
-    y = run(g, EMIT(g, OP_scatter_elements, LIST(Val, x, i, u), 3, a_int(ATTR_axis, 0), a_text(cx, ATTR_combine, "set")), in, 3);
+    x = param(g, "x", DT_i32, INTS(3, 2)), i = param(g, "i", DT_i64, INTS(2, 2)),
+    u = param(g, "u", DT_i32, INTS(2, 2));
+    y = run(g,
+            EMIT(g, OP_scatter_elements, LIST(Val, x, i, u), 3, a_int(ATTR_axis, 0),
+                 a_text(cx, ATTR_combine, "set")),
+            in, 3);
     assert_ints(&y, INTS(100, 200, 2, 3, 10, 5));
 }
 
 static void running_sums(void **state) {
     Context *cx = *state;
     Tensor in = counting(cx, DT_i32, 1, LIST(int64_t, 4)), y;
-    const struct { int64_t exclusive, reverse, want[4]; } rows[] = {
+    const struct {
+        int64_t exclusive, reverse, want[4];
+    } rows[] = {
         {0, 0, {0, 1, 3, 6}}, {1, 0, {0, 0, 1, 3}}, {0, 1, {6, 6, 5, 3}}, {1, 1, {6, 5, 3, 0}}};
     for (size_t i = 0; i < COUNT(rows); i++) {
         Graph *g = graph_new(cx, "f");
         Val x = param(g, "x", DT_i32, INTS(4));
-        y = run(g, EMIT(g, OP_cum_sum, &x, 1, a_int(ATTR_axis, 0), a_int(ATTR_exclusive, rows[i].exclusive),
-                        a_int(ATTR_reverse, rows[i].reverse)), &in, 1);
+        y = run(g,
+                EMIT(g, OP_cum_sum, &x, 1, a_int(ATTR_axis, 0),
+                     a_int(ATTR_exclusive, rows[i].exclusive),
+                     a_int(ATTR_reverse, rows[i].reverse)),
+                &in, 1);
         assert_ints(&y, rows[i].want, 4);
     }
 }
@@ -626,7 +474,8 @@ static void top_k_orders(void **state) {
     for (size_t i = 0; i < COUNT(rows); i++) {
         Graph *g = graph_new(cx, "f");
         Val x = param(g, "x", DT_f32, INTS(6));
-        Val t = EMIT(g, OP_top_k, &x, 1, a_int(ATTR_axis, 0), a_dim(ATTR_value, k(cx, 3)), a_int(ATTR_largest, rows[i].largest));
+        Val t = EMIT(g, OP_top_k, &x, 1, a_int(ATTR_axis, 0), a_dim(ATTR_value, k(cx, 3)),
+                     a_int(ATTR_largest, rows[i].largest));
         y = run(g, b_get(g, nowhere, t, 1), &in, 1);
         assert_ints(&y, rows[i].want, 3);
     }
@@ -635,7 +484,12 @@ static void top_k_orders(void **state) {
 static void nonzero_binds(void **state) {
     Context *cx = *state;
     Graph *g = graph_new(cx, "f");
-    Symbol s = symbol_new(cx, &(SymbolInfo){.name = "found", .kind = SYMBOL_FOUND, .min = 0, .max = INT64_MAX, .multiple = 1, .capacity = k(cx, 6)});
+    Symbol s = symbol_new(cx, &(SymbolInfo){.name = "found",
+                                            .kind = SYMBOL_FOUND,
+                                            .min = 0,
+                                            .max = INT64_MAX,
+                                            .multiple = 1,
+                                            .capacity = k(cx, 6)});
     Val x = param(g, "x", DT_f32, INTS(2, 3));
     Val places = EMIT(g, OP_nonzero, &x, 1, a_dim(ATTR_extent, dim_symbol(cx, s)));
     Tensor in = tensor(cx, DT_f32, 2, LIST(int64_t, 2, 3), LIST(float, 0, 4, 0, NAN, 0, -1));
@@ -644,7 +498,7 @@ static void nonzero_binds(void **state) {
     assert_ints(&y, INTS(10, 11, 11, 11, 10, 12));
 }
 
-/* ---- control ---------------------------------------------------------------------------------------------------------- */
+/* ---- control ---- */
 
 static Graph *unary_body(Context *cx, Op op) {
     Graph *g = graph_new(cx, op_info[op].name);
@@ -658,11 +512,15 @@ static void branches(void **state) {
     for (uint8_t c = 0; c < 2; c++) {
         Graph *g = graph_new(cx, "f");
         Val cond = param(g, "c", DT_bool, NULL, 0), x = param(g, "x", DT_f32, INTS(2));
-        Val v = EMIT(g, OP_if, LIST(Val, cond, x), 2, a_graph(ATTR_then, unary_body(cx, OP_neg)), a_graph(ATTR_orelse, unary_body(cx, OP_abs)));
-        Tensor in[] = {tensor(cx, DT_bool, 0, NULL, &c), tensor(cx, DT_f32, 1, LIST(int64_t, 2), LIST(float, 1, -2))};
+        Val v = EMIT(g, OP_if, LIST(Val, cond, x), 2, a_graph(ATTR_then, unary_body(cx, OP_neg)),
+                     a_graph(ATTR_orelse, unary_body(cx, OP_abs)));
+        Tensor in[] = {tensor(cx, DT_bool, 0, NULL, &c),
+                       tensor(cx, DT_f32, 1, LIST(int64_t, 2), LIST(float, 1, -2))};
         Tensor y = run(g, b_get(g, nowhere, v, 0), in, 2);
-        if (c) assert_floats(&y, FLOATS(-1, 2));
-        else assert_floats(&y, FLOATS(1, 2));
+        if (c)
+            assert_floats(&y, FLOATS(-1, 2));
+        else
+            assert_floats(&y, FLOATS(1, 2));
     }
 }
 
@@ -670,7 +528,8 @@ static void branches(void **state) {
 static void loops(void **state) {
     Context *cx = *state;
     Graph *body = graph_new(cx, "body");
-    Val i = param(body, "i", DT_i64, NULL, 0), sum = param(body, "sum", DT_i64, NULL, 0), end = param(body, "end", DT_i64, NULL, 0);
+    Val i = param(body, "i", DT_i64, NULL, 0), sum = param(body, "sum", DT_i64, NULL, 0),
+        end = param(body, "end", DT_i64, NULL, 0);
     Val next = b_binary(body, nowhere, OP_add, i, b_int(body, nowhere, DT_i64, 1));
     graph_result(body, b_binary(body, nowhere, OP_lt, next, end), "more");
     graph_result(body, next, "i");
@@ -679,8 +538,10 @@ static void loops(void **state) {
     Graph *g = graph_new(cx, "f");
     Val start = param(g, "start", DT_i64, NULL, 0), limit = param(g, "limit", DT_i64, NULL, 0);
     Val more = b_binary(g, nowhere, OP_lt, start, limit);
-    Val v = EMIT(g, OP_while, LIST(Val, more, start, b_int(g, nowhere, DT_i64, 0), limit), 4, a_int(ATTR_carried, 2), a_graph(ATTR_body, body));
-    Tensor in[] = {tensor(cx, DT_i64, 0, NULL, LIST(int64_t, 0)), tensor(cx, DT_i64, 0, NULL, LIST(int64_t, 5))};
+    Val v = EMIT(g, OP_while, LIST(Val, more, start, b_int(g, nowhere, DT_i64, 0), limit), 4,
+                 a_int(ATTR_carried, 2), a_graph(ATTR_body, body));
+    Tensor in[] = {tensor(cx, DT_i64, 0, NULL, LIST(int64_t, 0)),
+                   tensor(cx, DT_i64, 0, NULL, LIST(int64_t, 5))};
     Tensor y = run(g, b_get(g, nowhere, v, 1), in, 2);
     assert_ints(&y, INTS(10));
 }
@@ -690,27 +551,38 @@ static void scans(void **state) {
     Context *cx = *state;
     for (int64_t reverse = 0; reverse < 2; reverse++) {
         Graph *body = graph_new(cx, "body");
-        Val step = param(body, "step", DT_i64, NULL, 0), carry = param(body, "carry", DT_i64, NULL, 0), slice = param(body, "slice", DT_i64, NULL, 0);
+        Val step = param(body, "step", DT_i64, NULL, 0),
+            carry = param(body, "carry", DT_i64, NULL, 0),
+            slice = param(body, "slice", DT_i64, NULL, 0);
         Val next = b_binary(body, nowhere, OP_add, carry, slice);
         graph_result(body, next, "carry");
         graph_result(body, b_binary(body, nowhere, OP_add, next, step), "y");
         assert_non_null(graph_finish(body));
         Graph *g = graph_new(cx, "f");
-        Dim n = dim_symbol(cx, symbol_new(cx, &(SymbolInfo){.name = "n", .kind = SYMBOL_INPUT, .min = 0, .max = INT64_MAX, .multiple = 1}));
+        Dim n = dim_symbol(cx, symbol_new(cx, &(SymbolInfo){.name = "n",
+                                                            .kind = SYMBOL_INPUT,
+                                                            .min = 0,
+                                                            .max = INT64_MAX,
+                                                            .multiple = 1}));
         Val xs = b_param(g, nowhere, "xs", DT_i64, 1, &n);
-        Val v = EMIT(g, OP_scan, LIST(Val, b_int(g, nowhere, DT_i64, 100), xs), 2, a_int(ATTR_carried, 1), a_int(ATTR_scanned, 1),
-                     a_dim(ATTR_trip, n), a_graph(ATTR_body, body), a_int(ATTR_reverse, reverse));
-        Tensor in = tensor(cx, DT_i64, 1, LIST(int64_t, 3), LIST(int64_t, 1, 2, 4)), y = run(g, b_get(g, nowhere, v, 1), &in, 1);
-        if (reverse) assert_ints(&y, INTS(107, 107, 106));
-        else assert_ints(&y, INTS(101, 104, 109));
+        Val v = EMIT(g, OP_scan, LIST(Val, b_int(g, nowhere, DT_i64, 100), xs), 2,
+                     a_int(ATTR_carried, 1), a_int(ATTR_scanned, 1), a_dim(ATTR_trip, n),
+                     a_graph(ATTR_body, body), a_int(ATTR_reverse, reverse));
+        Tensor in = tensor(cx, DT_i64, 1, LIST(int64_t, 3), LIST(int64_t, 1, 2, 4)),
+               y = run(g, b_get(g, nowhere, v, 1), &in, 1);
+        if (reverse)
+            assert_ints(&y, INTS(107, 107, 106));
+        else
+            assert_ints(&y, INTS(101, 104, 109));
     }
 }
 
-/* ---- composites ------------------------------------------------------------------------------------------------------- */
+/* ---- composites ---- */
 
 static void composites(void **state) {
     Context *cx = *state;
-    Tensor in = tensor(cx, DT_f32, 2, LIST(int64_t, 2, 3), LIST(float, 1, 2, 3, 1000, 1000, -1000)), y;
+    Tensor in = tensor(cx, DT_f32, 2, LIST(int64_t, 2, 3), LIST(float, 1, 2, 3, 1000, 1000, -1000)),
+           y;
     Graph *g = graph_new(cx, "f");
     Val x = param(g, "x", DT_f32, INTS(2, 3));
     y = run(g, EMIT(g, OP_softmax, &x, 1, a_int(ATTR_axis, 1)), &in, 1);
@@ -718,28 +590,34 @@ static void composites(void **state) {
     g = graph_new(cx, "f");
     x = param(g, "x", DT_f32, INTS(2, 3));
     y = run(g, EMIT(g, OP_log_softmax, &x, 1, a_int(ATTR_axis, 1)), &in, 1);
-    assert_floats(&y, FLOATS(-2.4076059f, -1.4076059f, -0.40760598f, -0.69314718f, -0.69314718f, -2000.6931f));
+    assert_floats(&y, FLOATS(-2.4076059f, -1.4076059f, -0.40760598f, -0.69314718f, -0.69314718f,
+                             -2000.6931f));
     g = graph_new(cx, "f");
     x = param(g, "x", DT_f32, INTS(2, 3));
-    y = run(g, EMIT(g, OP_normalize, &x, 1, a_ints(ATTR_axes, INTS(1)), (Attr){.key = ATTR_epsilon, .as.f = 0}), &in, 1);
+    y = run(g,
+            EMIT(g, OP_normalize, &x, 1, a_ints(ATTR_axes, INTS(1)),
+                 (Attr){.key = ATTR_epsilon, .as.f = 0}),
+            &in, 1);
     assert_floats(&y, FLOATS(-1.2247449f, 0, 1.2247449f, 0.70710678f, 0.70710678f, -1.4142136f));
     g = graph_new(cx, "f");
     x = param(g, "x", DT_f16, INTS(3));
     Tensor halves = tensor(cx, DT_f16, 1, LIST(int64_t, 3), NULL);
-    for (int i = 0; i < 3; i++) ((uint16_t *)halves.data)[i] = f32_to_f16((float)(i - 1));
+    for (int i = 0; i < 3; i++)
+        ((uint16_t *)halves.data)[i] = f32_to_f16((float)(i - 1));
     y = run(g, emit(g, OP_gelu, nowhere, &x, 1, NULL, 0), &halves, 1);
     assert_true(tensor_at(&y, 0).f == (double)f16_to_f32(f32_to_f16(-0.15865526f)));
     assert_true(tensor_at(&y, 1).f == 0);
 }
 
-/* ---- symbols, guards, mistakes ---------------------------------------------------------------------------------------- */
+/* ---- symbols, guards, mistakes ---- */
 
 static void expect_failure(Graph *g, const Tensor *in, uint32_t n, const char *text) {
     Tensor out[2];
     uint32_t before = diag_count(g->cx);
     assert_false(interp_run(g->cx, g->cx->arena, g, in, n, out));
     assert_true(diag_count(g->cx) > before);
-    if (!strstr(diag_at(g->cx, before)->text, text)) print_message("diag: %s\n", diag_at(g->cx, before)->text);
+    if (!strstr(diag_at(g->cx, before)->text, text))
+        print_message("diag: %s\n", diag_at(g->cx, before)->text);
     assert_non_null(strstr(diag_at(g->cx, before)->text, text));
 }
 
@@ -751,7 +629,8 @@ static void inputs_are_checked(void **state) {
     Val x = b_param(g, nowhere, "x", DT_f32, 2, dims);
     graph_result(g, b_unary(g, nowhere, OP_neg, x), "y");
     assert_non_null(graph_finish(g));
-    Tensor bad = counting(cx, DT_f32, 2, LIST(int64_t, 3, 5)), small = counting(cx, DT_f32, 2, LIST(int64_t, 1, 2));
+    Tensor bad = counting(cx, DT_f32, 2, LIST(int64_t, 3, 5)),
+           small = counting(cx, DT_f32, 2, LIST(int64_t, 1, 2));
     Tensor dtype = counting(cx, DT_i32, 2, LIST(int64_t, 3, 6));
     expect_failure(g, &bad, 1, "extent of axis 1 of input 'x' is 5, expected 2*n = 6");
     expect_failure(g, &small, 1, "n is 1, declared to lie in [2");
@@ -780,7 +659,9 @@ static void broadcasts_are_checked(void **state) {
     Val a = b_param(g, nowhere, "a", DT_f32, 1, &m), b = b_param(g, nowhere, "b", DT_f32, 1, &n);
     graph_result(g, b_binary(g, nowhere, OP_add, a, b), "y");
     assert_non_null(graph_finish(g));
-    Tensor in[] = {counting(cx, DT_f32, 1, LIST(int64_t, 1)), counting(cx, DT_f32, 1, LIST(int64_t, 3))}, y;
+    Tensor in[] = {counting(cx, DT_f32, 1, LIST(int64_t, 1)),
+                   counting(cx, DT_f32, 1, LIST(int64_t, 3))},
+           y;
     assert_true(interp_run(cx, cx->arena, g, in, 2, &y));
     assert_floats(&y, FLOATS(0, 1, 2));
     in[0] = counting(cx, DT_f32, 1, LIST(int64_t, 2));
@@ -805,12 +686,31 @@ static void elements_bind_symbols(void **state) {
 
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {
-        TEST(integers_are_exact), TEST(unsigned_and_narrow), TEST(blocks_and_rounding), TEST(sources), TEST(views), TEST(pads),
-        TEST(gathers), TEST(index_of_views), TEST(reshape_groups), TEST(index_of_unknown_broadcast), TEST(index_of_indexed), TEST(index_of_gathers),
-        TEST(index_of_dynamic), TEST(reductions), TEST(windows), TEST(dots), TEST(dot_with_panels), TEST(kernel_with_panels), TEST(convolution),
-        TEST(arg_extremes), TEST(scatters), TEST(running_sums), TEST(top_k_orders), TEST(nonzero_binds), TEST(branches),
-        TEST(loops), TEST(scans), TEST(composites), TEST(inputs_are_checked), TEST(guards_are_checked),
-        TEST(broadcasts_are_checked), TEST(elements_bind_symbols)};
+    const struct CMUnitTest tests[] = {TEST(integers_are_exact),
+                                       TEST(unsigned_and_narrow),
+                                       TEST(blocks_and_rounding),
+                                       TEST(sources),
+                                       TEST(views),
+                                       TEST(pads),
+                                       TEST(gathers),
+                                       TEST(reductions),
+                                       TEST(windows),
+                                       TEST(dots),
+                                       TEST(dot_with_panels),
+                                       TEST(kernel_with_panels),
+                                       TEST(convolution),
+                                       TEST(arg_extremes),
+                                       TEST(scatters),
+                                       TEST(running_sums),
+                                       TEST(top_k_orders),
+                                       TEST(nonzero_binds),
+                                       TEST(branches),
+                                       TEST(loops),
+                                       TEST(scans),
+                                       TEST(composites),
+                                       TEST(inputs_are_checked),
+                                       TEST(guards_are_checked),
+                                       TEST(broadcasts_are_checked),
+                                       TEST(elements_bind_symbols)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
