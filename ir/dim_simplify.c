@@ -9,8 +9,6 @@
  */
 #include "dim_table.h"
 
-static Dim simplify(Context *, uint32_t set, Dim);
-
 /* x in [k*d, (k+1)*d) for a k in {0, -1, 1}. */
 static bool small_quotient(Context *cx, uint32_t set, Dim x, Dim d, int64_t *k) {
     static const int64_t candidates[] = {0, -1, 1};
@@ -98,12 +96,12 @@ static Dim simplify_atom(Context *cx, uint32_t set, uint32_t id) {
     Atom atom = dim_atom(cx, id);
     Dim same = dim_from_atom(cx, id), result = same;
     if (atom.kind == ATOM_SYMBOL) return same;
-    Dim a = simplify(cx, set, atom.a), b = simplify(cx, set, atom.b);
+    Dim a = dim_simplify_under(cx, set, atom.a), b = dim_simplify_under(cx, set, atom.b);
     if (!dim_same(a, atom.a) || !dim_same(b, atom.b)) {
         result = atom.kind == ATOM_FDIV ? dim_fdiv(cx, a, b)
                  : atom.kind == ATOM_MAX ? dim_max(cx, a, b)
                                          : dim_bcast(cx, a, b);
-        if (!dim_same(result, same)) return simplify(cx, set, result);
+        if (!dim_same(result, same)) return dim_simplify_under(cx, set, result);
     }
     context_spend(cx, 1);
     bool decided = false;
@@ -120,10 +118,10 @@ static Dim simplify_atom(Context *cx, uint32_t set, uint32_t id) {
         break;
     case ATOM_BCAST: decided = decide_bcast(cx, set, atom.a, atom.b, &result); break;
     }
-    return decided ? simplify(cx, set, result) : result;
+    return decided ? dim_simplify_under(cx, set, result) : result;
 }
 
-static Dim simplify(Context *cx, uint32_t set, Dim d) {
+Dim dim_simplify_under(Context *cx, uint32_t set, Dim d) {
     DimTable *t = dim_table(cx);
     DimEntry e = *dim_entry(t, d);
     if (!e.depth) return d;
@@ -146,5 +144,5 @@ static Dim simplify(Context *cx, uint32_t set, Dim d) {
 
 Dim dim_simplify(Context *cx, const Scope *scope, Dim d) {
     if (!d.id || !dim_entry(dim_table(cx), d)->depth) return d;
-    return simplify(cx, fact_set_with_divisors(cx, fact_set(cx, scope), d), d);
+    return dim_simplify_under(cx, fact_set_with_divisors(cx, fact_set(cx, scope), d), d);
 }

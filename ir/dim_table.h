@@ -112,7 +112,7 @@ bool dim_is_atom(Context *, Dim d, uint32_t *atom);
 bool dim_memo_get(Context *, MemoOp, Dim a, Dim b, Dim *result);
 Dim dim_memo_set(Context *, MemoOp, Dim a, Dim b, Dim result);
 
-/* ---- dim_range.c -------------------------------------------------------------------------------------------------- */
+/* ---- dim_range.c, prove.c, dim_simplify.c ------------------------------------------------------------------------- */
 
 DimRange dim_birth(Context *, Dim);            /* by birth ranges alone */
 DimRange dim_interval(Context *, uint32_t set, Dim);
@@ -124,6 +124,7 @@ uint32_t fact_set_with(Context *, uint32_t set, Dim nonneg);
 uint32_t fact_set_with_divisors(Context *, uint32_t set, Dim d); /* every divisor inside d is >= 1 */
 /* Is d >= 0 under the facts?  false: not known. */
 bool dim_nonneg(Context *, uint32_t set, Dim d);
+Dim dim_simplify_under(Context *, uint32_t set, Dim d);
 
 static inline int64_t gcd_i64(int64_t a, int64_t b) {
     uint64_t x = a < 0 ? 0 - (uint64_t)a : (uint64_t)a, y = b < 0 ? 0 - (uint64_t)b : (uint64_t)b;

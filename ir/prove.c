@@ -311,9 +311,7 @@ static Truth prove_divides(Context *cx, uint32_t set, Dim a, Dim b) {
     return c % g != 0 ? NO : UNKNOWN;
 }
 
-Truth prove(Context *cx, const Scope *scope, Relation relation, Dim a, Dim b) {
-    if (!a.id || !b.id) return UNKNOWN;
-    uint32_t set = fact_set_with_divisors(cx, fact_set_with_divisors(cx, fact_set(cx, scope), a), b);
+static Truth prove_under(Context *cx, uint32_t set, Relation relation, Dim a, Dim b) {
     Truth equal;
     switch (relation) {
     case REL_EQ: return prove_equal(cx, set, a, b);
@@ -323,6 +321,16 @@ Truth prove(Context *cx, const Scope *scope, Relation relation, Dim a, Dim b) {
     case REL_DIVIDES: return prove_divides(cx, set, a, b);
     }
     return UNKNOWN;
+}
+
+Truth prove(Context *cx, const Scope *scope, Relation relation, Dim a, Dim b) {
+    if (!a.id || !b.id) return UNKNOWN;
+    uint32_t set = fact_set_with_divisors(cx, fact_set_with_divisors(cx, fact_set(cx, scope), a), b);
+    Truth truth = prove_under(cx, set, relation, a, b);
+    if (truth != UNKNOWN) return truth;
+    /* quotients that the facts decide are worth another look */
+    Dim x = dim_simplify_under(cx, set, a), y = dim_simplify_under(cx, set, b);
+    return dim_same(x, a) && dim_same(y, b) ? UNKNOWN : prove_under(cx, set, relation, x, y);
 }
 
 void dim_range(Context *cx, const Scope *scope, Dim d, int64_t *min, int64_t *max) {
