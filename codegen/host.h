@@ -5,7 +5,6 @@
  *                             the two compared values in fail[1], fail[2]
  *   N_plan(symbols, offsets) -> i64   arena bytes at these (upper) symbol values, or -1 on overflow; writes
  *                             offsets[0..n_offsets) and, at offsets[n_offsets], scratch bytes per worker.  Monotone.
- *   N_shapes(symbols, dims)   extents of all outputs, one after the other
  *   N_main(frame) -> i32      the host program: launches; 0 or an ingot_status, then fail[0] is the launch's number and
  *                             fail[1..3] position, value, limit
  * The frame's slots: include/ingot_frame.h.
@@ -21,3 +20,6 @@ typedef struct HostFacts {
     VEC(int64_t) output_offset;    /* per output: -1 written in place, else index into offsets: run copies it out */
     uint32_t n_offsets;
 } HostFacts;
+
+/* A planned graph as a Loop module; facts is filled. NULL after a diagnostic. codegen/lower/host.c */
+LoopModule *lower_graph(Context *, const Graph *, const char *name, const Target *, HostFacts *facts);

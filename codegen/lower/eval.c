@@ -283,8 +283,8 @@ static LVal eval_fresh(Kernel *k, Val v, const Node *n, const Dim *at) {
     case KIND_VIEW:
     case KIND_INDEXED: return eval_indexed(k, n, at);
     case KIND_REDUCE: return kernel_reduce(k, v, at);
+    case KIND_CONTRACT: return kernel_contract(k, v, at);
     case KIND_NONE:
-    case KIND_CONTRACT:
     case KIND_ANCHOR:
     case KIND_CONTROL:
     case KIND_MACRO:

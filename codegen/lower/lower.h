@@ -52,6 +52,7 @@ struct Kernel {
     AnchorFn *anchor;
     void *state;             /* the template's own */
     LVal fail;               /* i64 pointer to this worker's failure record, or 0 */
+    LVal found;              /* i64 pointer: where the extent found goes, or 0 */
     LVal scratch;            /* u8 pointer to this worker's scratch, or 0 */
     Dim scratch_bytes;       /* what the template needs, in input symbols */
 };
@@ -98,15 +99,37 @@ LVal reduce_identity(Kernel *, Op, DType compute, uint32_t lanes);
 LVal reduce_combine(Kernel *, Op, LVal a, LVal b);
 LVal reduce_lanes(Kernel *, Op, LVal vector);
 
+/* ---- contract.c: contractions inside an element ------------------------------------------------------------------- */
+
+LVal kernel_contract(Kernel *, Val dot_or_conv, const Dim *at);
+LVal contract_step(LoopBuilder *, bool fused, LVal x, LVal w, LVal acc);   /* acc + x * w */
+void row_index(Kernel *, Dim linear);                                      /* row.c */
+
+/* ---- kernel.c: one kernel node as a function ------------------------------------------------------------------------ */
+
+/* Arguments of a kernel after lo, hi, worker: pointers of the body's parameters, of its results, then where needed the base
+ * of failure records, the place of the found extent, the base of scratch and its bytes per worker, then the symbols' values. */
+typedef struct KernelInfo {
+    LFunc *func;
+    bool fails, scratches;
+    Symbol found;            /* the extent that the kernel finds while running, or 0 */
+    Dim scratch_bytes;       /* per worker; an upper bound in input symbols */
+    Dim range;               /* extent to launch over */
+    uint32_t n_symbols;
+    const Symbol *symbols;
+} KernelInfo;
+KernelInfo lower_kernel(LoopModule *, const Graph *body, const Schedule *, const char *name, const char *comment);
+
 /* ---- templates ---------------------------------------------------------------------------------------------------- */
 
 /* Each writes the kernel's loops over [lo, hi) of its parallel range; range gives that range's extent. */
 typedef struct TemplateInfo {
     void (*lower)(Kernel *, LVal lo, LVal hi);
     Dim (*range)(Kernel *);              /* extent of the parallel range */
-    Dim (*scratch)(Kernel *);            /* bytes per worker, or NULL */
+    Dim (*scratch)(Kernel *);            /* bytes per worker at upper bounds; 0: none */
 } TemplateInfo;
 #define TEMPLATE(name, ...)                                                                                            \
     void lower_##name(Kernel *, LVal lo, LVal hi);                                                                     \
-    Dim range_##name(Kernel *);
+    Dim range_##name(Kernel *);                                                                                        \
+    Dim scratch_##name(Kernel *);
 #include "templates.def"

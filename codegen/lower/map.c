@@ -75,6 +75,8 @@ Dim range_map(Kernel *k) {
     return dim_cdiv(k->cx, dim_product(k->cx, t->dims, t->rank), dim_const(k->cx, BLOCK));
 }
 
+Dim scratch_map(Kernel *k) { return dim_const(k->cx, 0); }
+
 typedef struct MapState {
     const TypeInfo *type;
     uint32_t first;

@@ -98,6 +98,27 @@ static void reduce_chain(Kernel *k, Reduction *r, uint32_t axis, LVal *acc) {
     kernel_loop_end(k, &loop, acc, 1);
 }
 
+/* Lanes of the order for every lane of the vector: kept on the stack, a vector each, and combined by the same tree. */
+static LVal reduce_lanes_of_vectors(Kernel *k, Reduction *r, DType compute, uint32_t order) {
+    LoopBuilder *b = k->b;
+    LVal store = l_alloc(b, compute, (int64_t)order * k->lanes), identity = reduce_identity(k, r->op, compute, k->lanes);
+    for (uint32_t i = 0; i < order; i++) l_store(b, store, l_i64(b, (int64_t)i * k->lanes), identity, (LVal){0});
+    Dim extent = reduced_extent(k, r);
+    KernelLoop loop;
+    Dim i = kernel_loop(k, &loop, l_i64(b, 0), kernel_dim(k, extent), extent, 1, NULL, 0);
+    fill_axes(k, r, i);
+    LVal x = l_splat(b, kernel_eval(k, r->operand, r->at), k->lanes);
+    LVal slot = l_mul(b, l_bin(b, LOP_and, kernel_dim(k, i), l_i64(b, order - 1)), l_i64(b, k->lanes));
+    LVal sum = reduce_combine(k, r->op, l_load(b, store, slot, k->lanes, (LVal){0}), x);
+    l_store(b, store, slot, l_round(b, sum, r->dtype), (LVal){0});
+    kernel_loop_end(k, &loop, NULL, 0);
+    LVal lanes[64];
+    for (uint32_t l = 0; l < order; l++) lanes[l] = l_load(b, store, l_i64(b, (int64_t)l * k->lanes), k->lanes, (LVal){0});
+    for (uint32_t half = order / 2; half; half /= 2)
+        for (uint32_t l = 0; l < half; l++) lanes[l] = reduce_combine(k, r->op, lanes[l], lanes[l + half]);
+    return l_round(b, lanes[0], r->dtype);
+}
+
 static LVal reduce_axes(Kernel *k, const Node *n, const Dim *at) {
     Reduction r = {.operand = n->in[0], .op = n->op, .dtype = type_info(k->cx, n->type)->dtype};
     r.axes = attr_ints(n, ATTR_axes, &r.n_axes);
@@ -119,7 +140,7 @@ static LVal reduce_axes(Kernel *k, const Node *n, const Dim *at) {
         k->lanes = lanes, k->mask = mask;
         return acc;
     }
-    if (varies) BUG(k->cx, "a reduction over lanes inside a vector of results");
+    if (varies) return reduce_lanes_of_vectors(k, &r, compute, (uint32_t)order);
     LVal acc = reduce_identity(k, n->op, compute, (uint32_t)order), mask = k->mask;
     Symbol lane = k->lane;
     k->mask = (LVal){0}, k->lane = lane_symbol(k->cx, (uint32_t)order);

@@ -1,0 +1,401 @@
+/* host.c: from a planned graph of kernels to a Loop module: kernels, N_bind, N_plan and N_main, and the weights.
+ *
+ * N_main walks the graph in order: a kernel node is a launch, a region is lowered in place into if, for and while of the host
+ * program, reshapes and tuples are names for memory.  Equal kernels (body and schedule) share one function.
+ * Invariants: every pointer lies in the arena at a planned offset, in the weights, or is the caller's; nothing is allocated.
+ */
+#include "program.h"
+#include <string.h>
+
+typedef struct Frame {
+    const Graph *g;
+    LVal base;                   /* u8 pointer: the frame's place in the arena */
+    LVal **pointers;             /* by node: one u8 pointer per result */
+    const LVal *params, *outputs;
+} Frame;
+typedef struct Host { Program *p; LVal offsets, weights, fails, scratch, scratch_bytes, symbols, fail; } Host;
+
+static void run_graph(Host *h, Frame *fr);
+
+const char *program_name(Program *p, const char *suffix) {
+    return intern(p->cx, arena_print(p->arena, "%s_%s", p->m->name, suffix));
+}
+
+uint32_t program_symbol_index(Program *p, Symbol s) {
+    for (uint32_t i = 0; i < p->facts->symbols.n; i++)
+        if (p->facts->symbols.at[i].id == s.id) return i;
+    BUG(p->cx, "symbol '%s' is not in the frame", symbol_info(p->cx, s)->name);
+}
+
+LVal program_dim(Program *p, Dim d) {
+    Kernel k = {.cx = p->cx, .arena = p->arena, .b = p->b, .lanes = 1};
+    for (uint32_t i = 0; i < p->facts->symbols.n; i++) {
+        Symbol s = p->facts->symbols.at[i];
+        if (p->symbols[s.id].id) kernel_bind(&k, s, p->symbols[s.id]);
+    }
+    return kernel_dim(&k, d);
+}
+
+uint32_t program_base(Program *p, const Graph *g) {
+    for (uint32_t i = 0; i < p->bases.n; i++)
+        if (p->bases.at[i].g == g) return p->bases.at[i].first;
+    BUG(p->cx, "graph %s has no place in the offsets", g->name);
+}
+
+/* ---- what the whole program needs to know first ------------------------------------------------------------------------ */
+
+static void collect_symbols(Program *p, SymbolKind kind) {
+    for (uint32_t i = 1; i <= symbol_count(p->cx); i++)
+        if (symbol_info(p->cx, (Symbol){i})->kind == kind) vec_push(p->arena, &p->facts->symbols, (Symbol){i});
+}
+
+static void add_constant(Program *p, const Node *n) {
+    Const c = n->attrs[0].as.data;
+    for (uint32_t a = 0; a < n->n_attrs; a++)
+        if (n->attrs[a].key == ATTR_data) c = n->attrs[a].as.data;
+    for (uint32_t i = 0; i < p->constants.n; i++)
+        if (p->constants.at[i].data.id == c.id) return;
+    const ConstInfo *info = const_info(p->cx, c);
+    if (info->splat) BUG(p->cx, "a splat constant outside kernels");
+    uint64_t bytes = info->elements * (uint64_t)dtype_bytes(info->dtype);
+    vec_push(p->arena, &p->constants, (ConstPlace){c, p->weights_bytes});
+    p->weights_bytes = (p->weights_bytes + bytes + 63) & ~UINT64_C(63);
+}
+
+static void collect_graph(Program *p, const Graph *g) {
+    vec_push(p->arena, &p->bases, (GraphBase){g, p->facts->n_offsets});
+    p->facts->n_offsets += g->plan->n;
+    for (uint32_t i = 1; i < g->nodes.n; i++) {
+        const Node *n = &g->nodes.at[i];
+        if (n->op == OP_const) add_constant(p, n);
+        for (uint32_t a = 0; n->op != OP_kernel && a < n->n_attrs; a++)
+            if (attr_info[n->attrs[a].key].type == AT_GRAPH) collect_graph(p, n->attrs[a].as.graph);
+    }
+}
+
+static void add_weights(Program *p) {
+    uint8_t *bytes = arena_alloc(p->arena, p->weights_bytes);
+    for (uint32_t i = 0; i < p->constants.n; i++) {
+        const ConstInfo *c = const_info(p->cx, p->constants.at[i].data);
+        memcpy(bytes + p->constants.at[i].offset, c->data, c->elements * (uint64_t)dtype_bytes(c->dtype));
+    }
+    LData data = {.name = program_name(p, "weights"), .bytes = bytes, .size = p->weights_bytes, .align = 64, .flags = LD_WEIGHTS};
+    vec_push(p->arena, &p->m->datas, data);
+}
+
+/* ---- memory --------------------------------------------------------------------------------------------------------------- */
+
+static LVal recast(Program *p, LVal pointer, DType t) {
+    if (loop_type(p->b, pointer).dtype == t) return pointer;
+    return l_inst(p->b, LOP_recast, lt_pointer(t), &pointer, 1, 0);
+}
+
+static LVal pointer_of(Host *h, Frame *fr, Val v) {
+    Program *p = h->p;
+    const Node *n = node(fr->g, v);
+    uint32_t element = 0;
+    while (n->op == OP_reshape || n->op == OP_get) {
+        if (n->op == OP_get) element = (uint32_t)attr_int(n, ATTR_index);
+        v = n->in[0];
+        n = node(fr->g, v);
+    }
+    if (n->op == OP_param) return fr->params[attr_int(n, ATTR_index)];
+    if (n->op == OP_const) {
+        Const c = node_attr(n, ATTR_data)->as.data;
+        for (uint32_t i = 0; i < p->constants.n; i++)
+            if (p->constants.at[i].data.id == c.id) return l_offset(p->b, h->weights, l_i64(p->b, (int64_t)p->constants.at[i].offset));
+    }
+    if (!fr->pointers[v.id]) BUG(p->cx, "value %%%u (%s) has no memory", v.id, op_info[n->op].name);
+    return fr->pointers[v.id][element];
+}
+
+static LVal buffer(Host *h, Frame *fr, int64_t index) {
+    Program *p = h->p;
+    if (index < 0) return fr->outputs[-1 - index];
+    LVal offset = l_load(p->b, h->offsets, l_i64(p->b, program_base(p, fr->g) + index), 1, (LVal){0});
+    return l_offset(p->b, fr->base, offset);
+}
+
+static Dim type_bytes(Context *cx, const TypeInfo *t) {
+    return dim_muli(cx, dim_product(cx, t->dims, t->rank), dtype_bytes(t->dtype));
+}
+
+static void copy_bytes(Host *h, LVal to, LVal from, LVal bytes) {
+    LoopBuilder *b = h->p->b;
+    LVal i, full = l_mul(b, l_bin(b, LOP_div, bytes, l_i64(b, 16)), l_i64(b, 16));
+    LFor loop = l_for(b, l_i64(b, 0), full, 16, LOOP_SERIAL, NULL, 0, &i);
+    l_store(b, to, i, l_load(b, from, i, 16, (LVal){0}), (LVal){0});
+    l_for_end(b, &loop, NULL, 0);
+    loop = l_for(b, full, bytes, 1, LOOP_SERIAL, NULL, 0, &i);
+    l_store(b, to, i, l_load(b, from, i, 1, (LVal){0}), (LVal){0});
+    l_for_end(b, &loop, NULL, 0);
+}
+
+/* ---- kernels -------------------------------------------------------------------------------------------------------------- */
+
+static const KernelInfo *kernel_for(Program *p, const Node *n) {
+    const Graph *body = attr_graph(n, ATTR_body);
+    const Schedule *s = node_attr(n, ATTR_schedule)->as.schedule;
+    for (uint32_t i = 0; i < p->kernels.n; i++) {
+        const KernelEntry *e = &p->kernels.at[i];
+        if (memcmp(&e->schedule, s, sizeof *s) == 0 && graph_equal(e->body, body)) return &e->info;
+    }
+    KernelEntry e = {.body = body, .schedule = *s};
+    const char *name = intern(p->cx, arena_print(p->arena, "%s_k%u", p->m->name, p->kernels.n));
+    e.info = lower_kernel(p->m, body, s, name, loc_string(p->cx, n->loc));
+    p->scratch = dim_max(p->cx, p->scratch, e.info.scratch_bytes);
+    vec_push(p->arena, &p->kernels, e);
+    return &vec_last(&p->kernels).info;
+}
+
+/* Lowers every kernel before the host program: its scratch and symbols must be known. */
+static void lower_kernels(Program *p, const Graph *g) {
+    for (uint32_t i = 1; i < g->nodes.n; i++) {
+        const Node *n = &g->nodes.at[i];
+        if (n->op == OP_kernel) kernel_for(p, n);
+        for (uint32_t a = 0; n->op != OP_kernel && a < n->n_attrs; a++)
+            if (attr_info[n->attrs[a].key].type == AT_GRAPH) lower_kernels(p, n->attrs[a].as.graph);
+    }
+}
+
+static void check_status(Host *h, LVal status, const char *what) {
+    Program *p = h->p;
+    LoopBuilder *b = p->b;
+    LIf branch = l_if(b, l_bin(b, LOP_ne, status, l_int(b, lt_scalar(DT_i32), 0)));
+    l_store(b, h->fail, l_i64(b, 0), l_i64(b, p->facts->launches.n), (LVal){0});
+    l_return(b, status);
+    l_else(b, &branch, NULL, 0);
+    l_if_end(b, &branch, NULL, 0, NULL);
+    vec_push(p->arena, &p->facts->launches, what);
+}
+
+static void find_symbols(Host *h, const KernelInfo *info) {
+    Program *p = h->p;
+    if (!info->found.id) return;
+    p->symbols[info->found.id] = l_load(p->b, h->symbols, l_i64(p->b, program_symbol_index(p, info->found)), 1, (LVal){0});
+}
+
+static void launch(Host *h, Frame *fr, Val v) {
+    Program *p = h->p;
+    const Node *n = node(fr->g, v);
+    const KernelInfo *info = kernel_for(p, n);
+    const Schedule *s = node_attr(n, ATTR_schedule)->as.schedule;
+    const Graph *body = attr_graph(n, ATTR_body);
+    VEC(LVal) in = {0};
+    vec_push(p->arena, &in, p->frame);
+    vec_push(p->arena, &in, program_dim(p, info->range));
+    vec_push(p->arena, &in, l_i64(p->b, s->field[SCHED_grain]));
+    for (uint32_t i = 0; i < n->n_in; i++)
+        vec_push(p->arena, &in, recast(p, pointer_of(h, fr, n->in[i]), loop_memory_dtype(val_dtype(body, body->params.at[i]))));
+    for (uint32_t i = 0; i < body->results.n; i++)
+        vec_push(p->arena, &in, recast(p, fr->pointers[v.id][i], loop_memory_dtype(val_dtype(body, body->results.at[i]))));
+    if (info->fails) vec_push(p->arena, &in, h->fails);
+    if (info->found.id) vec_push(p->arena, &in, l_offset(p->b, h->symbols, l_i64(p->b, program_symbol_index(p, info->found))));
+    if (info->scratches) {
+        vec_push(p->arena, &in, h->scratch);
+        vec_push(p->arena, &in, h->scratch_bytes);
+    }
+    for (uint32_t i = 0; i < info->n_symbols; i++) vec_push(p->arena, &in, program_dim(p, dim_symbol(p->cx, info->symbols[i])));
+    LVal status = l_inst(p->b, LOP_launch, lt_scalar(DT_i32), in.at, in.n, 0);
+    vec_last(&p->b->block->insts).imm.text = info->func->name;
+    check_status(h, status, loc_string(p->cx, n->loc));
+    find_symbols(h, info);
+}
+
+/* ---- regions -------------------------------------------------------------------------------------------------------------- */
+
+/* Runs a region's graph in a frame of its own and sees that result k lies at outputs[k]. */
+static void run_region(Host *h, Frame *parent, int64_t frame_buffer, const Graph *g, const LVal *params, const LVal *outputs) {
+    Program *p = h->p;
+    LVal *saved = arena_copy(p->arena, p->symbols, (symbol_count(p->cx) + 1) * sizeof *saved);
+    Frame fr = {.g = g, .base = buffer(h, parent, frame_buffer), .params = params, .outputs = outputs};
+    run_graph(h, &fr);
+    for (uint32_t k = 0; k < g->results.n; k++) {
+        Val v = g->results.at[k];
+        LVal at = pointer_of(h, &fr, v);
+        if (at.id != outputs[k].id) copy_bytes(h, outputs[k], at, program_dim(p, type_bytes(p->cx, val_type(g, v))));
+    }
+    memcpy(p->symbols, saved, (symbol_count(p->cx) + 1) * sizeof *saved);
+}
+
+static void run_if(Host *h, Frame *fr, Val v) {
+    Program *p = h->p;
+    const Node *n = node(fr->g, v);
+    const int64_t *slots = attr_ints(n, ATTR_buffers, NULL);
+    uint32_t results = type_info(p->cx, n->type)->rank;
+    LVal *params = arena_new_array(p->arena, LVal, n->n_in);
+    for (uint32_t i = 1; i < n->n_in; i++) params[i - 1] = pointer_of(h, fr, n->in[i]);
+    LVal flag = l_load(p->b, pointer_of(h, fr, n->in[0]), l_i64(p->b, 0), 1, (LVal){0});
+    LIf branch = l_if(p->b, l_bin(p->b, LOP_ne, flag, l_int(p->b, lt_scalar(DT_u8), 0)));
+    run_region(h, fr, slots[results], attr_graph(n, ATTR_then), params, fr->pointers[v.id]);
+    l_else(p->b, &branch, NULL, 0);
+    run_region(h, fr, slots[results + 1], attr_graph(n, ATTR_orelse), params, fr->pointers[v.id]);
+    l_if_end(p->b, &branch, NULL, 0, NULL);
+}
+
+/* Carried values alternate: (current, next, other) -> (next, other, next), three pointers each. */
+typedef struct Carry { uint32_t n; LVal *at; } Carry;
+
+static Carry carry_begin(Host *h, Frame *fr, Val v, uint32_t first_operand, uint32_t carried, uint32_t results) {
+    const Node *n = node(fr->g, v);
+    const int64_t *slots = attr_ints(n, ATTR_buffers, NULL);
+    Carry c = {3 * carried, arena_new_array(h->p->arena, LVal, 3 * carried + 1)};
+    for (uint32_t i = 0; i < carried; i++) {
+        c.at[3 * i] = pointer_of(h, fr, n->in[first_operand + i]);
+        c.at[3 * i + 1] = fr->pointers[v.id][i];
+        c.at[3 * i + 2] = buffer(h, fr, slots[results + i]);
+    }
+    return c;
+}
+
+static void carry_turn(Carry *c) {
+    for (uint32_t i = 0; i < c->n; i += 3) {
+        LVal next = c->at[i + 1];
+        c->at[i] = next, c->at[i + 1] = c->at[i + 2], c->at[i + 2] = next;
+    }
+}
+
+static void carry_end(Frame *fr, Val v, const Carry *c) {
+    for (uint32_t i = 0; i < c->n; i += 3) fr->pointers[v.id][i / 3] = c->at[i];
+}
+
+static LVal slice_at(Host *h, LVal base, const TypeInfo *whole, LVal index) {
+    Program *p = h->p;
+    Dim bytes = dim_muli(p->cx, dim_product(p->cx, whole->dims + 1, whole->rank - 1), dtype_bytes(whole->dtype));
+    return l_offset(p->b, base, l_mul(p->b, index, program_dim(p, bytes)));
+}
+
+static void run_scan(Host *h, Frame *fr, Val v) {
+    Program *p = h->p;
+    const Node *n = node(fr->g, v);
+    const TypeInfo *t = type_info(p->cx, n->type);
+    uint32_t carried = (uint32_t)attr_int(n, ATTR_carried), scanned = (uint32_t)attr_int(n, ATTR_scanned);
+    const Graph *body = attr_graph(n, ATTR_body);
+    Carry c = carry_begin(h, fr, v, 0, carried, t->rank);
+    LVal trip = program_dim(p, attr_dim(n, ATTR_trip)), i, step = l_alloc(p->b, DT_i64, 1);
+    LFor loop = l_for(p->b, l_i64(p->b, 0), trip, 1, LOOP_SERIAL, c.at, c.n, &i);
+    l_store(p->b, step, l_i64(p->b, 0), i, (LVal){0});
+    LVal at = attr_int(n, ATTR_reverse) ? l_sub(p->b, l_sub(p->b, trip, l_i64(p->b, 1)), i) : i;
+    LVal *params = arena_new_array(p->arena, LVal, n->n_in + 1), *outputs = arena_new_array(p->arena, LVal, t->rank);
+    params[0] = recast(p, step, DT_u8);
+    for (uint32_t o = 0; o < n->n_in; o++) {
+        bool slice = o >= carried && o < carried + scanned;
+        LVal whole = o < carried ? c.at[3 * o] : pointer_of(h, fr, n->in[o]);
+        params[o + 1] = slice ? slice_at(h, whole, val_type(fr->g, n->in[o]), at) : whole;
+    }
+    for (uint32_t r = 0; r < t->rank; r++)
+        outputs[r] = r < carried ? c.at[3 * r + 1] : slice_at(h, fr->pointers[v.id][r], type_info(p->cx, t->elements[r]), at);
+    run_region(h, fr, attr_ints(n, ATTR_buffers, NULL)[t->rank + carried], body, params, outputs);
+    carry_turn(&c);
+    l_for_end(p->b, &loop, c.at, c.n);
+    carry_end(fr, v, &c);
+}
+
+static void run_while(Host *h, Frame *fr, Val v) {
+    Program *p = h->p;
+    LoopBuilder *b = p->b;
+    const Node *n = node(fr->g, v);
+    uint32_t carried = (uint32_t)attr_int(n, ATTR_carried);
+    LVal again = l_alloc(b, DT_u8, 1), zero = l_i64(b, 0), off = l_int(b, lt_scalar(DT_u8), 0);
+    Carry c = carry_begin(h, fr, v, 1, carried, carried);
+    LVal *before = arena_copy(p->arena, c.at, c.n * sizeof *before);
+    LVal *params = arena_new_array(p->arena, LVal, n->n_in), *outputs = arena_new_array(p->arena, LVal, carried + 1);
+    LIf first = l_if(b, l_bin(b, LOP_ne, l_load(b, pointer_of(h, fr, n->in[0]), zero, 1, (LVal){0}), off));
+    LFor loop = l_while(b, c.at, c.n);
+    for (uint32_t o = 0; o < carried; o++) params[o] = c.at[3 * o], outputs[o + 1] = c.at[3 * o + 1];
+    for (uint32_t o = carried + 1; o < n->n_in; o++) params[o - 1] = pointer_of(h, fr, n->in[o]);
+    outputs[0] = again;
+    run_region(h, fr, attr_ints(n, ATTR_buffers, NULL)[2 * carried], attr_graph(n, ATTR_body), params, outputs);
+    carry_turn(&c);
+    l_while_end(b, &loop, l_bin(b, LOP_ne, l_load(b, again, zero, 1, (LVal){0}), off), c.at, c.n);
+    l_else(b, &first, c.at, c.n);
+    l_if_end(b, &first, before, c.n, c.at);
+    carry_end(fr, v, &c);
+}
+
+static void run_node(Host *h, Frame *fr, Val v) {
+    static void (*const run[OP_COUNT])(Host *, Frame *, Val) = {
+        [OP_kernel] = launch, [OP_if] = run_if, [OP_scan] = run_scan, [OP_while] = run_while};
+    Program *p = h->p;
+    const Node *n = node(fr->g, v);
+    if (!run[n->op]) return;
+    const TypeInfo *t = type_info(p->cx, n->type);
+    uint32_t results = t->dtype == DT_none ? t->rank : 1;
+    const int64_t *slots = attr_ints(n, ATTR_buffers, NULL);
+    fr->pointers[v.id] = arena_new_array(p->arena, LVal, results);
+    for (uint32_t r = 0; r < results; r++) fr->pointers[v.id][r] = buffer(h, fr, slots[r]);
+    run[n->op](h, fr, v);
+}
+
+static void run_graph(Host *h, Frame *fr) {
+    fr->pointers = arena_new_array(h->p->arena, LVal *, fr->g->nodes.n);
+    for (uint32_t i = 1; i < fr->g->nodes.n; i++) run_node(h, fr, (Val){i});
+}
+
+/* ---- the module ------------------------------------------------------------------------------------------------------------- */
+
+static LVal frame_slot(Program *p, int slot, DType t) {
+    LVal in[] = {p->frame, l_i64(p->b, slot)};
+    return l_inst(p->b, LOP_load_pointer, lt_pointer(t), in, 2, 0);
+}
+
+static LVal frame_value(Program *p, int slot) {
+    return l_load(p->b, recast(p, p->frame, DT_i64), l_i64(p->b, slot), 1, (LVal){0});
+}
+
+static void program_main(Program *p, const Graph *g) {
+    LParam param = {.name = "frame", .type = lt_pointer(DT_u64)};
+    LoopBuilder *b = p->b = loop_begin(p->m, program_name(p, "main"), LF_EXPORT, &param, 1, lt_scalar(DT_i32));
+    p->frame = loop_param(b, 0);
+    p->symbols = arena_new_array(p->arena, LVal, symbol_count(p->cx) + 1);
+    Host h = {.p = p, .offsets = frame_slot(p, FRAME_OFFSETS, DT_i64), .weights = frame_slot(p, FRAME_WEIGHTS, DT_u8)};
+    h.symbols = frame_slot(p, FRAME_SYMBOLS, DT_i64), h.fail = frame_slot(p, FRAME_FAIL, DT_i64);
+    h.fails = frame_slot(p, FRAME_FAILS, DT_i64), h.scratch = frame_slot(p, FRAME_SCRATCH, DT_u8);
+    h.scratch_bytes = frame_value(p, FRAME_SCRATCH_BYTES);
+    for (uint32_t i = 0; i < p->facts->n_input_symbols; i++)
+        p->symbols[p->facts->symbols.at[i].id] = l_load(b, h.symbols, l_i64(b, i), 1, (LVal){0});
+    LVal inputs = frame_slot(p, FRAME_INPUTS, DT_u64), outputs = frame_slot(p, FRAME_OUTPUTS, DT_u64);
+    LVal *in = arena_new_array(p->arena, LVal, g->params.n), *out = arena_new_array(p->arena, LVal, g->results.n);
+    for (uint32_t i = 0; i < g->params.n; i++)
+        in[i] = l_inst(b, LOP_load_pointer, lt_pointer(DT_u8), (LVal[]){inputs, l_i64(b, i)}, 2, 0);
+    for (uint32_t i = 0; i < g->results.n; i++)
+        out[i] = l_inst(b, LOP_load_pointer, lt_pointer(DT_u8), (LVal[]){outputs, l_i64(b, i)}, 2, 0);
+    Frame fr = {.g = g, .base = frame_slot(p, FRAME_ARENA, DT_u8), .params = in, .outputs = out};
+    run_graph(&h, &fr);
+    l_return(b, l_int(b, lt_scalar(DT_i32), 0));
+    loop_end(b);
+}
+
+/* Where outputs lie that run copies to the caller: those whose extents are only found while running. */
+static void place_outputs(Program *p, const Graph *g) {
+    for (uint32_t k = 0; k < g->results.n; k++) {
+        Val v = g->results.at[k];
+        int64_t element = 0;
+        while (val_op(g, v) == OP_reshape || val_op(g, v) == OP_get) {
+            if (val_op(g, v) == OP_get) element = attr_int(node(g, v), ATTR_index);
+            v = val_in(g, v, 0);
+        }
+        const Attr *slots = node_attr(node(g, v), ATTR_buffers);
+        if (!slots || (op_info[val_op(g, v)].kind == KIND_CONTROL && node_attr(node(g, v), ATTR_carried)))
+            BUG(p->cx, "result '%s' has no planned memory", g->result_names.at[k]);
+        int64_t slot = slots->as.ints[element];
+        vec_push(p->arena, &p->facts->output_offset, slot < 0 ? -1 : (int64_t)program_base(p, g) + slot);
+    }
+}
+
+LoopModule *lower_graph(Context *cx, const Graph *g, const char *name, const Target *target, HostFacts *facts) {
+    LoopModule *m = loop_module_new(cx, name, target);
+    Program p = {.cx = cx, .arena = m->arena, .m = m, .facts = facts, .scratch = dim_const(cx, 0)};
+    if (!g->plan) BUG(cx, "lowering a graph without a plan");
+    collect_symbols(&p, SYMBOL_INPUT);
+    facts->n_input_symbols = facts->symbols.n;
+    collect_symbols(&p, SYMBOL_FOUND);
+    collect_graph(&p, g);
+    add_weights(&p);
+    lower_kernels(&p, g);
+    place_outputs(&p, g);
+    program_bind(&p, g);
+    program_plan(&p, g);
+    program_main(&p, g);
+    return diag_error_count(cx) ? NULL : m;
+}

@@ -1,0 +1,187 @@
+/* kernel.c: one kernel node (body and schedule) becomes one Loop IR function.
+ *
+ * The body is closed, so the function depends on nothing but its arguments and equal bodies share one function (host.c).
+ * Which symbols, failure record and scratch it takes is decided here from the body alone.
+ */
+#include "lower.h"
+
+static const TemplateInfo templates[TEMPLATE_COUNT] = {
+#define TEMPLATE(name, ...) [TEMPLATE_##name] = {lower_##name, range_##name, scratch_##name},
+#include "templates.def"
+};
+
+typedef struct SymbolSet {
+    Context *cx;
+    Arena *arena;
+    VEC(Symbol) all;
+} SymbolSet;
+
+static void add_dim(SymbolSet *set, Dim d);
+
+static void add_symbol(SymbolSet *set, Symbol s) {
+    const SymbolInfo *info = symbol_info(set->cx, s);
+    if (info->kind == SYMBOL_INDEX) return;
+    if (info->kind == SYMBOL_LET) {
+        add_dim(set, info->capacity);
+        return;
+    }
+    uint32_t at = 0;
+    while (at < set->all.n && set->all.at[at].id < s.id) at++;
+    if (at < set->all.n && set->all.at[at].id == s.id) return;
+    vec_push(set->arena, &set->all, s);
+    for (uint32_t i = set->all.n - 1; i > at; i--) set->all.at[i] = set->all.at[i - 1];
+    set->all.at[at] = s;
+}
+
+static void add_dim(SymbolSet *set, Dim d) {
+    const Term *terms;
+    uint32_t n = dim_terms(set->cx, d, &terms);
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t f = 0; f < terms[i].n; f++) {
+            Atom a = dim_atom(set->cx, terms[i].factors[f].atom);
+            if (a.kind == ATOM_SYMBOL) add_symbol(set, a.symbol);
+            else add_dim(set, a.a), add_dim(set, a.b);
+        }
+}
+
+static void add_type(SymbolSet *set, Type type) {
+    const TypeInfo *t = type_info(set->cx, type);
+    for (uint32_t i = 0; i < t->rank; i++)
+        if (t->dtype == DT_none) add_type(set, t->elements[i]);
+        else add_dim(set, t->dims[i]);
+}
+
+static SymbolSet body_symbols(Context *cx, Arena *arena, const Graph *g) {
+    SymbolSet set = {.cx = cx, .arena = arena};
+    for (uint32_t i = 1; i < g->nodes.n; i++) {
+        const Node *n = &g->nodes.at[i];
+        add_type(&set, n->type);
+        for (uint32_t a = 0; a < n->n_attrs; a++) {
+            AttrType t = attr_info[n->attrs[a].key].type;
+            if (t == AT_DIM) add_dim(&set, n->attrs[a].as.dim);
+            for (uint32_t d = 0; t == AT_DIMS && d < n->attrs[a].n; d++) add_dim(&set, n->attrs[a].as.dims[d]);
+        }
+    }
+    return set;
+}
+
+static bool body_checks(const Graph *g) {
+    for (uint32_t i = 1; i < g->nodes.n; i++) {
+        Op op = g->nodes.at[i].op;
+        if (op == OP_gather || op == OP_gather_nd || op == OP_gather_elements || op == OP_scatter_nd || op == OP_scatter_elements)
+            return true;
+    }
+    return false;
+}
+
+static Symbol body_found(Context *cx, const Graph *g) {
+    for (uint32_t i = 1; i < g->nodes.n; i++) {
+        const Term *terms;
+        if (!node_attr(&g->nodes.at[i], ATTR_extent)) continue;
+        dim_terms(cx, attr_dim(&g->nodes.at[i], ATTR_extent), &terms);
+        return dim_atom(cx, terms[0].factors[0].atom).symbol;
+    }
+    return (Symbol){0};
+}
+
+/* A kernel does not take the extent it finds as an argument. */
+static void drop_found(SymbolSet *set, Symbol found) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < set->all.n; i++)
+        if (set->all.at[i].id != found.id) set->all.at[n++] = set->all.at[i];
+    set->all.n = n;
+}
+
+typedef struct Signature {
+    VEC(LParam) params;
+    uint32_t first_pointer, first_output, fail, found, scratch, first_symbol;
+} Signature;
+
+static void add_param(Arena *arena, Signature *s, const char *name, LType type, uint32_t flags) {
+    LParam p = {.name = name, .type = type, .flags = flags, .align = 0};
+    vec_push(arena, &s->params, p);
+}
+
+static Signature make_signature(Kernel *k, const KernelInfo *info, Arena *arena) {
+    const Graph *g = k->body;
+    Signature s = {0};
+    LType i64 = lt_scalar(DT_i64);
+    const char *const leading[] = {"lo", "hi", "worker"};
+    for (uint32_t i = 0; i < 3; i++) add_param(arena, &s, leading[i], i64, 0);
+    s.first_pointer = s.params.n;
+    for (uint32_t i = 0; i < g->params.n; i++)
+        add_param(arena, &s, arena_print(arena, "in%u", i), lt_pointer(loop_memory_dtype(val_dtype(g, g->params.at[i]))), LP_READONLY);
+    s.first_output = s.params.n;
+    for (uint32_t i = 0; i < g->results.n; i++)
+        add_param(arena, &s, arena_print(arena, "out%u", i), lt_pointer(loop_memory_dtype(val_dtype(g, g->results.at[i]))), 0);
+    s.fail = s.params.n;
+    if (info->fails) add_param(arena, &s, "fails", lt_pointer(DT_i64), 0);
+    s.found = s.params.n;
+    if (info->found.id) add_param(arena, &s, "found", lt_pointer(DT_i64), 0);
+    s.scratch = s.params.n;
+    if (info->scratches) {
+        add_param(arena, &s, "scratch", lt_pointer(DT_u8), LP_NOALIAS);
+        add_param(arena, &s, "scratch_bytes", i64, 0);
+    }
+    s.first_symbol = s.params.n;
+    for (uint32_t i = 0; i < info->n_symbols; i++)
+        add_param(arena, &s, symbol_info(k->cx, info->symbols[i])->name, i64, 0);
+    return s;
+}
+
+/* Facts that hold in every kernel: extents of the body's values are not negative. */
+static Scope body_facts(Kernel *k, Arena *arena) {
+    VEC(Fact) facts = {0};
+    for (uint32_t i = 1; i < k->body->nodes.n; i++) {
+        const TypeInfo *t = type_info(k->cx, k->body->nodes.at[i].type);
+        for (uint32_t d = 0; t->dtype != DT_none && d < t->rank; d++) {
+            Fact f = {REL_LE, dim_const(k->cx, 0), t->dims[d]};
+            bool known = prove(k->cx, NULL, f.relation, f.a, f.b) == YES;
+            for (uint32_t j = 0; j < facts.n && !known; j++) known = dim_same(facts.at[j].b, f.b);
+            if (!known) vec_push(arena, &facts, f);
+        }
+    }
+    return (Scope){NULL, facts.at, facts.n};
+}
+
+static void bind_arguments(Kernel *k, const Signature *s, const KernelInfo *info) {
+    LoopBuilder *b = k->b;
+    const Graph *g = k->body;
+    k->pointers = arena_new_array(k->arena, LVal, g->params.n);
+    k->outputs = arena_new_array(k->arena, LVal, g->results.n);
+    for (uint32_t i = 0; i < g->params.n; i++) k->pointers[i] = loop_param(b, s->first_pointer + i);
+    for (uint32_t i = 0; i < g->results.n; i++) k->outputs[i] = loop_param(b, s->first_output + i);
+    LVal worker = loop_param(b, 2);
+    if (info->fails) k->fail = l_offset(b, loop_param(b, s->fail), l_mul(b, worker, l_i64(b, FAIL_SLOTS)));
+    if (info->found.id) k->found = loop_param(b, s->found);
+    if (info->scratches) {
+        LVal at = l_mul(b, worker, loop_param(b, s->scratch + 1));
+        k->scratch = l_offset(b, loop_param(b, s->scratch), at);
+    }
+    for (uint32_t i = 0; i < info->n_symbols; i++) kernel_bind(k, info->symbols[i], loop_param(b, s->first_symbol + i));
+}
+
+KernelInfo lower_kernel(LoopModule *m, const Graph *body, const Schedule *schedule, const char *name, const char *comment) {
+    Context *cx = m->cx;
+    Arena *arena = m->arena;
+    Kernel k = {.cx = cx, .arena = arena, .body = body, .schedule = schedule, .target = m->target, .lanes = 1};
+    SymbolSet symbols = body_symbols(cx, arena, body);
+    Scope scope = body_facts(&k, arena);
+    k.scope = &scope;
+    const TemplateInfo *t = &templates[schedule->field[SCHED_template_]];
+    if (!t->lower) BUG(cx, "kernel %s has no template", name);
+    Symbol found = body_found(cx, body);
+    drop_found(&symbols, found);
+    KernelInfo info = {.fails = body_checks(body), .found = found, .n_symbols = symbols.all.n, .symbols = symbols.all.at};
+    info.range = t->range(&k);
+    info.scratch_bytes = t->scratch(&k);
+    info.scratches = !dim_is(cx, info.scratch_bytes, 0);
+    Signature s = make_signature(&k, &info, arena);
+    k.b = loop_begin(m, name, LF_KERNEL, s.params.at, s.params.n, lt_scalar(DT_i32));
+    bind_arguments(&k, &s, &info);
+    t->lower(&k, loop_param(k.b, 0), loop_param(k.b, 1));
+    l_return(k.b, l_int(k.b, lt_scalar(DT_i32), 0));
+    info.func = loop_end(k.b);
+    info.func->comment = comment;
+    return info;
+}

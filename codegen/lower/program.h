@@ -1,0 +1,33 @@
+/* program.h: shared by the files that write the host program: host.c (launches), host_bind.c (symbols and guards),
+ * host_plan.c (offsets).
+ */
+#pragma once
+#include "host.h"
+#include "lower.h"
+#include "ingot_frame.h"
+
+typedef struct ConstPlace { Const data; uint64_t offset; } ConstPlace;
+typedef struct KernelEntry { const Graph *body; Schedule schedule; KernelInfo info; } KernelEntry;
+typedef struct GraphBase { const Graph *g; uint32_t first; } GraphBase; /* index of its first buffer in offsets */
+typedef struct Program {
+    Context *cx;
+    Arena *arena;
+    LoopModule *m;
+    HostFacts *facts;
+    VEC(ConstPlace) constants;
+    uint64_t weights_bytes;
+    VEC(KernelEntry) kernels;
+    VEC(GraphBase) bases;
+    Dim scratch;             /* largest need of a worker */
+    LoopBuilder *b;          /* of the function being written */
+    LVal frame;
+    LVal *symbols;           /* by symbol id: value in this function, 0: not bound */
+} Program;
+
+const char *program_name(Program *, const char *suffix);
+LVal program_estimate(Program *, Dim);               /* f64, at least |d|: tells overflow */
+LVal program_dim(Program *, Dim);                    /* i64 of a dim over bound symbols */
+uint32_t program_symbol_index(Program *, Symbol);    /* in the frame's order */
+uint32_t program_base(Program *, const Graph *);
+void program_bind(Program *, const Graph *);
+void program_plan(Program *, const Graph *);

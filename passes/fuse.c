@@ -1,0 +1,439 @@
+/* fuse.c: pass `fuse`: partitions a graph into kernel nodes.
+ *
+ * Two decisions.  (1) Every anchor (reduction, contraction, window, sort …) opens a group and takes in, in one scan forwards,
+ * the nodes after it that its template can compute in the same loops: `accepts`.  A node that depends on the group through a
+ * value outside is never taken, so groups form no cycle.  (2) Of the remaining nodes, consumers first, each is either
+ * computed inside its one reader or materialised as a map kernel of its own.  Views never move data by themselves; a
+ * materialised reshape is an alias and stays outside kernels.
+ *
+ * In: core ops, no MACRO.  Out: kernels, constants, reshapes of buffers, tuples, control flow.
+ * Source: ir.md section 2 "Formation"; XLA hero / IREE root / Hidet anchor agree on the scheme.
+ */
+#include "passes.h"
+#include <string.h>
+
+typedef enum GroupKind { GROUP_NONE, GROUP_MAP, GROUP_ROW, GROUP_TILE, GROUP_ALONE } GroupKind;
+typedef struct Group {
+    GroupKind kind;
+    Val anchor;
+    uint32_t outer;              /* ROW: number of outer axes */
+    VEC(Val) outputs;            /* members read from outside */
+} Group;
+enum { MANY = UINT32_MAX, MAX_DEPTH = 48 };
+
+typedef struct Fusion {
+    Context *cx;
+    Arena *arena;
+    const Graph *g;
+    VEC(Group) groups;           /* [0] unused */
+    uint32_t *group;             /* by node: the group it is a member of */
+    uint32_t *stage;             /* TILE members: the view after which their index space is the result's */
+    uint32_t *reader;            /* by node: the one group that computes or reads it; 0 none, MANY */
+    bool *stored;                /* by node: lives in a buffer */
+    uint8_t *depth;              /* of inlining below a node */
+    uint32_t *uses;
+    uint32_t *space_uses;        /* uses by views other than broadcast */
+} Fusion;
+
+static OpKind kind_of(const Fusion *f, Val v) { return op_info[val_op(f->g, v)].kind; }
+static bool is_anchor(OpKind k) { return k == KIND_REDUCE || k == KIND_CONTRACT || k == KIND_ANCHOR; }
+static bool is_inlinable(OpKind k) { return k == KIND_EW || k == KIND_VIEW || k == KIND_INDEXED; }
+static bool is_free(const Fusion *f, Val v) {
+    Op op = val_op(f->g, v);
+    return op == OP_iota || op == OP_dim || val_splat(f->g, v, &(Scalar){0});
+}
+
+static bool same_dims(const Fusion *f, Val a, Val b) {
+    const TypeInfo *x = val_type(f->g, a), *y = val_type(f->g, b);
+    return x->rank == y->rank && memcmp(x->dims, y->dims, x->rank * sizeof *x->dims) == 0;
+}
+
+/* ---- anchors -------------------------------------------------------------------------------------------------------- */
+
+/* A reduction over exactly the innermost axes: a row kernel. Returns the number of outer axes, or -1. */
+static int row_split(const Fusion *f, Val v) {
+    const Node *n = node(f->g, v);
+    if (kind_of(f, v) != KIND_REDUCE || !node_attr(n, ATTR_axes) || attr_int(n, ATTR_order) == 1) return -1;
+    uint32_t n_axes, rank = val_rank(f->g, n->in[0]);
+    const int64_t *axes = attr_ints(n, ATTR_axes, &n_axes);
+    for (uint32_t i = 0; i < n_axes; i++)
+        if (axes[i] != rank - n_axes + i) return -1;
+    return (int)(rank - n_axes);
+}
+
+static GroupKind group_kind(const Fusion *f, Val v) {
+    const Node *n = node(f->g, v);
+    if (kind_of(f, v) == KIND_ANCHOR) return GROUP_ALONE;
+    if (kind_of(f, v) == KIND_REDUCE) return row_split(f, v) >= 0 ? GROUP_ROW : GROUP_MAP;
+    if (n->op == OP_conv) {
+        bool tiled = attr_int(n, ATTR_groups) == 1 && val_type(f->g, n->in[1])->encoding == ENCODING_PANEL16;
+        return tiled ? GROUP_TILE : GROUP_MAP;
+    }
+    return GROUP_TILE;
+}
+
+/* dims are outer ++ inner of the group's first reduction, or a prefix of outer axes with extents 1 after it. */
+static bool row_full(const Fusion *f, const Group *gr, Val v) { return same_dims(f, v, node(f->g, gr->anchor)->in[0]); }
+static bool row_outer(const Fusion *f, const Group *gr, Val v) { return same_dims(f, v, gr->anchor); }
+static bool row_kept(const Fusion *f, const Group *gr, Val v) {
+    const TypeInfo *t = val_type(f->g, v), *o = val_type(f->g, gr->anchor);
+    if (t->rank < o->rank || memcmp(t->dims, o->dims, o->rank * sizeof *o->dims)) return false;
+    for (uint32_t i = o->rank; i < t->rank; i++)
+        if (!dim_is(f->cx, t->dims[i], 1)) return false;
+    return true;
+}
+
+static bool row_accepts(const Fusion *f, const Group *gr, Val v) {
+    const Node *n = node(f->g, v);
+    if (n->op == OP_broadcast) {
+        const int64_t *axes = attr_ints(n, ATTR_axes, NULL);
+        for (uint32_t i = 0; i < val_rank(f->g, n->in[0]); i++)
+            if (axes[i] != i) return false;
+        return row_full(f, gr, v) && row_kept(f, gr, n->in[0]);
+    }
+    if (n->op == OP_reshape) return row_kept(f, gr, v) && row_kept(f, gr, n->in[0]);
+    if (kind_of(f, v) == KIND_EW) return row_full(f, gr, v) || row_kept(f, gr, v);
+    return kind_of(f, v) == KIND_REDUCE && row_split(f, v) == (int)gr->outer && row_full(f, gr, n->in[0]);
+}
+
+static bool tile_accepts(Fusion *f, uint32_t group, Val v) {
+    const Node *n = node(f->g, v);
+    uint32_t stage = MANY;
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        if (f->group[n->in[i].id] != group) continue;
+        uint32_t s = f->stage[n->in[i].id];
+        if (stage != MANY && s != stage) return false;
+        stage = s;
+    }
+    uint32_t rank = val_rank(f->g, v);
+    /* A permutation that moves the innermost axis would scatter the stores: readers take it as a view instead. */
+    bool keeps_rows = n->op == OP_permute && rank && attr_ints(n, ATTR_perm, NULL)[rank - 1] == (int64_t)rank - 1;
+    if (n->op == OP_reshape || keeps_rows) stage = v.id;
+    else if (n->op == OP_bitcast || kind_of(f, v) != KIND_EW) return false;
+    f->stage[v.id] = stage;
+    return true;
+}
+
+static bool map_accepts(const Fusion *f, const Group *gr, Val v) {
+    return kind_of(f, v) == KIND_EW && same_dims(f, v, gr->anchor);
+}
+
+static bool accepts(Fusion *f, uint32_t group, Val v) {
+    const Group *gr = &f->groups.at[group];
+    switch (gr->kind) {
+    case GROUP_ROW: return row_accepts(f, gr, v);
+    case GROUP_TILE: return tile_accepts(f, group, v);
+    case GROUP_MAP: return map_accepts(f, gr, v);
+    case GROUP_ALONE:
+    case GROUP_NONE: break;
+    }
+    return false;
+}
+
+/* Takes in what follows the anchor.  tainted: depends on the group through a node outside it. */
+static void grow(Fusion *f, uint32_t group, bool *tainted) {
+    const Graph *g = f->g;
+    uint32_t first = f->groups.at[group].anchor.id, last = first, members = 1;
+    memset(tainted, 0, g->nodes.n * sizeof *tainted);
+    for (uint32_t i = first + 1; i < g->nodes.n && i < last + 512; i++) {
+        const Node *n = &g->nodes.at[i];
+        bool inside = false, bad = false;
+        for (uint32_t o = 0; o < n->n_in; o++) {
+            inside |= f->group[n->in[o].id] == group;
+            bad |= tainted[n->in[o].id];
+        }
+        if (!inside && !bad) continue;
+        bool free_node = !f->group[i] && (is_inlinable(op_info[n->op].kind) || op_info[n->op].kind == KIND_REDUCE);
+        if (bad || !free_node || members >= 200 || !accepts(f, group, (Val){i})) {
+            tainted[i] = true;
+            continue;
+        }
+        f->group[i] = group;
+        members++, last = i;
+    }
+}
+
+static void find_anchors(Fusion *f) {
+    bool *tainted = arena_new_array(f->arena, bool, f->g->nodes.n);
+    for (uint32_t i = 1; i < f->g->nodes.n; i++) {
+        Val v = {i};
+        if (!is_anchor(kind_of(f, v)) || f->group[i]) continue;
+        int split = row_split(f, v);
+        Group gr = {.kind = group_kind(f, v), .anchor = v, .outer = split < 0 ? 0 : (uint32_t)split};
+        vec_push(f->arena, &f->groups, gr);
+        f->group[i] = f->groups.n - 1;
+        grow(f, f->groups.n - 1, tainted);
+    }
+}
+
+/* ---- the rest ------------------------------------------------------------------------------------------------------- */
+
+static void read_by(Fusion *f, Val v, uint32_t group) {
+    uint32_t *r = &f->reader[v.id];
+    *r = *r == 0 || *r == group ? group : MANY;
+}
+
+/* Operand i of anchor n must be a buffer, or a view of one that its template can address. */
+static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i) {
+    Val v = n->in[i], base;
+    bool addressed = gr->kind == GROUP_TILE && (i == 0 || n->op == OP_conv);
+    bool repeated = n->op == OP_window_sum || n->op == OP_window_max || n->op == OP_conv || kind_of(f, gr->anchor) == KIND_ANCHOR ||
+                    n->op == OP_dot;
+    if (!is_inlinable(kind_of(f, v))) return;
+    if (kind_of(f, v) != KIND_VIEW && repeated) f->stored[v.id] = true;
+    if (kind_of(f, v) != KIND_VIEW || !(addressed || repeated)) return;
+    if (!operand_is_affine(f->g, v, &base)) f->stored[v.id] = true;
+    else if (base.id != v.id && is_inlinable(kind_of(f, base))) f->stored[base.id] = true;
+}
+
+static void visit_uses(Fusion *f, Val user) {
+    const Node *n = node(f->g, user);
+    uint32_t group = f->group[user.id];
+    bool structural = op_info[n->op].kind == KIND_CONTROL || op_info[n->op].kind == KIND_GROUP;
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        Val v = n->in[i];
+        if (structural) f->stored[v.id] = true;
+        else read_by(f, v, group ? group : f->reader[user.id]);
+        if (group && is_anchor(op_info[n->op].kind)) anchor_operand(f, &f->groups.at[group], n, i);
+        bool widens = n->op == OP_broadcast && !dim_same(type_elements(f->cx, n->type), type_elements(f->cx, node(f->g, v)->type));
+        if (widens && kind_of(f, v) == KIND_EW && !f->group[v.id]) f->stored[v.id] = true;
+        if (op_info[n->op].kind == KIND_VIEW || op_info[n->op].kind == KIND_INDEXED) f->space_uses[v.id] += n->op != OP_broadcast;
+        if (!group && !f->stored[user.id] && f->depth[user.id] >= f->depth[v.id]) f->depth[v.id] = f->depth[user.id] + 1;
+    }
+}
+
+static bool must_store(const Fusion *f, Val v) {
+    OpKind kind = kind_of(f, v);
+    if (is_free(f, v)) return false;
+    if (f->depth[v.id] > MAX_DEPTH) return true;
+    if (kind == KIND_VIEW) return false;
+    if (f->reader[v.id] == MANY) return true;
+    return f->space_uses[v.id] > 0 && f->uses[v.id] > 1;
+}
+
+static void decide_rest(Fusion *f) {
+    const Graph *g = f->g;
+    for (uint32_t i = 0; i < g->results.n; i++) f->stored[g->results.at[i].id] = true;
+    for (uint32_t i = g->nodes.n; i-- > 1;) {
+        Val v = {i};
+        const Node *n = &g->nodes.at[i];
+        if (f->uses[i] == 0 && !f->stored[i]) continue;
+        if (is_inlinable(op_info[n->op].kind) && !f->group[i]) {
+            if (!f->stored[i] && must_store(f, v)) f->stored[i] = true;
+            bool alias = f->stored[i] && n->op == OP_reshape;
+            if (alias && !is_free(f, n->in[0])) {
+                f->stored[n->in[0].id] = true;
+                continue;
+            }
+            if (f->stored[i]) {
+                Group gr = {.kind = GROUP_MAP, .anchor = v};
+                vec_push(f->arena, &f->groups, gr);
+                f->group[i] = f->groups.n - 1;
+            }
+        }
+        visit_uses(f, v);
+    }
+}
+
+/* A member is an output where something outside its group reads it. */
+static void find_outputs(Fusion *f) {
+    const Graph *g = f->g;
+    bool *out = arena_new_array(f->arena, bool, g->nodes.n);
+    for (uint32_t i = 0; i < g->results.n; i++) out[g->results.at[i].id] = true;
+    for (uint32_t i = 1; i < g->nodes.n; i++) {
+        const Node *n = &g->nodes.at[i];
+        if (f->uses[i] == 0) continue;
+        for (uint32_t o = 0; o < n->n_in; o++) {
+            uint32_t from = f->group[n->in[o].id];
+            if (from && from != f->group[i]) out[n->in[o].id] = true;
+        }
+    }
+    for (uint32_t i = 1; i < g->nodes.n; i++)
+        if (f->group[i] && out[i]) vec_push(f->arena, &f->groups.at[f->group[i]].outputs, (Val){i});
+}
+
+/* ---- kernels ---------------------------------------------------------------------------------------------------------- */
+
+typedef struct Body {
+    Fusion *f;
+    uint32_t group;
+    Graph *to;
+    Val *map;                    /* old id -> body value, within this body */
+    VEC(Val) inputs;             /* old values that become parameters */
+} Body;
+
+static bool in_body(const Body *b, Val v) {
+    const Fusion *f = b->f;
+    if (f->group[v.id]) return f->group[v.id] == b->group;
+    if (is_free(f, v)) return true;
+    return is_inlinable(op_info[val_op(f->g, v)].kind) && !f->stored[v.id];
+}
+
+static Val body_value(Body *b, Val v) {
+    if (b->map[v.id].id) return b->map[v.id];
+    const Node *n = node(b->f->g, v);
+    const TypeInfo *t = type_info(b->f->cx, n->type);
+    Val made;
+    if (in_body(b, v)) {
+        for (uint32_t i = 0; i < n->n_in; i++) body_value(b, n->in[i]);
+        made = rebuild_node(b->to, n, b->map, NULL);
+    } else {
+        Attr attrs[] = {{.key = ATTR_index, .as.i = b->inputs.n}, {.key = ATTR_name, .as.text = intern(b->f->cx, "")},
+                        {.key = ATTR_dtype, .as.dtype = t->dtype}, {.key = ATTR_shape, .n = t->rank, .as.dims = t->dims},
+                        {.key = ATTR_encoding, .as.i = t->encoding}};
+        made = emit(b->to, OP_param, (Loc){0}, NULL, 0, attrs, COUNT(attrs));
+        vec_push(b->f->arena, &b->inputs, v);
+    }
+    b->map[v.id] = made;
+    return made;
+}
+
+typedef struct Copy { uint32_t result; Val value; } Copy;
+typedef struct Build {
+    Fusion *f;
+    Graph *to;
+    Val *map;                    /* old id -> value of the new graph */
+    VEC(Copy) copies;
+} Build;
+
+static void begin_body(Body *b, Fusion *f, uint32_t group) {
+    *b = (Body){.f = f, .group = group, .to = graph_new(f->cx, "body")};
+    b->map = arena_new_array(f->arena, Val, f->g->nodes.n);
+    Group *gr = &f->groups.at[group];
+    for (uint32_t i = 0; i < gr->outputs.n; i++) body_value(b, gr->outputs.at[i]);
+}
+
+static void finish_kernel(Build *bd, Body *b) {
+    Fusion *f = bd->f;
+    const Group *gr = &f->groups.at[b->group];
+    Loc loc = {0};
+    for (uint32_t i = 0; i < gr->outputs.n; i++) {
+        graph_result(b->to, b->map[gr->outputs.at[i].id], "");
+        loc = loc_join(f->cx, loc, node(f->g, gr->outputs.at[i])->loc);
+    }
+    loc = loc_join(f->cx, node(f->g, gr->anchor)->loc, loc);
+    Val *in = arena_new_array(f->arena, Val, b->inputs.n);
+    for (uint32_t i = 0; i < b->inputs.n; i++) in[i] = bd->map[b->inputs.at[i].id];
+    static const Schedule none;
+    Attr attrs[] = {{.key = ATTR_body, .as.graph = graph_finish(b->to)}, {.key = ATTR_schedule, .as.schedule = &none}};
+    Val kernel = emit(bd->to, OP_kernel, loc, in, b->inputs.n, attrs, 2);
+    for (uint32_t i = 0; i < gr->outputs.n; i++)
+        bd->map[gr->outputs.at[i].id] = gr->outputs.n == 1 ? kernel : b_get(bd->to, loc, kernel, i);
+}
+
+/* What a reshape or tuple element stands for in memory. */
+static Val memory_of(const Graph *g, Val v) {
+    while (val_op(g, v) == OP_reshape || val_op(g, v) == OP_get) v = val_in(g, v, 0);
+    return v;
+}
+
+/* Both are the same element of one tuple. */
+static bool same_element(const Graph *g, Val a, Val b) {
+    while (val_op(g, a) == OP_reshape) a = val_in(g, a, 0);
+    while (val_op(g, b) == OP_reshape) b = val_in(g, b, 0);
+    return a.id == b.id;
+}
+
+static bool found_dims(Context *cx, const TypeInfo *t) {
+    for (uint32_t i = 0; i < t->rank; i++)
+        if (!dim_same(dim_upper(cx, t->dims[i]), t->dims[i])) return true;
+    return false;
+}
+
+/* A kernel that copies v: for a result that no kernel of this function writes, or that another result has taken. */
+static Val copy_kernel(Build *bd, Val v) {
+    Context *cx = bd->f->cx;
+    const Node *n = node(bd->to, v);
+    const TypeInfo *t = type_info(cx, n->type);
+    Graph *body = graph_new(cx, "body");
+    Val p = b_param(body, (Loc){0}, "", t->dtype, t->rank, t->dims);
+    graph_result(body, p, "");
+    static const Schedule none;
+    Attr attrs[] = {{.key = ATTR_body, .as.graph = graph_finish(body)}, {.key = ATTR_schedule, .as.schedule = &none}};
+    return emit(bd->to, OP_kernel, n->loc, &v, 1, attrs, 2);
+}
+
+/* Every result of the function gets a kernel result of its own to write, unless its extents are only found while running. */
+static void own_results(Build *bd) {
+    const Graph *g = bd->f->g;
+    for (uint32_t i = 0; i < g->results.n; i++) {
+        Val old = g->results.at[i], v = bd->map[old.id], memory = memory_of(bd->to, v);
+        if (found_dims(bd->f->cx, val_type(bd->to, v))) continue;
+        bool taken = val_op(bd->to, memory) != OP_kernel;
+        for (uint32_t j = 0; j < i && !taken; j++) {
+            Val other = bd->map[g->results.at[j].id];
+            taken = other.id == v.id || (memory_of(bd->to, other).id == memory.id && same_element(bd->to, other, v));
+        }
+        if (taken) vec_push(bd->f->arena, &bd->copies, (Copy){i, copy_kernel(bd, v)});
+    }
+}
+
+/* Emits, in dependency order and without recursion, everything that old value v needs, then v. */
+static void need(Build *bd, Val v, const Graph *const *const *regions) {
+    Fusion *f = bd->f;
+    VEC(Val) stack = {0};
+    vec_push(f->arena, &stack, v);
+    while (stack.n) {
+        Val top = vec_last(&stack);
+        if (bd->map[top.id].id) {
+            stack.n--;
+            continue;
+        }
+        uint32_t before = stack.n, group = f->group[top.id];
+        Body body;
+        if (group) {
+            begin_body(&body, f, group);
+            for (uint32_t i = 0; i < body.inputs.n; i++)
+                if (!bd->map[body.inputs.at[i].id].id) vec_push(f->arena, &stack, body.inputs.at[i]);
+            if (stack.n != before) continue;
+            finish_kernel(bd, &body);
+            if (!bd->map[top.id].id) BUG(f->cx, "value %%%u of a kernel is read but is no output", top.id);
+            continue;
+        }
+        const Node *n = node(f->g, top);
+        for (uint32_t i = 0; i < n->n_in; i++)
+            if (!bd->map[n->in[i].id].id) vec_push(f->arena, &stack, n->in[i]);
+        if (stack.n == before) bd->map[top.id] = rebuild_node(bd->to, n, bd->map, regions[top.id]);
+    }
+}
+
+static void count_uses(Fusion *f) {
+    const Graph *g = f->g;
+    for (uint32_t i = 0; i < g->results.n; i++) f->uses[g->results.at[i].id]++;
+    for (uint32_t i = g->nodes.n; i-- > 1;)
+        for (uint32_t o = 0; f->uses[i] && o < g->nodes.at[i].n_in; o++) f->uses[g->nodes.at[i].in[o].id]++;
+}
+
+Graph *pass_fuse(Context *cx, const Graph *g, const Target *target) {
+    Arena *arena = arena_new(cx);
+    uint32_t n = g->nodes.n;
+    Fusion f = {.cx = cx, .arena = arena, .g = g};
+    f.group = arena_new_array(arena, uint32_t, n), f.stage = arena_new_array(arena, uint32_t, n);
+    f.reader = arena_new_array(arena, uint32_t, n), f.stored = arena_new_array(arena, bool, n);
+    f.depth = arena_new_array(arena, uint8_t, n), f.uses = arena_new_array(arena, uint32_t, n);
+    f.space_uses = arena_new_array(arena, uint32_t, n);
+    const Graph ***regions = arena_new_array(arena, const Graph **, n);
+    for (uint32_t i = 1; i < n; i++) {
+        const Node *nd = &g->nodes.at[i];
+        regions[i] = arena_new_array(arena, const Graph *, nd->n_attrs);
+        for (uint32_t a = 0, r = 0; a < nd->n_attrs; a++)
+            if (attr_info[nd->attrs[a].key].type == AT_GRAPH && !(regions[i][r++] = pass_fuse(cx, nd->attrs[a].as.graph, target)))
+                return NULL;
+    }
+    vec_push(arena, &f.groups, (Group){0});
+    count_uses(&f);
+    find_anchors(&f);
+    decide_rest(&f);
+    find_outputs(&f);
+    Build bd = {.f = &f, .map = arena_new_array(arena, Val, n)};
+    bd.to = rebuild_begin(g, false, bd.map);
+    for (uint32_t i = 0; i < g->results.n; i++) need(&bd, g->results.at[i], (const Graph *const *const *)regions);
+    own_results(&bd);
+    for (uint32_t i = 0, c = 0; i < g->results.n; i++) {
+        bool copied = c < bd.copies.n && bd.copies.at[c].result == i;
+        graph_result(bd.to, copied ? bd.copies.at[c++].value : bd.map[g->results.at[i].id], g->result_names.at[i]);
+    }
+    Graph *out = graph_finish(bd.to);
+    arena_free(arena);
+    return out;
+}

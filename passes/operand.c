@@ -1,0 +1,50 @@
+/* operand.c: how an operand is read: which views a template can turn into pointers and strides.
+ *
+ * Shared by passes fuse (what must be materialised) and schedule (which template fits).
+ */
+#include "passes.h"
+
+typedef struct OperandProbe {
+    const Graph *g;
+    const Dim *at;
+    uint32_t rank;
+    Val base;
+    bool ok;
+} OperandProbe;
+
+static void probe_read(void *user, Val leaf, const Dim *at) {
+    OperandProbe *p = user;
+    Context *cx = p->g->cx;
+    const TypeInfo *t = val_type(p->g, leaf);
+    if (p->base.id) p->ok = false;
+    p->base = leaf;
+    Dim offset = access_offset(cx, t->dims, at, t->rank), a, b;
+    for (uint32_t i = 0; i < p->rank; i++) {
+        const Term *terms;
+        if (dim_terms(cx, p->at[i], &terms) != 1 || terms[0].n != 1) continue;
+        Symbol s = dim_atom(cx, terms[0].factors[0].atom).symbol;
+        if (!dim_affine(cx, offset, s, &a, &b)) p->ok = false;
+    }
+}
+
+static bool is_leaf(void *user, Val v) {
+    OperandProbe *p = user;
+    return op_info[val_op(p->g, v)].kind != KIND_VIEW;
+}
+
+bool operand_is_affine(const Graph *g, Val v, Val *base) {
+    Context *cx = g->cx;
+    uint32_t rank = val_rank(g, v), n = 0;
+    Dim at[MAX_RANK];
+    Fact facts[MAX_RANK];
+    for (uint32_t i = 0; i < rank; i++) {
+        at[i] = dim_symbol(cx, index_symbol(cx, i));
+        facts[n++] = (Fact){REL_LT, at[i], val_dim(g, v, i)};
+    }
+    Scope scope = {NULL, facts, n};
+    OperandProbe probe = {g, at, rank, {0}, true};
+    Access access = {g, &scope, probe_read, is_leaf, &probe, 0};
+    bool ok = access_walk(&access, v, at) && probe.ok && probe.base.id;
+    *base = probe.base;
+    return ok && !val_splat(g, v, &(Scalar){0});
+}

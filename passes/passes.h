@@ -1,0 +1,24 @@
+/* passes.h: Graph -> Graph.  The one header of this layer.
+ *
+ * A pass never changes its input, keeps types, parameters and results, and keeps the bits of every result (exact laws only).
+ * It returns NULL after a diagnostic.  Regions are closed graphs and go through every pass too.
+ */
+#pragma once
+#include "ir.h"
+
+typedef Graph *PassFn(Context *, const Graph *, const Target *);
+typedef struct PassInfo { const char *name; PassFn *run; const char *doc; } PassInfo;
+#define PASS(name, ...) PassFn pass_##name;
+#include "passes.def"
+extern const PassInfo pass_info[];
+extern const uint32_t n_passes;
+const PassInfo *pass_find(const char *name);
+
+/* Rebuilds g around kernels: what every structural pass shares (rebuild.c).  Copies params, guards and bindings. */
+Graph *rebuild_begin(const Graph *from, bool fold, Val *map /* [from->nodes.n], params filled in */);
+/* n copied into `to` over mapped operands; its regions replaced by regions[i] in order of attributes (NULL: as they are). */
+Val rebuild_node(Graph *to, const Node *n, const Val *map, const Graph *const *regions);
+
+/* How an operand is read (operand.c): v is an affine view of `base`, which lives in memory: the offset is affine in every
+ * axis of v.  A template may then form pointers and strides. */
+bool operand_is_affine(const Graph *, Val v, Val *base);

@@ -1,0 +1,162 @@
+/* schedule.c: pass `schedule`: every kernel's template and numbers, in closed form from the target and the types.
+ *
+ * The result is data on the node, printed with it; --schedule overrides fields.  No number here changes a bit of a result:
+ * orders of summation are attributes of the ops.
+ * Source: cpu.md sections 1 and 8 (register tiles, cache blocks), measured there.
+ */
+#include "passes.h"
+
+enum { TASK_COST = 32768 /* elementary operations worth a thread: about 3 us */ };
+
+/* The template of an anchor where its op alone decides; 0: see anchor_template. */
+static const Template op_template[OP_COUNT] = {
+    [OP_arg_max] = TEMPLATE_arg,
+    [OP_arg_min] = TEMPLATE_arg,
+    [OP_window_arg_max] = TEMPLATE_map,
+    [OP_scatter_nd] = TEMPLATE_scatter,
+    [OP_scatter_elements] = TEMPLATE_scatter,
+    [OP_cum_sum] = TEMPLATE_cumulate,
+    [OP_cum_prod] = TEMPLATE_cumulate,
+    [OP_top_k] = TEMPLATE_top_k,
+    [OP_nonzero] = TEMPLATE_nonzero,
+    [OP_dot] = TEMPLATE_contraction,
+};
+
+static Template anchor_template(const Graph *body, const Node *n) {
+    if (op_template[n->op]) return op_template[n->op];
+    if (op_info[n->op].kind == KIND_CONTRACT) {
+        bool tiled = attr_int(n, ATTR_groups) == 1 && val_type(body, n->in[1])->encoding == ENCODING_PANEL16;
+        return tiled ? TEMPLATE_convolution : TEMPLATE_map;
+    }
+    if (!node_attr(n, ATTR_axes) || attr_int(n, ATTR_order) == 1) return TEMPLATE_map;
+    uint32_t n_axes, rank = val_rank(body, n->in[0]);
+    const int64_t *axes = attr_ints(n, ATTR_axes, &n_axes);
+    for (uint32_t i = 0; i < n_axes; i++)
+        if (axes[i] != rank - n_axes + i) return TEMPLATE_map;
+    return TEMPLATE_row;
+}
+
+static Template body_template(const Graph *body, const Node **anchor) {
+    Template t = TEMPLATE_map;
+    *anchor = NULL;
+    for (uint32_t i = 1; i < body->nodes.n; i++) {
+        const Node *n = &body->nodes.at[i];
+        OpKind kind = op_info[n->op].kind;
+        if (kind != KIND_REDUCE && kind != KIND_CONTRACT && kind != KIND_ANCHOR) continue;
+        if (!*anchor) *anchor = n, t = anchor_template(body, n);
+    }
+    return t;
+}
+
+/* ---- rows: what is worth keeping between passes ------------------------------------------------------------------------- */
+
+/* Cost of one element in elementary operations: views and arithmetic are cheap, functions and run-time indices are not. */
+static int64_t op_cost(const Node *n) {
+    switch (op_info[n->op].kind) {
+    case KIND_INDEXED: return 20;
+    case KIND_EW: break;
+    case KIND_NONE:
+    case KIND_SOURCE:
+    case KIND_VIEW:
+    case KIND_REDUCE:
+    case KIND_CONTRACT:
+    case KIND_ANCHOR:
+    case KIND_CONTROL:
+    case KIND_MACRO:
+    case KIND_GROUP: return 0;
+    }
+    return n->op >= OP_sqrt && n->op <= OP_softplus ? 20 : n->op == OP_div || n->op == OP_pow ? 8 : 1;
+}
+
+/* Bit p of passes[i]: node i is evaluated over the row in pass p (one per reduction, then one for all full results). */
+static void mark_pass(const Graph *g, Val v, uint64_t bit, uint64_t *passes) {
+    if (passes[v.id] & bit) return;
+    passes[v.id] |= bit;
+    if (op_info[val_op(g, v)].kind == KIND_REDUCE) return;
+    for (uint32_t i = 0; i < node(g, v)->n_in; i++) mark_pass(g, val_in(g, v, i), bit, passes);
+}
+
+static int64_t staged_nodes(Context *cx, const Graph *g, const Node *anchor) {
+    uint64_t *passes = arena_new_array(g->arena, uint64_t, g->nodes.n), bit = 1;
+    const TypeInfo *full = val_type(g, anchor->in[0]);
+    for (uint32_t i = 1; i < g->nodes.n && bit < UINT64_C(1) << 62; i++)
+        if (op_info[g->nodes.at[i].op].kind == KIND_REDUCE) mark_pass(g, g->nodes.at[i].in[0], bit, passes), bit <<= 1;
+    for (uint32_t i = 0; i < g->results.n; i++) mark_pass(g, g->results.at[i], bit, passes);
+    int64_t stage = 0;
+    int64_t *cost = arena_new_array(g->arena, int64_t, g->nodes.n);
+    for (uint32_t i = 1; i < g->nodes.n && i < 63; i++) {
+        const Node *n = &g->nodes.at[i];
+        const TypeInfo *t = type_info(cx, n->type);
+        OpKind kind = op_info[n->op].kind;
+        if (kind == KIND_REDUCE) continue;
+        for (uint32_t o = 0; o < n->n_in; o++)
+            if (!(n->in[o].id < 63 && stage >> n->in[o].id & 1)) cost[i] += cost[n->in[o].id];
+        cost[i] += op_cost(n);
+        bool whole = t->rank == full->rank && type_elements(cx, n->type).id == dim_product(cx, full->dims, full->rank).id;
+        bool several = passes[i] & (passes[i] - 1);
+        if (whole && several && cost[i] >= 8 && (kind == KIND_EW || kind == KIND_INDEXED)) stage |= INT64_C(1) << i;
+    }
+    return stage;
+}
+
+/* ---- contractions -------------------------------------------------------------------------------------------------------- */
+
+/* Register tile of rows x panels: as many accumulators as leave room for the panels and a broadcast. */
+static void tile(Schedule *s, const Target *t, DType compute, int64_t columns) {
+    int64_t per_panel = 16 * dtype_bytes(compute) / t->vector_bytes; /* registers a panel row takes */
+    if (per_panel < 1) per_panel = 1;
+    int64_t panels = per_panel >= 4 ? 1 : t->vector_registers >= 32 ? 4 / per_panel : 1;
+    if (panels < 1) panels = 1;
+    int64_t needed = columns > 0 ? (columns + 15) / 16 : panels;
+    if (panels > needed) panels = needed;
+    int64_t rows = (t->vector_registers - 2 - panels * per_panel) / (panels * per_panel);
+    s->field[SCHED_tile_n] = panels;
+    s->field[SCHED_tile_m] = rows < 1 ? 1 : rows > 8 ? 8 : rows;
+    if (panels == 4 && per_panel == 1) s->field[SCHED_tile_m] = 6;
+}
+
+static void contraction(Context *cx, Schedule *s, const Target *t, const Graph *body, const Node *anchor) {
+    const TypeInfo *y = type_info(cx, anchor->type);
+    int64_t columns = 0;
+    dim_const_value(cx, y->dims[y->rank - 1], &columns);
+    DType compute = dtype_bytes(y->dtype) < 4 ? DT_f32 : y->dtype;
+    tile(s, t, compute, columns);
+    (void)body;
+    s->field[SCHED_block_k] = attr_int(anchor, ATTR_chunk);
+    int64_t rows = t->l2_bytes / 4 / (s->field[SCHED_block_k] * 4), tile_m = s->field[SCHED_tile_m];
+    s->field[SCHED_block_m] = (rows < 4 * tile_m ? 4 * tile_m : rows) / tile_m * tile_m;
+    s->field[SCHED_block_n] = 512;
+}
+
+static Schedule choose(Context *cx, const Graph *body, const Target *target) {
+    Schedule s = {0};
+    const Node *anchor;
+    s.field[SCHED_template_] = body_template(body, &anchor);
+    const TypeInfo *y = val_type(body, body->results.at[0]);
+    int64_t cost = 1, last = 0;
+    for (uint32_t i = 1; i < body->nodes.n; i++) cost += op_cost(&body->nodes.at[i]);
+    if (y->rank) dim_const_value(cx, y->dims[y->rank - 1], &last);
+    s.field[SCHED_lanes] = y->rank == 0 || dim_is(cx, dim_product(cx, y->dims, y->rank), 1) ? 1 : 16;
+    s.field[SCHED_grain] = TASK_COST / cost + 1;
+    if (s.field[SCHED_template_] == TEMPLATE_row) s.field[SCHED_stage] = staged_nodes(cx, body, anchor);
+    if (s.field[SCHED_template_] == TEMPLATE_contraction || s.field[SCHED_template_] == TEMPLATE_convolution)
+        contraction(cx, &s, target, body, anchor);
+    return s;
+}
+
+typedef struct Chosen { Context *cx; const Target *target; } Chosen;
+
+static Val attach(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
+    (void)old_val;
+    if (old->op != OP_kernel) return (Val){0};
+    const Chosen *c = rw->user;
+    const Graph *body = attr_graph(old, ATTR_body);
+    Schedule s = choose(c->cx, body, c->target);
+    Attr attrs[] = {{.key = ATTR_body, .as.graph = body}, {.key = ATTR_schedule, .as.schedule = &s}};
+    return emit(rw->to, OP_kernel, old->loc, in, old->n_in, attrs, 2);
+}
+
+Graph *pass_schedule(Context *cx, const Graph *g, const Target *target) {
+    Chosen c = {cx, target};
+    return graph_rewrite(cx, g, attach, &c, false);
+}
