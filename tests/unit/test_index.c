@@ -380,9 +380,10 @@ static void index_of_dynamic(void **state) {
     }
 }
 
-
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(index_of_views), TEST(reshape_groups), TEST(index_of_unknown_broadcast), TEST(index_of_indexed), TEST(index_of_gathers), TEST(index_of_dynamic)};
+    const struct CMUnitTest tests[] = {
+        TEST(index_of_views),   TEST(reshape_groups),   TEST(index_of_unknown_broadcast),
+        TEST(index_of_indexed), TEST(index_of_gathers), TEST(index_of_dynamic)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
