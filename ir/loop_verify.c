@@ -164,7 +164,7 @@ static void check_yield(Verifier *v, const LInst *inst, BlockEnd end) {
     }
     if (end.again && !lt_same(type_of(v, inst->in[0]), lt_scalar(DT_bool)))
         report(v, inst, "the first value a while yields is %s, expected bool", type_text(v, type_of(v, inst->in[0])));
-    check_values_like(v, inst, inst->in + end.again, end.like, end.n, "value");
+    if (end.n) check_values_like(v, inst, inst->in + end.again, end.like, end.n, "value");
 }
 
 static void check_return(Verifier *v, const LInst *inst) {
@@ -193,9 +193,9 @@ static void check_loop(Verifier *v, const LInst *inst, uint32_t extra_in, uint32
     if (extra_args && !lt_same(type_of(v, body->args[0]), i64)) report(v, inst, "the index is i64");
     if (inst->op == LOP_for && inst->imm.i <= 0) report(v, inst, "step %lld, expected above 0", (long long)inst->imm.i);
     if (inst->kind > LOOP_UNROLLED) report(v, inst, "unknown kind of loop %u", (unsigned)inst->kind);
-    const LVal *carried = inst->in + extra_in;
-    check_values_like(v, inst, body->args + extra_args, carried, inst->n_out, "carried argument");
-    check_values_like(v, inst, inst->out, carried, inst->n_out, "result");
+    const LVal *carried = inst->n_out ? inst->in + extra_in : NULL;
+    if (carried) check_values_like(v, inst, body->args + extra_args, carried, inst->n_out, "carried argument");
+    if (carried) check_values_like(v, inst, inst->out, carried, inst->n_out, "result");
     check_block(v, inst, body, (BlockEnd){carried, inst->n_out, inst->op == LOP_while, false});
 }
 
