@@ -1,0 +1,144 @@
+/* loop_math_exp.c: e^x and what is made of it: expm1, sigmoid, softplus, tanh, sinh, cosh, erf.
+ *
+ * One reduction serves all: e^x = 2^n (1 + q) with n = rint(x / ln 2) and q = e^r - 1 on |r| <= ln(2)/2.  Keeping 1 + q
+ * unevaluated lets each function add its own terms before the one rounding that counts: 1 + e^x is (1 + 2^n) + 2^n q,
+ * whose first sum is exact.  n is found by adding a constant that pushes the fraction out of the mantissa, biased so that
+ * the integer also serves as exponent field: no float to integer conversion, which is slow where it must saturate.
+ * Source: Cody and Waite 1980; polynomials: tools/minimax.py.
+ */
+#include "loop_math.h"
+
+ExpParts math_exp_parts(LoopBuilder *b, LVal x, LVal tail) {
+    const MathFormat *f = math_of(b, x);
+    LVal magic = like(b, x, f->round + 2 * f->bias);
+    LVal shifted = l_fma(b, x, like(b, x, 0x1.71547652b82fep0), magic);
+    LVal n = l_sub(b, shifted, magic);
+    LVal exact = l_fma(b, n, like(b, x, -f->ln2[0]), x);
+    LVal r = l_fma(b, n, like(b, x, -f->ln2[1]), exact);
+    LVal square = l_mul(b, r, r), poly = math_poly(b, r, &poly_exp[math_row(b, x)]);
+    LVal q = l_fma(b, square, poly, r), lost = l_fma(b, n, like(b, x, -f->ln2[1]), l_sub(b, exact, r));
+    LVal rest = l_fma(b, square, poly, lost);
+    if (tail.id) { /* e^(r + tail) - 1 = q + tail (1 + q), the rounding of r in the tail */
+        tail = l_add(b, tail, lost);
+        q = l_add(b, q, l_fma(b, tail, q, tail));
+    }
+    return (ExpParts){bits_of(b, shifted), n, q, r, rest};
+}
+
+/* 2^n cut in two, since neither 2^128 nor 2^-150 is a float. */
+static Pair half_powers(LoopBuilder *b, LVal shifted, LVal *first_exponent) {
+    int mantissa = dtype_bytes((DType)loop_type(b, shifted).dtype) == 8 ? 52 : 23;
+    LVal h = l_shr_by(b, shifted, 1);
+    if (first_exponent) *first_exponent = h;
+    return (Pair){float_of(b, l_shl_by(b, h, mantissa)), float_of(b, l_shl_by(b, l_sub(b, shifted, h), mantissa))};
+}
+
+/* 2^(n - less), which must be normal. */
+static LVal power(LoopBuilder *b, ExpParts p, int less) {
+    const MathFormat *f = math_of(b, p.q);
+    return float_of(b, l_shl_by(b, l_sub(b, p.shifted, like_int(b, p.shifted, f->bias + less)), f->mantissa));
+}
+
+LVal math_exp_assemble(LoopBuilder *b, ExpParts p) {
+    Pair two = half_powers(b, p.shifted, NULL);
+    return l_mul(b, l_fma(b, two.low, p.q, two.low), two.high);
+}
+
+/* Beyond these e^x is 0 or infinite. */
+static const struct { double low, high; } exp_range[2] = {{-104, 89}, {-746, 710}};
+
+LVal m_exp(LoopBuilder *b, LVal x) {
+    int row = math_row(b, x);
+    x = math_clamp(b, x, exp_range[row].low, exp_range[row].high);
+    return math_exp_assemble(b, math_exp_parts(b, x, (LVal){0}));
+}
+
+/* (2^n - 1) + 2^n q, all halved since 2^128 is no float; 2^n - 1 and r, the larger part of q, are summed exactly. */
+LVal m_expm1(LoopBuilder *b, LVal x) {
+    const MathFormat *f = math_of(b, x);
+    ExpParts p = math_exp_parts(b, math_clamp(b, x, -f->mantissa, exp_range[math_row(b, x)].high), (LVal){0});
+    LVal s = power(b, p, 1);
+    Pair sum = math_sum_ordered(b, l_sub(b, s, like(b, x, 0.5)), l_mul(b, s, p.r));
+    LVal y = l_add(b, sum.high, l_fma(b, s, p.rest, sum.low));
+    y = l_select(b, l_eq(b, p.n, like(b, x, 0)), p.q, l_add(b, y, y));
+    return math_near_zero(b, x, f->epsilon, y);
+}
+
+/* 1 / (1 + 2^n (1 + q)) of -x; numerator and denominator divided by the first half of 2^n, so that none overflows. */
+LVal m_sigmoid(LoopBuilder *b, LVal x) {
+    const MathFormat *f = math_of(b, x);
+    double most = -exp_range[math_row(b, x)].low;
+    ExpParts p = math_exp_parts(b, math_clamp(b, l_neg(b, x), -most, most), (LVal){0});
+    LVal h;
+    Pair two = half_powers(b, p.shifted, &h);
+    LVal one = float_of(b, l_shl_by(b, l_sub(b, like_int(b, h, 2 * f->bias), h), f->mantissa));
+    Pair sum = math_sum_ordered(b, two.low, one);
+    return l_div(b, one, l_add(b, sum.high, l_fma(b, two.low, p.q, sum.low)));
+}
+
+/* max(x, 0) + ln(1 + z), z = e^-|x|; beyond sqrt(2) - 1 as ln 2 + ln(1 + (z - 1) / 2). */
+LVal m_softplus(LoopBuilder *b, LVal x) {
+    const double *ln2 = math_of(b, x)->ln2;
+    LVal zero = like(b, x, 0), half = like(b, x, 0.5);
+    LVal z = m_exp(b, l_neg(b, l_abs(b, x)));
+    LVal large = l_lt(b, like(b, x, 0x1.a8279ap-2), z);
+    LVal f = l_select(b, large, l_fma(b, z, half, l_neg(b, half)), z);
+    Pair sum = math_sum_ordered(b, l_select(b, large, like(b, x, ln2[0]), zero), f);
+    LVal tail = l_add(b, math_log_tail(b, f), l_select(b, large, like(b, x, ln2[1]), zero));
+    LVal l = l_add(b, sum.high, l_add(b, sum.low, tail));
+    return l_add(b, l_select(b, l_lt(b, zero, x), x, zero), l);
+}
+
+/* 1 - 2 / (1 + e^2a) from 0.625; from 10 (f32) and 20 (f64) it is 1. */
+LVal m_tanh(LoopBuilder *b, LVal x) {
+    int row = math_row(b, x);
+    LVal a = l_abs(b, x), one = like(b, x, 1), most = like(b, x, row ? 20 : 10);
+    LVal c = l_select(b, l_lt(b, most, a), most, a);
+    ExpParts p = math_exp_parts(b, l_add(b, c, c), (LVal){0});
+    LVal s = power(b, p, 0);
+    LVal large = l_sub(b, one, l_div(b, like(b, x, 2), l_fma(b, s, p.q, l_add(b, s, one))));
+    LVal z = l_mul(b, x, x);
+    LVal small = l_fma(b, l_mul(b, a, z), math_poly(b, z, &poly_tanh[row]), a);
+    return math_with_sign(b, l_select(b, l_lt(b, a, like(b, x, 0.625)), small, large), x);
+}
+
+/* e^a / 2 for a >= 22, where e^-a no longer counts. */
+static LVal half_exp(LoopBuilder *b, LVal a) {
+    ExpParts p = math_exp_parts(b, math_clamp(b, a, 0, 712), (LVal){0});
+    p.shifted = l_sub(b, p.shifted, like_int(b, p.shifted, 1));
+    return math_exp_assemble(b, p);
+}
+
+LVal m_sinh(LoopBuilder *b, LVal x) {
+    if (!math_row(b, x)) return math_through_f64(b, m_sinh, x);
+    LVal a = l_abs(b, x), limit = like(b, x, 22), z = l_mul(b, x, x);
+    LVal e = l_mul(b, like(b, x, 0.5), m_exp(b, l_select(b, l_lt(b, limit, a), limit, a)));
+    LVal middle = l_sub(b, e, l_div(b, like(b, x, 0.25), e));
+    LVal small = l_fma(b, l_mul(b, a, z), math_poly(b, z, &poly_sinh[1]), a);
+    LVal y = l_select(b, l_lt(b, a, like(b, x, 1)), small, l_select(b, l_lt(b, limit, a), half_exp(b, a), middle));
+    return math_with_sign(b, y, x);
+}
+
+LVal m_cosh(LoopBuilder *b, LVal x) {
+    if (!math_row(b, x)) return math_through_f64(b, m_cosh, x);
+    LVal a = l_abs(b, x), limit = like(b, x, 22), half = like(b, x, 0.5);
+    LVal e = l_mul(b, half, m_exp(b, l_select(b, l_lt(b, limit, a), limit, a)));
+    LVal small = l_add(b, e, l_div(b, like(b, x, 0.25), e));
+    return l_select(b, l_lt(b, limit, a), half_exp(b, a), small);
+}
+
+/* Near 0 a polynomial; further out 1 - e^(ln erfc a), the logarithm being a polynomial too. */
+LVal m_erf(LoopBuilder *b, LVal x) {
+    int row = math_row(b, x);
+    LVal a = l_abs(b, x), one = like(b, x, 1), most = like(b, x, row ? 6 : 4);
+    LVal z = l_mul(b, x, x);
+    LVal small = l_fma(b, math_poly(b, z, &poly_erf[row]), a, a);
+    LVal t = l_select(b, l_lt(b, most, a), most, a);
+    LVal g = row ? math_poly(b, l_sub(b, t, like(b, x, 2)), &poly_erfc[1])
+                 : l_fma(b, math_poly(b, t, &poly_erfc[0]), t, l_neg(b, t));
+    ExpParts p = math_exp_parts(b, g, (LVal){0});
+    LVal s = power(b, p, 0);
+    LVal large = l_fnma(b, s, p.q, l_sub(b, one, s));
+    LVal y = l_select(b, l_lt(b, a, like(b, x, row ? 1 : 0.921875)), small, large);
+    return math_with_sign(b, y, x);
+}
