@@ -161,6 +161,7 @@ Loc loc_text(Context *, const char *file, uint32_t line, uint32_t column);
 /* Both, for merged nodes; joining equal or empty locations is the identity, and long joins are cut off. */
 Loc loc_join(Context *, Loc, Loc);
 const char *loc_string(Context *, Loc); /* "" for id 0 */
+Loc loc_read(Context *, const char *text); /* the location whose loc_string is text, whole */
 
 typedef enum DiagKind { DIAG_ERROR, DIAG_WARNING, DIAG_NOTE } DiagKind;
 typedef struct Diag {

@@ -100,6 +100,8 @@ Loc loc_node(Context *cx, const char *file, const char *node, const char *op) {
     return t.n ? place_add(cx, t.at, prefix, NULL, 0) : (Loc){0};
 }
 
+Loc loc_read(Context *cx, const char *text) { return place_add(cx, text, 0, NULL, 0); }
+
 Loc loc_text(Context *cx, const char *file, uint32_t line, uint32_t column) {
     Text t = text_new(cx->arena);
     add_name(&t, file ? file : "");

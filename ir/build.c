@@ -22,7 +22,7 @@ static const Val poison = {0};
 Val b_param(Graph *g, Loc loc, const char *name, DType dtype, uint32_t rank, const Dim *dims) {
     return EMIT(param, NULL, 0, INT(index, g->params.n),
                 {.key = ATTR_name, .as.text = name ? name : ""}, DTYPE_OF(dtype),
-                DIMS(shape, dims, rank));
+                DIMS(shape, dims, rank), INT(encoding, ENCODING_DENSE));
 }
 
 Val b_const(Graph *g, Loc loc, Const data, uint32_t rank, const Dim *dims) {

@@ -1,14 +1,16 @@
 /* graph.c: graphs and their one constructor of nodes, emit().
  *
- * Stands under everything that makes or reads a graph.  emit: sort attributes, infer the type (the wall against ill-formed
- * nodes, ops/infer.c), fold where asked, hash-cons.  A node is immutable once it has an id; locations alone are joined
- * when a second node merges into it.  Ids ascend in topological order; finishing puts parameters first.
+ * Stands under everything that makes or reads a graph.  emit: sort attributes, infer the type (the
+ * wall against ill-formed nodes, ops/infer.c), fold where asked, hash-cons.  A node is immutable
+ * once it has an id; locations alone are joined when a second node merges into it.  Ids ascend in
+ * topological order; finishing puts parameters first.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "graph_hash.h"
 #include "ir.h"
+#include "graph_text.h"
 #include "ops/infer.h"
 
 const OpInfo op_info[OP_COUNT] = {
@@ -29,11 +31,18 @@ const char *const schedule_field_name[SCHED_COUNT] = {
 #include "schedule.def"
 };
 
+const char *const template_name[TEMPLATE_COUNT] = {
+    [TEMPLATE_none] = "none",
+#define TEMPLATE(name, meaning) [TEMPLATE_##name] = #name,
+#include "templates.def"
+};
+
 _Static_assert(ATTR_COUNT <= 64, "attribute sets are 64-bit masks");
 
 Op op_by_name(const char *name) {
     for (int op = 1; op < OP_COUNT; op++)
-        if (strcmp(op_info[op].name, name) == 0) return (Op)op;
+        if (strcmp(op_info[op].name, name) == 0)
+            return (Op)op;
     return OP_poison;
 }
 
@@ -47,7 +56,9 @@ Graph *graph_new(Context *cx, const char *name) {
     return g;
 }
 
-/* ---- emit --------------------------------------------------------------------------------------------------------- */
+/* ---- emit
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 /* Ascending by key; few, so insertion sort. */
 static void sort_attrs(Attr *to, const Attr *from, uint32_t n) {
@@ -61,9 +72,15 @@ static void sort_attrs(Attr *to, const Attr *from, uint32_t n) {
 
 static Attr copy_attr(Graph *g, Attr a) {
     switch (attr_info[a.key].type) {
-    case AT_INTS: a.as.ints = arena_copy(g->arena, a.as.ints, a.n * sizeof *a.as.ints); break;
-    case AT_DIMS: a.as.dims = arena_copy(g->arena, a.as.dims, a.n * sizeof *a.as.dims); break;
-    case AT_TEXT: a.as.text = intern(g->cx, a.as.text); break;
+    case AT_INTS:
+        a.as.ints = arena_copy(g->arena, a.as.ints, a.n * sizeof *a.as.ints);
+        break;
+    case AT_DIMS:
+        a.as.dims = arena_copy(g->arena, a.as.dims, a.n * sizeof *a.as.dims);
+        break;
+    case AT_TEXT:
+        a.as.text = intern(g->cx, a.as.text);
+        break;
     case AT_SCHEDULE:
         a.as.schedule = arena_copy(g->arena, a.as.schedule, sizeof *a.as.schedule);
         break;
@@ -72,7 +89,8 @@ static Attr copy_attr(Graph *g, Attr a) {
     case AT_DIM:
     case AT_DTYPE:
     case AT_CONST:
-    case AT_GRAPH: break;
+    case AT_GRAPH:
+        break;
     }
     return a;
 }
@@ -107,15 +125,18 @@ static Val push_param(Graph *g, const Node *candidate) {
 static Val find_equal(Graph *g, const Node *candidate, uint64_t hash) {
     uint32_t cursor = 0, id;
     while ((id = map_next(&g->cse, hash, &cursor)))
-        if (node_equal(candidate, &g->nodes.at[id])) return (Val){id};
+        if (node_equal(candidate, &g->nodes.at[id]))
+            return (Val){id};
     return (Val){0};
 }
 
 static Val add_node(Graph *g, const Node *candidate) {
-    if (candidate->op == OP_param) return push_param(g, candidate);
+    if (candidate->op == OP_param)
+        return push_param(g, candidate);
     if (g->fold) {
         Val folded = fold_node(g, candidate);
-        if (folded.id) return folded;
+        if (folded.id)
+            return folded;
     }
     uint64_t hash = node_hash(candidate);
     Val same = find_equal(g, candidate, hash);
@@ -133,20 +154,19 @@ Val emit(Graph *g, Op op, Loc loc, const Val *in, uint32_t n_in, const Attr *att
          uint32_t n_attrs) {
     REQUIRE(g->cx, !g->finished);
     Attr sorted[ATTR_COUNT];
-    if (n_attrs > ATTR_COUNT) BUG(g->cx, "%u attributes on one node", n_attrs);
+    if (n_attrs > ATTR_COUNT)
+        BUG(g->cx, "%u attributes on one node", n_attrs);
     sort_attrs(sorted, attrs, n_attrs);
-    Node candidate = {.op = op,
-                      .n_in = n_in,
-                      .n_attrs = n_attrs,
-                      .in = in,
-                      .attrs = sorted,
-                      .loc = loc};
+    Node candidate = {
+        .op = op, .n_in = n_in, .n_attrs = n_attrs, .in = in, .attrs = sorted, .loc = loc};
     candidate.type = infer_node(g->cx, g, g, &candidate);
-    if (candidate.type.id == 0) return (Val){0};
+    if (candidate.type.id == 0)
+        return (Val){0};
     return add_node(g, &candidate);
 }
 
-/* ---- results and guards ------------------------------------------------------------------------------------------- */
+/* ---- results and guards
+ * ------------------------------------------------------------------------------------------- */
 
 void graph_result(Graph *g, Val v, const char *name) {
     REQUIRE(g->cx, !g->finished && v.id < g->nodes.n);
@@ -154,17 +174,20 @@ void graph_result(Graph *g, Val v, const char *name) {
     vec_push(g->arena, &g->result_names, intern(g->cx, name ? name : ""));
 }
 
-static const char *const relation_text[] = {
+const char *const relation_name[N_RELATIONS] = {
     [REL_EQ] = "==", [REL_NE] = "!=", [REL_LE] = "<=", [REL_LT] = "<", [REL_DIVIDES] = "divides",
 };
 
 bool graph_guard(Graph *g, Loc loc, Relation relation, Dim a, Dim b, const char *fmt, ...) {
-    if (a.id == 0 || b.id == 0) return false;
+    if (a.id == 0 || b.id == 0)
+        return false;
     Truth truth = prove(g->cx, NULL, relation, a, b);
-    if (truth == YES) return true;
+    if (truth == YES)
+        return true;
     for (uint32_t i = 0; truth == UNKNOWN && i < g->guards.n; i++) {
         const Fact *f = &g->guards.at[i].fact;
-        if (f->relation == relation && dim_same(f->a, a) && dim_same(f->b, b)) return true;
+        if (f->relation == relation && dim_same(f->a, a) && dim_same(f->b, b))
+            return true;
     }
     char message[1024];
     va_list args;
@@ -173,7 +196,7 @@ bool graph_guard(Graph *g, Loc loc, Relation relation, Dim a, Dim b, const char 
     va_end(args);
     if (truth == NO) {
         diag_error(g->cx, loc, "%s: %s %s %s never holds", message, dim_string(g->cx, a),
-                   relation_text[relation], dim_string(g->cx, b));
+                   relation_name[relation], dim_string(g->cx, b));
         return false;
     }
     Guard guard = {.fact = {relation, a, b}, .message = intern(g->cx, message), .loc = loc};
@@ -181,7 +204,9 @@ bool graph_guard(Graph *g, Loc loc, Relation relation, Dim a, Dim b, const char 
     return true;
 }
 
-/* ---- finish ------------------------------------------------------------------------------------------------------- */
+/* ---- finish
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 /* New ids: parameters first, then the live nodes in their old order. */
 static uint32_t *number_live(Graph *g, uint32_t *n_live) {
@@ -197,7 +222,8 @@ static uint32_t *number_live(Graph *g, uint32_t *n_live) {
     for (uint32_t i = 0; i < g->params.n; i++)
         ids[g->params.at[i].id] = next++;
     for (uint32_t id = 1; id < g->nodes.n; id++)
-        if (ids[id] && g->nodes.at[id].op != OP_param) ids[id] = next++;
+        if (ids[id] && g->nodes.at[id].op != OP_param)
+            ids[id] = next++;
     *n_live = next;
     return ids;
 }
@@ -210,13 +236,15 @@ static void renumber(Val *vals, uint32_t n, const uint32_t *ids) {
 Graph *graph_finish(Graph *g) {
     REQUIRE(g->cx, !g->finished);
     for (uint32_t i = 0; i < g->results.n; i++)
-        if (g->results.at[i].id == 0) return NULL;
+        if (g->results.at[i].id == 0)
+            return NULL;
     uint32_t n_live;
     const uint32_t *ids = number_live(g, &n_live);
     Node *nodes = arena_new_array(g->arena, Node, n_live);
     nodes[0] = g->nodes.at[0];
     for (uint32_t id = 1; id < g->nodes.n; id++) {
-        if (!ids[id]) continue;
+        if (!ids[id])
+            continue;
         Node n = g->nodes.at[id];
         Val *in = arena_copy(g->arena, n.in, n.n_in * sizeof *n.in);
         renumber(in, n.n_in, ids);
@@ -232,7 +260,9 @@ Graph *graph_finish(Graph *g) {
     return g;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 const TypeInfo *val_type(const Graph *g, Val v) { return type_info(g->cx, node(g, v)->type); }
 DType val_dtype(const Graph *g, Val v) { return val_type(g, v)->dtype; }
@@ -240,14 +270,16 @@ uint32_t val_rank(const Graph *g, Val v) { return val_type(g, v)->rank; }
 
 Dim val_dim(const Graph *g, Val v, uint32_t axis) {
     const TypeInfo *t = val_type(g, v);
-    if (v.id == 0) return (Dim){0};
+    if (v.id == 0)
+        return (Dim){0};
     REQUIRE(g->cx, t->dtype != DT_none && axis < t->rank);
     return t->dims[axis];
 }
 
 const Attr *node_attr(const Node *n, AttrKey key) {
     for (uint32_t i = 0; i < n->n_attrs; i++)
-        if (n->attrs[i].key == key) return &n->attrs[i];
+        if (n->attrs[i].key == key)
+            return &n->attrs[i];
     return NULL;
 }
 
@@ -255,13 +287,15 @@ int64_t attr_int(const Node *n, AttrKey key) { return node_attr(n, key)->as.i; }
 
 const int64_t *attr_ints(const Node *n, AttrKey key, uint32_t *count) {
     const Attr *a = node_attr(n, key);
-    if (count) *count = a->n;
+    if (count)
+        *count = a->n;
     return a->as.ints;
 }
 
 const Dim *attr_dims(const Node *n, AttrKey key, uint32_t *count) {
     const Attr *a = node_attr(n, key);
-    if (count) *count = a->n;
+    if (count)
+        *count = a->n;
     return a->as.dims;
 }
 
@@ -269,7 +303,8 @@ Dim attr_dim(const Node *n, AttrKey key) { return node_attr(n, key)->as.dim; }
 const Graph *attr_graph(const Node *n, AttrKey key) { return node_attr(n, key)->as.graph; }
 
 bool val_const(const Graph *g, Val v, Const *c) {
-    if (val_op(g, v) != OP_const) return false;
+    if (val_op(g, v) != OP_const)
+        return false;
     *c = node_attr(node(g, v), ATTR_data)->as.data;
     return true;
 }
@@ -278,8 +313,10 @@ bool val_splat(const Graph *g, Val v, Scalar *value) {
     while (op_info[val_op(g, v)].kind == KIND_VIEW)
         v = val_in(g, v, 0);
     Const c;
-    if (!val_const(g, v, &c)) return false;
+    if (!val_const(g, v, &c))
+        return false;
     const ConstInfo *info = const_info(g->cx, c);
-    if (info->splat) *value = info->value;
+    if (info->splat)
+        *value = info->value;
     return info->splat;
 }

@@ -10,12 +10,16 @@ static const TypeInfo *result_type(const Graph *body, uint32_t i) {
     return val_type(body, body->results.at[i]);
 }
 
-/* Two tensor types agree; encodings do not count (a kernel's body sees the logical tensor). */
+/* Two tensor types agree; a region may see an encoded operand as the logical tensor. */
 static bool same_type(Infer *k, const TypeInfo *a, const TypeInfo *b, const char *what,
                       uint32_t i) {
     if (a->dtype == DT_none || a->dtype != b->dtype || a->rank != b->rank) {
         infer_error(k, "%s %u: found %s of rank %u, expected %s of rank %u", what, i,
                     dtype_info[a->dtype].name, a->rank, dtype_info[b->dtype].name, b->rank);
+        return false;
+    }
+    if (a->encoding != ENCODING_DENSE && a->encoding != b->encoding) {
+        infer_error(k, "%s %u: the encodings differ", what, i);
         return false;
     }
     for (uint32_t axis = 0; axis < a->rank; axis++)

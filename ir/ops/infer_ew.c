@@ -16,10 +16,22 @@ static Type declared(Infer *k) {
     return infer_tensor(k, node_attr(k->n, ATTR_dtype)->as.dtype, rank, dims);
 }
 
+static bool can_be_panels(Infer *k, DType dtype, uint32_t rank) {
+    if (dtype == DT_f32 && rank >= 2) return true;
+    infer_error(k, "panel16 expects f32 of rank 2 or more");
+    return false;
+}
+
 Type infer_param(Infer *k) {
-    if (attr_int(k->n, ATTR_index) < 0)
-        return infer_error(k, "index must not be negative");
-    return declared(k);
+    int64_t index, encoding;
+    if (!int_attr(k, ATTR_index, 0, UINT32_MAX, &index) ||
+        !int_attr(k, ATTR_encoding, ENCODING_DENSE, ENCODING_PANEL16, &encoding))
+        return no_type;
+    Type type = declared(k);
+    if (type.id == 0 || encoding == ENCODING_DENSE) return type;
+    const TypeInfo *t = type_info(k->cx, type);
+    return can_be_panels(k, t->dtype, t->rank) ? type_encoded(k->cx, type, (Encoding)encoding)
+                                               : no_type;
 }
 
 /* Elements that a constant of these extents stores under an encoding; false where symbolic or too
@@ -52,8 +64,7 @@ Type infer_const(Infer *k) {
     Type type = declared(k);
     if (type.id == 0 || c->splat)
         return type;
-    if (c->encoding == ENCODING_PANEL16 && (dtype != DT_f32 || rank < 2))
-        return infer_error(k, "panel16 expects f32 of rank 2 or more");
+    if (c->encoding == ENCODING_PANEL16 && !can_be_panels(k, dtype, rank)) return no_type;
     uint64_t expected;
     if (!stored_elements(k->cx, c->encoding, rank, dims, &expected))
         return infer_error(k, "a constant that is not one repeated number needs static extents");
