@@ -197,7 +197,7 @@ LVal l_encode(LoopBuilder *, LVal compute_value, DType graph_dtype); /* compute 
 LVal l_round(LoopBuilder *, LVal compute_value, DType graph_dtype);  /* rounds, wraps to the graph dtype; identity for f32 … */
 LVal l_convert_graph(LoopBuilder *, LVal compute_value, DType from, DType to, bool saturate); /* op convert on compute forms */
 
-/* scalar_<op> of EW ops: operands in compute form, any lanes; result in compute form under the node's dtype, not yet
+/* lanes_<op> of EW ops: operands in compute form, any lanes; result in compute form under the node's dtype, not yet
  * rounded (the caller applies l_round). */
 typedef LVal ScalarFn(LoopBuilder *, const Graph *, const Node *, const LVal *in);
 extern ScalarFn *const scalar_fn[OP_COUNT];
