@@ -218,7 +218,8 @@ static void decide_rest(Fusion *f) {
         Val v = {i};
         const Node *n = &g->nodes.at[i];
         if (f->uses[i] == 0 && !f->stored[i]) continue;
-        if (is_inlinable(op_info[n->op].kind) && !f->group[i]) {
+        bool made_free = is_free(f, v) && f->stored[i] && (n->op != OP_const || val_splat(g, v, &(Scalar){0}));
+        if ((is_inlinable(op_info[n->op].kind) || made_free) && !f->group[i]) {
             if (!f->stored[i] && must_store(f, v)) f->stored[i] = true;
             bool alias = f->stored[i] && n->op == OP_reshape;
             if (alias && !is_free(f, n->in[0])) {
@@ -307,8 +308,11 @@ static void finish_kernel(Build *bd, Body *b) {
     Fusion *f = bd->f;
     const Group *gr = &f->groups.at[b->group];
     Loc loc = {0};
+    bool tuple = val_type(f->g, gr->anchor)->dtype == DT_none;
+    for (uint32_t i = 0; tuple && i < val_type(f->g, gr->anchor)->rank; i++)
+        graph_result(b->to, b_get(b->to, (Loc){0}, b->map[gr->anchor.id], i), "");
     for (uint32_t i = 0; i < gr->outputs.n; i++) {
-        graph_result(b->to, b->map[gr->outputs.at[i].id], "");
+        if (!tuple) graph_result(b->to, b->map[gr->outputs.at[i].id], "");
         loc = loc_join(f->cx, loc, node(f->g, gr->outputs.at[i])->loc);
     }
     loc = loc_join(f->cx, node(f->g, gr->anchor)->loc, loc);

@@ -274,8 +274,8 @@ static void run_scan(Host *h, Frame *fr, Val v) {
     Carry c = carry_begin(h, fr, v, 0, carried, t->rank);
     LVal trip = program_dim(p, attr_dim(n, ATTR_trip)), i, step = l_alloc(p->b, DT_i64, 1);
     LFor loop = l_for(p->b, l_i64(p->b, 0), trip, 1, LOOP_SERIAL, c.at, c.n, &i);
-    l_store(p->b, step, l_i64(p->b, 0), i, (LVal){0});
     LVal at = attr_int(n, ATTR_reverse) ? l_sub(p->b, l_sub(p->b, trip, l_i64(p->b, 1)), i) : i;
+    l_store(p->b, step, l_i64(p->b, 0), at, (LVal){0});
     LVal *params = arena_new_array(p->arena, LVal, n->n_in + 1), *outputs = arena_new_array(p->arena, LVal, t->rank);
     params[0] = recast(p, step, DT_u8);
     for (uint32_t o = 0; o < n->n_in; o++) {

@@ -1,0 +1,237 @@
+/* order.c: templates along one axis, a line after the other: `arg`, `cumulate`, `top_k`; and `nonzero`.
+ *
+ * A line is a setting of all other axes; lines are the parallel range.  Within a line everything is scalar and in order, so
+ * that ties, NaNs and rounding are those of the reference (ir/ops/anchor.c).
+ */
+#include "lower.h"
+
+static const Node *anchor_of(Kernel *k) {
+    for (uint32_t i = 1; i < k->body->nodes.n; i++)
+        if (op_info[k->body->nodes.at[i].op].kind == KIND_ANCHOR) return &k->body->nodes.at[i];
+    BUG(k->cx, "this template needs an anchor");
+}
+
+/* Lines of operand 0 along its axis: at[] has every axis but that one bound to loop values. */
+typedef struct Lines {
+    const Node *node;
+    const TypeInfo *x;
+    uint32_t axis;
+    Dim at[MAX_RANK];
+    KernelLoop loop;
+    KernelScope scope;
+    Fact facts[MAX_RANK];
+} Lines;
+
+static void others(const Lines *l, Dim *dims) {
+    for (uint32_t i = 0, n = 0; i < l->x->rank; i++)
+        if (i != l->axis) dims[n++] = l->x->dims[i];
+}
+
+static Lines lines_of(Kernel *k) {
+    Lines l = {.node = anchor_of(k)};
+    l.x = val_type(k->body, l.node->in[0]);
+    l.axis = (uint32_t)attr_int(l.node, ATTR_axis);
+    return l;
+}
+
+static Dim line_count(Kernel *k) {
+    Lines l = lines_of(k);
+    Dim dims[MAX_RANK];
+    others(&l, dims);
+    return dim_product(k->cx, dims, l.x->rank - 1);
+}
+
+static void begin_lines(Kernel *k, Lines *l, LVal lo, LVal hi) {
+    Dim dims[MAX_RANK], at[MAX_RANK];
+    others(l, dims);
+    k->lane = lane_symbol(k->cx, LANES);
+    Dim p = kernel_loop(k, &l->loop, lo, hi, dim_product(k->cx, dims, l->x->rank - 1), 1, NULL, 0);
+    kernel_split(k, p, dims, l->x->rank - 1, at, l->facts);
+    kernel_enter(k, &l->scope, l->facts, l->x->rank - 1);
+    for (uint32_t i = 0, n = 0; i < l->x->rank; i++)
+        if (i != l->axis) l->at[i] = at[n++];
+}
+
+static void end_lines(Kernel *k, Lines *l) {
+    kernel_leave(k, &l->scope);
+    kernel_loop_end(k, &l->loop, NULL, 0);
+}
+
+static LVal is_nan(LoopBuilder *b, LVal x) {
+    return dtype_is_float((DType)loop_type(b, x).dtype) ? l_bin(b, LOP_ne, x, x) : l_bool(b, false);
+}
+
+/* x before y in the order; equal values are not. NaN is the largest. */
+static LVal before(LoopBuilder *b, bool largest, LVal x, LVal y) {
+    LVal nx = is_nan(b, x), ny = is_nan(b, y);
+    LVal less = l_bin(b, LOP_and, l_lt(b, x, y), l_un(b, LOP_not, l_bin(b, LOP_or, nx, ny)));
+    LVal more = l_bin(b, LOP_and, l_lt(b, y, x), l_un(b, LOP_not, l_bin(b, LOP_or, nx, ny)));
+    if (largest) return l_bin(b, LOP_or, more, l_bin(b, LOP_and, nx, l_un(b, LOP_not, ny)));
+    return l_bin(b, LOP_or, less, l_bin(b, LOP_and, ny, l_un(b, LOP_not, nx)));
+}
+
+/* ---- arg ------------------------------------------------------------------------------------------------------------- */
+
+Dim range_arg(Kernel *k) { return line_count(k); }
+Dim scratch_arg(Kernel *k) { return dim_const(k->cx, 0); }
+
+void lower_arg(Kernel *k, LVal lo, LVal hi) {
+    Lines l = lines_of(k);
+    LoopBuilder *b = k->b;
+    begin_lines(k, &l, lo, hi);
+    l.at[l.axis] = dim_const(k->cx, 0);
+    bool last = attr_int(l.node, ATTR_last), largest = l.node->op == OP_arg_max;
+    LVal best[] = {kernel_eval(k, l.node->in[0], l.at), l_i64(b, 0)};
+    KernelLoop loop;
+    Dim extent = l.x->dims[l.axis], j = kernel_loop(k, &loop, l_i64(b, 1), kernel_dim(k, extent), extent, 1, best, 2);
+    l.at[l.axis] = j;
+    LVal x = kernel_eval(k, l.node->in[0], l.at);
+    LVal worse = before(b, largest, best[0], x), better = before(b, largest, x, best[0]);
+    LVal nan_wins = l_bin(b, LOP_and, is_nan(b, x), l_un(b, LOP_not, is_nan(b, best[0])));
+    LVal nan_stays = l_bin(b, LOP_and, is_nan(b, best[0]), l_un(b, LOP_not, is_nan(b, x)));
+    LVal take = last ? l_un(b, LOP_not, worse) : better;
+    take = l_bin(b, LOP_and, l_bin(b, LOP_or, take, nan_wins), l_un(b, LOP_not, nan_stays));
+    best[0] = l_select(b, take, x, best[0]);
+    best[1] = l_select(b, take, kernel_dim(k, j), best[1]);
+    kernel_loop_end(k, &loop, best, 2);
+    Dim out[MAX_RANK];
+    for (uint32_t i = 0, n = 0; i < l.x->rank; i++)
+        if (i != l.axis) out[n++] = l.at[i];
+    const TypeInfo *y = val_type(k->body, k->body->results.at[0]);
+    kernel_store(k, k->outputs[0], DT_i64, access_offset(k->cx, y->dims, out, y->rank), best[1]);
+    end_lines(k, &l);
+}
+
+/* ---- cumulate -------------------------------------------------------------------------------------------------------- */
+
+Dim range_cumulate(Kernel *k) { return line_count(k); }
+Dim scratch_cumulate(Kernel *k) { return dim_const(k->cx, 0); }
+
+void lower_cumulate(Kernel *k, LVal lo, LVal hi) {
+    Lines l = lines_of(k);
+    LoopBuilder *b = k->b;
+    begin_lines(k, &l, lo, hi);
+    bool sum = l.node->op == OP_cum_sum, exclusive = attr_int(l.node, ATTR_exclusive);
+    DType dtype = l.x->dtype, compute = loop_compute_dtype(dtype);
+    LType type = lt_scalar(compute);
+    LVal acc = dtype_is_float(compute) ? l_float(b, type, sum ? 0 : 1) : l_int(b, type, sum ? 0 : 1);
+    KernelLoop loop;
+    Dim extent = l.x->dims[l.axis], j = kernel_loop(k, &loop, l_i64(b, 0), kernel_dim(k, extent), extent, 1, &acc, 1);
+    if (attr_int(l.node, ATTR_reverse)) j = dim_sub(k->cx, dim_addi(k->cx, extent, -1), j);
+    l.at[l.axis] = j;
+    LVal x = kernel_eval(k, l.node->in[0], l.at);
+    LVal next = l_round(b, sum ? l_add(b, acc, x) : l_mul(b, acc, x), dtype);
+    kernel_store(k, k->outputs[0], dtype, access_offset(k->cx, l.x->dims, l.at, l.x->rank), exclusive ? acc : next);
+    acc = next;
+    kernel_loop_end(k, &loop, &acc, 1);
+    end_lines(k, &l);
+}
+
+/* ---- top_k ------------------------------------------------------------------------------------------------------------ */
+
+Dim range_top_k(Kernel *k) { return line_count(k); }
+Dim scratch_top_k(Kernel *k) { return dim_const(k->cx, 0); }
+
+typedef struct Ranking { Kernel *k; const Lines *l; const TypeInfo *y; Dim base, stride; DType dtype; } Ranking;
+
+static LVal place(Ranking *r, LVal position) {
+    LoopBuilder *b = r->k->b;
+    return l_add(b, kernel_dim(r->k, r->base), l_mul(b, position, kernel_dim(r->k, r->stride)));
+}
+
+static LVal value_at(Ranking *r, LVal position) {
+    LVal raw = l_load(r->k->b, r->k->outputs[0], place(r, position), 1, (LVal){0});
+    return l_decode(r->k->b, raw, r->dtype);
+}
+
+static void put(Ranking *r, LVal position, LVal value, LVal index) {
+    LoopBuilder *b = r->k->b;
+    l_store(b, r->k->outputs[0], place(r, position), l_encode(b, value, r->dtype), (LVal){0});
+    l_store(b, r->k->outputs[1], place(r, position), index, (LVal){0});
+}
+
+/* Insertion: the place of x among the `count` best so far, from behind; those after it move back, the last of k falls off. */
+static void insert(Ranking *r, LVal x, LVal index, LVal count, LVal limit) {
+    LoopBuilder *b = r->k->b;
+    bool largest = attr_int(r->l->node, ATTR_largest);
+    LVal zero = l_i64(b, 0), one = l_i64(b, 1), found = count;
+    LVal again = l_lt(b, zero, count), results[1];
+    LIf any = l_if(b, again);
+    LVal position = count;
+    LFor loop = l_while(b, &position, 1);
+    LVal prior = l_sub(b, position, one), moves = before(b, largest, x, value_at(r, prior));
+    LIf shift = l_if(b, l_bin(b, LOP_and, moves, l_lt(b, position, limit)));
+    LVal old_index = l_load(b, r->k->outputs[1], place(r, prior), 1, (LVal){0});
+    put(r, position, value_at(r, prior), old_index);
+    l_else(b, &shift, NULL, 0);
+    l_if_end(b, &shift, NULL, 0, NULL);
+    position = l_select(b, moves, prior, position);
+    LVal more = l_bin(b, LOP_and, moves, l_lt(b, zero, position));
+    l_while_end(b, &loop, more, &position, 1);
+    l_else(b, &any, &position, 1);
+    l_if_end(b, &any, &found, 1, results);
+    LIf fits = l_if(b, l_lt(b, results[0], limit));
+    put(r, results[0], x, index);
+    l_else(b, &fits, NULL, 0);
+    l_if_end(b, &fits, NULL, 0, NULL);
+}
+
+void lower_top_k(Kernel *k, LVal lo, LVal hi) {
+    Lines l = lines_of(k);
+    LoopBuilder *b = k->b;
+    begin_lines(k, &l, lo, hi);
+    Ranking r = {.k = k, .l = &l, .y = val_type(k->body, k->body->results.at[0]), .dtype = l.x->dtype};
+    Dim out[MAX_RANK];
+    for (uint32_t i = 0; i < l.x->rank; i++) out[i] = i == l.axis ? dim_const(k->cx, 0) : l.at[i];
+    r.base = access_offset(k->cx, r.y->dims, out, r.y->rank);
+    r.stride = dim_product(k->cx, r.y->dims + l.axis + 1, r.y->rank - l.axis - 1);
+    LVal limit = kernel_dim(k, attr_dim(l.node, ATTR_value));
+    KernelLoop loop;
+    Dim extent = l.x->dims[l.axis], j = kernel_loop(k, &loop, l_i64(b, 0), kernel_dim(k, extent), extent, 1, NULL, 0);
+    l.at[l.axis] = j;
+    LVal index = kernel_dim(k, j);
+    insert(&r, kernel_eval(k, l.node->in[0], l.at), index, l_min(b, index, limit), limit);
+    kernel_loop_end(k, &loop, NULL, 0);
+    end_lines(k, &l);
+}
+
+/* ---- nonzero ----------------------------------------------------------------------------------------------------------- */
+
+Dim range_nonzero(Kernel *k) { return dim_const(k->cx, 1); }
+Dim scratch_nonzero(Kernel *k) { return dim_const(k->cx, 0); }
+
+/* One pass over all elements: counts where `extent` is 0, else writes the places. */
+static LVal nonzero_pass(Kernel *k, const Node *n, LVal extent) {
+    LoopBuilder *b = k->b;
+    const TypeInfo *x = val_type(k->body, n->in[0]);
+    Dim total = dim_product(k->cx, x->dims, x->rank), at[MAX_RANK];
+    LVal count = l_i64(b, 0);
+    KernelLoop loop;
+    Dim p = kernel_loop(k, &loop, l_i64(b, 0), kernel_dim(k, total), total, 1, &count, 1);
+    KernelScope scope;
+    Fact facts[MAX_RANK];
+    kernel_split(k, p, x->dims, x->rank, at, facts);
+    kernel_enter(k, &scope, facts, x->rank);
+    LVal v = kernel_eval(k, n->in[0], at);
+    LType t = loop_type(b, v);
+    LVal zero = dtype_is_float((DType)t.dtype) ? l_float(b, t, 0) : l_int(b, t, 0);
+    LIf hit = l_if(b, l_bin(b, LOP_ne, v, zero));
+    for (uint32_t i = 0; extent.id && i < x->rank; i++) {
+        LVal row = l_mul(b, l_i64(b, i), extent);
+        l_store(b, k->outputs[0], l_add(b, row, count), kernel_dim(k, at[i]), (LVal){0});
+    }
+    LVal more = l_add(b, count, l_i64(b, 1)), next;
+    l_else(b, &hit, &more, 1);
+    l_if_end(b, &hit, &count, 1, &next);
+    kernel_leave(k, &scope);
+    kernel_loop_end(k, &loop, &next, 1);
+    return next;
+}
+
+void lower_nonzero(Kernel *k, LVal lo, LVal hi) {
+    (void)lo, (void)hi;
+    const Node *n = anchor_of(k);
+    LVal extent = nonzero_pass(k, n, (LVal){0});
+    l_store(k->b, k->found, l_i64(k->b, 0), extent, (LVal){0});
+    nonzero_pass(k, n, extent);
+}

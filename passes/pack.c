@@ -1,0 +1,159 @@
+/* pack.c: pass `pack`: constant operands take the layout their readers want, at compile time.
+ *
+ * The right operand of a contraction and the filter of an ungrouped convolution become panels of 16 columns
+ * (ENCODING_PANEL16: [ceil(N/16)][K][16], tail columns zero), gathered straight through any views of the constant, so that a
+ * transposed weight is never copied twice.  Every other view of a constant that a kernel would gather from becomes a dense
+ * constant.  One packing serves every x86 tier (cpu.md, second machine).
+ */
+#include "passes.h"
+#include <string.h>
+
+typedef struct Source {
+    const Graph *g;
+    Val base;
+    Dim offset;
+    bool ok;
+} Source;
+
+static void read_source(void *user, Val leaf, const Dim *at) {
+    Source *s = user;
+    const TypeInfo *t = val_type(s->g, leaf);
+    s->ok = s->ok && !s->base.id;
+    s->base = leaf;
+    s->offset = access_offset(s->g->cx, t->dims, at, t->rank);
+}
+
+static bool not_view(void *user, Val v) { return op_info[val_op(((Source *)user)->g, v)].kind != KIND_VIEW; }
+
+/* v is views of a dense constant at an affine address: base element offset[0] + sum of i_a * stride[a]. */
+typedef struct ConstView {
+    const ConstInfo *data;
+    int64_t origin, stride[MAX_RANK], dims[MAX_RANK];
+    uint32_t rank;
+} ConstView;
+
+static bool const_view(const Graph *g, Val v, ConstView *out) {
+    Context *cx = g->cx;
+    const TypeInfo *t = val_type(g, v);
+    Dim at[MAX_RANK];
+    Fact facts[MAX_RANK];
+    for (uint32_t i = 0; i < t->rank; i++) {
+        if (!dim_const_value(cx, t->dims[i], &out->dims[i])) return false;
+        at[i] = dim_symbol(cx, index_symbol(cx, i));
+        facts[i] = (Fact){REL_LT, at[i], t->dims[i]};
+    }
+    Scope scope = {NULL, facts, t->rank};
+    Source s = {.g = g, .ok = true};
+    Access access = {g, &scope, read_source, not_view, &s, 0};
+    if (!access_walk(&access, v, at) || !s.ok || !s.base.id || val_op(g, s.base) != OP_const) return false;
+    const ConstInfo *info = const_info(cx, node_attr(node(g, s.base), ATTR_data)->as.data);
+    if (info->splat || info->encoding != ENCODING_DENSE) return false;
+    Dim rest = dim_simplify(cx, &scope, s.offset);
+    for (uint32_t i = 0; i < t->rank; i++) {
+        Dim a;
+        Symbol symbol = index_symbol(cx, i);
+        if (!dim_affine(cx, rest, symbol, &a, &rest) || !dim_const_value(cx, a, &out->stride[i])) return false;
+    }
+    out->data = info, out->rank = t->rank;
+    return dim_const_value(cx, rest, &out->origin);
+}
+
+/* Rows k (all axes but the last, row-major) and columns n of the view into panels. */
+static Const pack_panels(Context *cx, const ConstView *v) {
+    int64_t columns = v->dims[v->rank - 1], rows = 1, panels = (columns + 15) / 16, elements;
+    for (uint32_t i = 0; i + 1 < v->rank; i++)
+        if (!ck_mul(rows, v->dims[i], &rows)) return (Const){0};
+    if (!ck_mul(rows, panels * 16, &elements)) return (Const){0};
+    float *out = arena_new_array(cx->arena, float, (size_t)elements);
+    const uint8_t *from = v->data->data;
+    int64_t index[MAX_RANK] = {0};
+    for (int64_t k = 0; k < rows; k++) {
+        int64_t at = v->origin;
+        for (uint32_t i = 0; i + 1 < v->rank; i++) at += index[i] * v->stride[i];
+        for (int64_t n = 0; n < columns; n++, at += v->stride[v->rank - 1])
+            memcpy(&out[(n / 16 * rows + k) * 16 + n % 16], from + 4 * at, 4);
+        for (uint32_t i = v->rank - 1; i-- > 0 && ++index[i] == v->dims[i];) index[i] = 0;
+    }
+    return const_encoded(cx, DT_f32, ENCODING_PANEL16, (uint64_t)elements, out);
+}
+
+static Const copy_dense(Context *cx, const ConstView *v, DType dtype) {
+    int64_t elements = 1, each = dtype_bytes(dtype);
+    for (uint32_t i = 0; i < v->rank; i++)
+        if (!ck_mul(elements, v->dims[i], &elements)) return (Const){0};
+    uint8_t *out = arena_array(cx->arena, (size_t)each, (size_t)elements);
+    const uint8_t *from = v->data->data;
+    int64_t index[MAX_RANK] = {0};
+    for (int64_t e = 0; e < elements; e++) {
+        int64_t at = v->origin;
+        for (uint32_t i = 0; i < v->rank; i++) at += index[i] * v->stride[i];
+        memcpy(out + e * each, from + at * each, (size_t)each);
+        for (uint32_t i = v->rank; i-- > 0 && ++index[i] == v->dims[i];) index[i] = 0;
+    }
+    return const_data(cx, dtype, (uint64_t)elements, out);
+}
+
+static bool wants_panels(const Graph *g, const Node *n) {
+    if (op_info[n->op].kind != KIND_CONTRACT || type_info(g->cx, n->type)->dtype != DT_f32) return false;
+    if (n->op == OP_conv) return attr_int(n, ATTR_groups) == 1;
+    return attr_int(n, ATTR_batch) == 0 && val_rank(g, n->in[1]) == 2;
+}
+
+static Val new_const(Rewrite *rw, Loc loc, Const c, const TypeInfo *t) {
+    Attr attrs[] = {{.key = ATTR_data, .as.data = c}, {.key = ATTR_dtype, .as.dtype = t->dtype},
+                    {.key = ATTR_shape, .n = t->rank, .as.dims = t->dims}};
+    return emit(rw->to, OP_const, loc, NULL, 0, attrs, COUNT(attrs));
+}
+
+typedef struct Packed { VEC(Val) from; VEC(Const) to; } Packed; /* old operand -> its panels */
+
+static Val pack_contraction(Rewrite *rw, const Node *old, const Val *in) {
+    Packed *memo = rw->user;
+    Context *cx = rw->to->cx;
+    Val w = old->in[1];
+    ConstView view;
+    Const c = {0};
+    for (uint32_t i = 0; i < memo->from.n; i++)
+        if (memo->from.at[i].id == w.id) c = memo->to.at[i];
+    if (!c.id) {
+        if (!const_view(rw->from, w, &view) || !(c = pack_panels(cx, &view)).id) return (Val){0};
+        vec_push(rw->to->arena, &memo->from, w);
+        vec_push(rw->to->arena, &memo->to, c);
+    }
+    Val operands[] = {in[0], new_const(rw, node(rw->from, w)->loc, c, val_type(rw->from, w))};
+    return rewrite_copy(rw, old, operands);
+}
+
+/* Every reader takes panels of it (or is a further view): a dense copy would be dead. */
+static bool only_packed(const Graph *g, Val v) {
+    for (uint32_t i = v.id + 1; i < g->nodes.n; i++) {
+        const Node *n = &g->nodes.at[i];
+        for (uint32_t o = 0; o < n->n_in; o++) {
+            if (n->in[o].id != v.id) continue;
+            bool view = op_info[n->op].kind == KIND_VIEW && only_packed(g, (Val){i});
+            if (!view && !(o == 1 && wants_panels(g, n))) return false;
+        }
+    }
+    for (uint32_t i = 0; i < g->results.n; i++)
+        if (g->results.at[i].id == v.id) return false;
+    return true;
+}
+
+static Val pack(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
+    OpKind kind = op_info[old->op].kind;
+    const TypeInfo *t = type_info(rw->to->cx, old->type);
+    (void)old_val;
+    if (wants_panels(rw->from, old)) return pack_contraction(rw, old, in);
+    /* Reshapes are free already; a view that repeats elements stays a view. */
+    ConstView view;
+    if (kind != KIND_VIEW || old->op == OP_reshape || old->op == OP_broadcast) return (Val){0};
+    if (!const_view(rw->from, old_val, &view) || only_packed(rw->from, old_val)) return (Val){0};
+    Const c = copy_dense(rw->to->cx, &view, t->dtype);
+    return c.id ? new_const(rw, old->loc, c, t) : (Val){0};
+}
+
+Graph *pass_pack(Context *cx, const Graph *g, const Target *target) {
+    (void)target;
+    Packed memo = {0};
+    return graph_rewrite(cx, g, pack, &memo, true);
+}

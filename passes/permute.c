@@ -1,0 +1,148 @@
+/* permute.c: pass `permute`: pushes permutations down until they meet their inverse.
+ *
+ * Convolutions are channels-last; the importer wraps each in permutations.  Here a permutation in front of an operation moves
+ * behind it, operation by operation, and cancels against the one in front of the next convolution (fold: permute of permute),
+ * so that a CNN computes in one layout from its first convolution to its last.
+ * Laws, each exact: f(permute a, permute b) = permute f(a, b) elementwise; the same for windows, reductions, pads, slices and
+ * concatenations with their per-axis attributes permuted; an operand that is no permutation is permuted the other way, which
+ * must be free (a splat, a broadcast of a smaller value).
+ */
+#include "passes.h"
+
+typedef struct Perm { uint32_t n; int64_t at[MAX_RANK]; } Perm;
+
+static Perm invert(const Perm *p) {
+    Perm q = {.n = p->n};
+    for (uint32_t i = 0; i < p->n; i++) q.at[p->at[i]] = i;
+    return q;
+}
+
+static bool is_permute(const Graph *g, Val v, Perm *p) {
+    if (val_op(g, v) != OP_permute) return false;
+    const int64_t *perm = attr_ints(node(g, v), ATTR_perm, &p->n);
+    for (uint32_t i = 0; i < p->n; i++) p->at[i] = perm[i];
+    return true;
+}
+
+static bool same_perm(const Perm *a, const Perm *b) {
+    if (a->n != b->n) return false;
+    for (uint32_t i = 0; i < a->n; i++)
+        if (a->at[i] != b->at[i]) return false;
+    return true;
+}
+
+/* Permuting v costs nothing at run time: a splat, a constant, or a broadcast (its source is smaller). */
+static bool permutes_free(const Graph *g, Val v) {
+    Op op = val_op(g, v);
+    return val_splat(g, v, &(Scalar){0}) || op == OP_const || op == OP_broadcast;
+}
+
+/* The permutation that all moving operands share; false where there is none or another operand would cost. */
+static bool common_perm(const Graph *g, const Val *in, uint32_t n, Perm *p) {
+    bool any = false;
+    for (uint32_t i = 0; i < n; i++) {
+        Perm q;
+        if (is_permute(g, in[i], &q)) {
+            if (any && !same_perm(p, &q)) return false;
+            *p = q, any = true;
+        } else if (!permutes_free(g, in[i])) {
+            return false;
+        }
+    }
+    return any;
+}
+
+/* v as it was before `p`: the operand of its permutation, or v permuted back. */
+static Val before(Graph *g, Loc loc, Val v, const Perm *p) {
+    Perm q;
+    if (is_permute(g, v, &q)) return val_in(g, v, 0);
+    Perm back = invert(p);
+    if (val_op(g, v) == OP_broadcast) {
+        const Node *n = node(g, v);
+        uint32_t k;
+        const int64_t *axes = attr_ints(n, ATTR_axes, &k);
+        int64_t moved[MAX_RANK], order[MAX_RANK];
+        Dim dims[MAX_RANK];
+        /* Result axis i of v becomes axis p[i] of what was before; source axes must stay ascending. */
+        for (uint32_t i = 0; i < p->n; i++) dims[p->at[i]] = val_dim(g, v, i);
+        for (uint32_t i = 0; i < k; i++) order[i] = i;
+        for (uint32_t i = 0; i < k; i++)
+            for (uint32_t j = i; j > 0 && p->at[axes[order[j]]] < p->at[axes[order[j - 1]]]; j--) {
+                int64_t t = order[j];
+                order[j] = order[j - 1], order[j - 1] = t;
+            }
+        for (uint32_t i = 0; i < k; i++) moved[i] = p->at[axes[order[i]]];
+        return b_broadcast(g, loc, b_permute(g, loc, n->in[0], order), p->n, dims, moved);
+    }
+    return b_permute(g, loc, v, back.at);
+}
+
+static Attr permuted_attr(Graph *g, const Attr *a, const Perm *p) {
+    Attr out = *a;
+    if (a->n != p->n) return out;
+    if (attr_info[a->key].type == AT_INTS) {
+        int64_t *ints = arena_new_array(g->arena, int64_t, p->n);
+        for (uint32_t i = 0; i < p->n; i++) ints[p->at[i]] = a->as.ints[i];
+        out.as.ints = ints;
+    } else if (attr_info[a->key].type == AT_DIMS) {
+        Dim *dims = arena_new_array(g->arena, Dim, p->n);
+        for (uint32_t i = 0; i < p->n; i++) dims[p->at[i]] = a->as.dims[i];
+        out.as.dims = dims;
+    }
+    return out;
+}
+
+/* The operation on what was before, with per-axis attributes moved; then the permutation. */
+static Val move_below(Graph *g, const Node *old, const Val *in, uint32_t n_moving, const Perm *p) {
+    Val operands[64];
+    Attr attrs[12];
+    for (uint32_t i = 0; i < old->n_in; i++) operands[i] = i < n_moving ? before(g, old->loc, in[i], p) : in[i];
+    for (uint32_t i = 0; i < old->n_attrs; i++) {
+        attrs[i] = permuted_attr(g, &old->attrs[i], p);
+        if (attrs[i].key == ATTR_axis) attrs[i].as.i = p->at[attrs[i].as.i];
+    }
+    return b_permute(g, old->loc, emit(g, old->op, old->loc, operands, old->n_in, attrs, old->n_attrs), p->at);
+}
+
+/* Reduced axes vanish: those of before, ascending, then a permutation of the rest. */
+static Val move_reduction(Graph *g, const Node *old, Val in, const Perm *p) {
+    uint32_t n_axes;
+    const int64_t *axes = attr_ints(old, ATTR_axes, &n_axes);
+    bool reduced[MAX_RANK] = {0};
+    int64_t moved[MAX_RANK], rest[MAX_RANK], place[MAX_RANK];
+    uint32_t n = 0, kept = 0, out = 0;
+    for (uint32_t i = 0; i < n_axes; i++) reduced[p->at[axes[i]]] = true;
+    for (uint32_t i = 0; i < p->n; i++)
+        if (reduced[i]) moved[n++] = i;
+        else place[i] = kept++;
+    bool ascending = true;
+    for (uint32_t i = 0; i + 1 < n_axes; i++) ascending &= p->at[axes[i]] < p->at[axes[i + 1]];
+    if (!ascending) return (Val){0}; /* the order of additions would change */
+    for (uint32_t i = 0, next = 0; i < p->n; i++) {
+        if (next < n_axes && axes[next] == i) next++;
+        else rest[out++] = place[p->at[i]];
+    }
+    Attr attrs[] = {{.key = ATTR_axes, .n = n, .as.ints = moved}, {.key = ATTR_order, .as.i = attr_int(old, ATTR_order)}};
+    Val source = val_in(g, in, 0);
+    return b_permute(g, old->loc, emit(g, old->op, old->loc, &source, 1, attrs, 2), rest);
+}
+
+static Val sink(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
+    Graph *g = rw->to;
+    Perm p;
+    (void)old_val;
+    OpKind kind = op_info[old->op].kind;
+    if (old->n_in == 0 || old->n_in > 60) return (Val){0};
+    if (kind == KIND_EW || old->op == OP_concat)
+        return common_perm(g, in, old->n_in, &p) ? move_below(g, old, in, old->n_in, &p) : (Val){0};
+    if (!is_permute(g, in[0], &p)) return (Val){0};
+    if (node_attr(old, ATTR_window) && kind == KIND_REDUCE) return move_below(g, old, in, 1, &p);
+    if (kind == KIND_REDUCE) return move_reduction(g, old, in[0], &p);
+    if (old->op == OP_pad || old->op == OP_slice) return move_below(g, old, in, 1, &p);
+    return (Val){0};
+}
+
+Graph *pass_permute(Context *cx, const Graph *g, const Target *target) {
+    (void)target;
+    return graph_rewrite(cx, g, sink, NULL, true);
+}
