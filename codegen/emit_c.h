@@ -1,0 +1,35 @@
+/* emit_c.h: shared by the files of the C printer alone. */
+#pragma once
+#include "codegen.h"
+
+/* The printer of one module.  Operations are defined in the text where first needed: `ops` collects these definitions. */
+typedef struct CPrinter {
+    Context *cx;
+    Arena *arena;
+    const LoopModule *m;
+    const EmitC *options;
+    Text ops, body;
+    Map defined;             /* hash of a name -> 1 + index in names */
+    VEC(const char *) names;
+    uint64_t lanes_used;     /* bit l: some vector has l + 1 lanes */
+    bool failed;
+    const LFunc *func;       /* being printed */
+    const LInst **def;       /* by value id */
+    int depth;
+} CPrinter;
+
+void c_prelude(Text *out);
+/* emit_c_ops.c: names of types and operations, defined on first use. */
+const char *c_type(CPrinter *, LType);
+const char *c_element(DType);                       /* name of a scalar type */
+const char *c_op(CPrinter *, LOp, LType operand, LType result);
+bool c_is_integer_literal(CPrinter *, LVal);
+void c_literal(CPrinter *, Text *, DType, const LInst *);
+bool c_define(CPrinter *, const char *name);        /* true the first time */
+/* emit_c_func.c */
+void c_function(CPrinter *, const LFunc *);
+void c_signature(CPrinter *, Text *, const LFunc *);
+/* emit_c_data.c */
+void c_data_declarations(CPrinter *, Text *);
+void c_data_definitions(CPrinter *, Text *);
+bool c_identifier(CPrinter *, const char *name);    /* reports names that are none in C */

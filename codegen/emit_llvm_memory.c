@@ -1,0 +1,137 @@
+/* emit_llvm_memory.c: loads, stores, gathers and pointers of Loop IR as LLVM IR.
+ *
+ * Addresses are getelementptr without inbounds: a masked access may start outside its object.  Bools are bytes in memory.
+ * Masked accesses are LLVM's intrinsics, which touch no memory under a mask bit that is off and, for scatter, store in lane
+ * order; of one lane they become vectors of one lane.
+ */
+#include "emit_llvm.h"
+
+static LLVMValueRef address(LlvmPrinter *p, LVal pointer, LVal index) {
+    LType t = llvm_loop_type(p, pointer);
+    LLVMValueRef i = llvm_operand(p, index);
+    LLVMTypeRef element = llvm_memory_type(p, lt_scalar((DType)t.dtype));
+    return LLVMBuildGEP2(p->builder, element, llvm_operand(p, pointer), &i, 1, "");
+}
+static unsigned alignment(const LInst *inst, LType t) {
+    unsigned least = (unsigned)dtype_bytes((DType)t.dtype);
+    return inst->imm.i > (int64_t)least ? (unsigned)inst->imm.i : least;
+}
+static LLVMValueRef to_memory(LlvmPrinter *p, LType t, LLVMValueRef v) {
+    return dtype_is_bool((DType)t.dtype) ? LLVMBuildZExt(p->builder, v, llvm_memory_type(p, t), "") : v;
+}
+static LLVMValueRef from_memory(LlvmPrinter *p, LType t, LLVMValueRef v) {
+    if (!dtype_is_bool((DType)t.dtype)) return v;
+    return LLVMBuildICmp(p->builder, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "");
+}
+
+/* Scalars and vectors as vectors, for intrinsics. */
+static LLVMTypeRef vector_of(LLVMTypeRef t) { return LLVMGetTypeKind(t) == LLVMVectorTypeKind ? t : LLVMVectorType(t, 1); }
+static LLVMValueRef widen(LlvmPrinter *p, LLVMValueRef v) {
+    LLVMTypeRef type = LLVMTypeOf(v);
+    if (LLVMGetTypeKind(type) == LLVMVectorTypeKind) return v;
+    return LLVMBuildInsertElement(p->builder, LLVMGetPoison(LLVMVectorType(type, 1)), v, llvm_int(p, p->types[DT_i32], 0), "");
+}
+static LLVMValueRef narrow(LlvmPrinter *p, LType t, LLVMValueRef v) {
+    return t.lanes > 1 ? v : LLVMBuildExtractElement(p->builder, v, llvm_int(p, p->types[DT_i32], 0), "");
+}
+
+static LLVMValueRef load(LlvmPrinter *p, const LInst *inst) {
+    LType t = llvm_loop_type(p, inst->out[0]);
+    LLVMValueRef v = LLVMBuildLoad2(p->builder, llvm_memory_type(p, t), address(p, inst->in[0], inst->in[1]), "");
+    LLVMSetAlignment(v, alignment(inst, t));
+    return from_memory(p, t, v);
+}
+
+static LLVMValueRef store(LlvmPrinter *p, const LInst *inst) {
+    LType t = llvm_loop_type(p, inst->in[2]);
+    LLVMValueRef v = to_memory(p, t, llvm_operand(p, inst->in[2]));
+    LLVMSetAlignment(LLVMBuildStore(p->builder, v, address(p, inst->in[0], inst->in[1])), alignment(inst, t));
+    return NULL;
+}
+
+static LLVMValueRef load_masked(LlvmPrinter *p, const LInst *inst) {
+    LType t = llvm_loop_type(p, inst->out[0]);
+    LLVMTypeRef type = vector_of(llvm_memory_type(p, t));
+    LLVMValueRef in[] = {address(p, inst->in[0], inst->in[1]), llvm_int(p, p->types[DT_i32], alignment(inst, t)),
+                         widen(p, llvm_operand(p, inst->in[2])), LLVMConstNull(type)};
+    LLVMValueRef v = llvm_intrinsic(p, "llvm.masked.load", (LLVMTypeRef[]){type, p->ptr}, 2, in, 4);
+    return from_memory(p, t, narrow(p, t, v));
+}
+
+static LLVMValueRef store_masked(LlvmPrinter *p, const LInst *inst) {
+    LType t = llvm_loop_type(p, inst->in[2]);
+    LLVMValueRef v = widen(p, to_memory(p, t, llvm_operand(p, inst->in[2])));
+    LLVMValueRef in[] = {v, address(p, inst->in[0], inst->in[1]), llvm_int(p, p->types[DT_i32], alignment(inst, t)),
+                         widen(p, llvm_operand(p, inst->in[3]))};
+    llvm_intrinsic(p, "llvm.masked.store", (LLVMTypeRef[]){LLVMTypeOf(v), p->ptr}, 2, in, 4);
+    return NULL;
+}
+
+static LLVMValueRef gather(LlvmPrinter *p, const LInst *inst) {
+    LType t = llvm_loop_type(p, inst->out[0]);
+    LLVMTypeRef type = vector_of(llvm_memory_type(p, t));
+    LLVMValueRef at = widen(p, address(p, inst->in[0], inst->in[1]));
+    LLVMValueRef mask = inst->op == LOP_gather_masked ? widen(p, llvm_operand(p, inst->in[2]))
+                                                      : LLVMConstAllOnes(LLVMVectorType(p->i1, t.lanes));
+    LLVMValueRef in[] = {at, llvm_int(p, p->types[DT_i32], alignment(inst, t)), mask, LLVMConstNull(type)};
+    LLVMValueRef v = llvm_intrinsic(p, "llvm.masked.gather", (LLVMTypeRef[]){type, LLVMTypeOf(at)}, 2, in, 4);
+    return from_memory(p, t, narrow(p, t, v));
+}
+
+static LLVMValueRef scatter(LlvmPrinter *p, const LInst *inst) {
+    LType t = llvm_loop_type(p, inst->in[2]);
+    LLVMValueRef v = widen(p, to_memory(p, t, llvm_operand(p, inst->in[2])));
+    LLVMValueRef at = widen(p, address(p, inst->in[0], inst->in[1]));
+    LLVMValueRef in[] = {v, at, llvm_int(p, p->types[DT_i32], alignment(inst, t)), widen(p, llvm_operand(p, inst->in[3]))};
+    llvm_intrinsic(p, "llvm.masked.scatter", (LLVMTypeRef[]){LLVMTypeOf(v), LLVMTypeOf(at)}, 2, in, 4);
+    return NULL;
+}
+
+static LLVMValueRef alloc(LlvmPrinter *p, const LInst *inst) {
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(p->builder);
+    LType t = llvm_loop_type(p, inst->out[0]);
+    int64_t bytes = 0;
+    if (!ck_mul(inst->imm.i, dtype_bytes((DType)t.dtype), &bytes) || bytes < 0)
+        BUG(p->cx, "alloc of %lld elements", (long long)inst->imm.i);
+    LLVMPositionBuilderBefore(p->builder, LLVMGetBasicBlockTerminator(p->entry));
+    LLVMTypeRef type = LLVMArrayType2(p->types[DT_u8], (uint64_t)(bytes ? bytes : 1));
+    LLVMValueRef at = LLVMBuildAlloca(p->builder, type, "");
+    LLVMSetAlignment(at, 64);
+    LLVMPositionBuilderAtEnd(p->builder, here);
+    return at;
+}
+
+/* Slots of pointers: 8 bytes each, 8-aligned. */
+static LLVMValueRef pointer_slot(LlvmPrinter *p, const LInst *inst, bool stores) {
+    LLVMValueRef at = address(p, inst->in[0], inst->in[1]), v;
+    if (stores) v = LLVMBuildStore(p->builder, llvm_operand(p, inst->in[2]), at);
+    else v = LLVMBuildLoad2(p->builder, p->ptr, at, "");
+    LLVMSetAlignment(v, 8);
+    return stores ? NULL : v;
+}
+
+static LLVMValueRef prefetch(LlvmPrinter *p, const LInst *inst) {
+    LLVMTypeRef i32 = p->types[DT_i32];
+    LLVMValueRef in[] = {address(p, inst->in[0], inst->in[1]), llvm_int(p, i32, 0), llvm_int(p, i32, 3), llvm_int(p, i32, 1)};
+    llvm_intrinsic(p, "llvm.prefetch", &p->ptr, 1, in, 4); /* read, keep in all caches, data */
+    return NULL;
+}
+
+LLVMValueRef llvm_memory_op(LlvmPrinter *p, const LInst *inst) {
+    switch ((int)inst->op) {
+    case LOP_load: return load(p, inst);
+    case LOP_load_masked: return load_masked(p, inst);
+    case LOP_gather:
+    case LOP_gather_masked: return gather(p, inst);
+    case LOP_store: return store(p, inst);
+    case LOP_store_masked: return store_masked(p, inst);
+    case LOP_scatter_masked: return scatter(p, inst);
+    case LOP_offset: return address(p, inst->in[0], inst->in[1]);
+    case LOP_recast: return llvm_operand(p, inst->in[0]);
+    case LOP_alloc: return alloc(p, inst);
+    case LOP_load_pointer: return pointer_slot(p, inst, false);
+    case LOP_store_pointer: return pointer_slot(p, inst, true);
+    case LOP_prefetch: return prefetch(p, inst);
+    default: BUG(p->cx, "'%s' is no memory op", lop_info[inst->op].name);
+    }
+}

@@ -1,0 +1,275 @@
+/* emit_llvm_ops.c: constants, arithmetic, casts and vector instructions of Loop IR as LLVM IR.
+ *
+ * Booleans are i1, masks vectors of i1.  No fast-math flag is ever set, so LLVM neither contracts nor reassociates; minimum
+ * and maximum are llvm.minimum and llvm.maximum (NaN wins, -0 < 0); conversions to integers are llvm.fpto*i.sat.  Where Loop
+ * IR defines what LLVM leaves undefined (least / -1), a select removes the case.  Source: LLVM 19 LangRef.
+ */
+#include "emit_llvm.h"
+#include <string.h>
+
+LType llvm_loop_type(LlvmPrinter *p, LVal v) { return p->func->types.at[v.id]; }
+LLVMValueRef llvm_operand(LlvmPrinter *p, LVal v) {
+    if (!v.id || v.id >= p->func->types.n || !p->value[v.id]) BUG(p->cx, "value %u of '%s' is not defined", v.id, p->func->name);
+    return p->value[v.id];
+}
+LLVMTypeRef llvm_type(LlvmPrinter *p, LType t) {
+    if (t.pointer) return p->ptr;
+    if (t.dtype == DT_none) return LLVMVoidTypeInContext(p->context);
+    if (!p->types[t.dtype]) BUG(p->cx, "dtype %s in Loop IR", dtype_info[t.dtype].name);
+    return t.lanes == 1 ? p->types[t.dtype] : LLVMVectorType(p->types[t.dtype], t.lanes);
+}
+LLVMTypeRef llvm_memory_type(LlvmPrinter *p, LType t) {
+    return llvm_type(p, dtype_is_bool((DType)t.dtype) ? lt_vector(DT_u8, t.lanes) : t);
+}
+LLVMValueRef llvm_int(LlvmPrinter *p, LLVMTypeRef type, int64_t i) {
+    if (LLVMGetTypeKind(type) != LLVMVectorTypeKind) return LLVMConstInt(type, (unsigned long long)i, 1);
+    return llvm_splat(p, LLVMConstInt(LLVMGetElementType(type), (unsigned long long)i, 1), LLVMGetVectorSize(type));
+}
+static LLVMTypeRef i32_type(LlvmPrinter *p) { return p->types[DT_i32]; }
+
+LLVMValueRef llvm_splat(LlvmPrinter *p, LLVMValueRef scalar, uint32_t lanes) {
+    if (lanes == 1) return scalar;
+    if (LLVMIsConstant(scalar)) {
+        LLVMValueRef all[MAX_LANES];
+        for (uint32_t i = 0; i < lanes; i++) all[i] = scalar;
+        return LLVMConstVector(all, lanes);
+    }
+    LLVMTypeRef type = LLVMVectorType(LLVMTypeOf(scalar), lanes);
+    LLVMValueRef first = LLVMBuildInsertElement(p->builder, LLVMGetPoison(type), scalar, llvm_int(p, i32_type(p), 0), "");
+    return LLVMBuildShuffleVector(p->builder, first, LLVMGetPoison(type), LLVMConstNull(LLVMVectorType(i32_type(p), lanes)), "");
+}
+
+LLVMValueRef llvm_intrinsic(LlvmPrinter *p, const char *name, LLVMTypeRef *overload, unsigned n_overload, LLVMValueRef *in,
+                            unsigned n) {
+    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    if (!id) BUG(p->cx, "LLVM has no intrinsic '%s'", name);
+    LLVMValueRef callee = LLVMGetIntrinsicDeclaration(p->module, id, overload, n_overload);
+    LLVMTypeRef type = LLVMIntrinsicGetType(p->context, id, overload, n_overload);
+    return LLVMBuildCall2(p->builder, type, callee, in, n, "");
+}
+
+/* ---- elementwise ---- */
+
+static LLVMValueRef unary_intrinsic(LlvmPrinter *p, const char *name, LLVMValueRef a) {
+    LLVMTypeRef type = LLVMTypeOf(a);
+    return llvm_intrinsic(p, name, &type, 1, &a, 1);
+}
+static LLVMValueRef binary_intrinsic(LlvmPrinter *p, const char *name, LLVMValueRef a, LLVMValueRef b) {
+    LLVMTypeRef type = LLVMTypeOf(a);
+    return llvm_intrinsic(p, name, &type, 1, (LLVMValueRef[]){a, b}, 2);
+}
+
+static LLVMValueRef unary(LlvmPrinter *p, LOp op, DType t, LLVMValueRef a) {
+    bool is_float = dtype_is_float(t);
+    switch ((int)op) {
+    case LOP_neg: return is_float ? LLVMBuildFNeg(p->builder, a, "") : LLVMBuildNeg(p->builder, a, "");
+    case LOP_abs:
+        if (is_float) return unary_intrinsic(p, "llvm.fabs", a);
+        if (!dtype_is_signed(t)) return a;
+        return llvm_intrinsic(p, "llvm.abs", (LLVMTypeRef[]){LLVMTypeOf(a)}, 1, (LLVMValueRef[]){a, LLVMConstInt(p->i1, 0, 0)}, 2);
+    case LOP_floor: return unary_intrinsic(p, "llvm.floor", a);
+    case LOP_ceil: return unary_intrinsic(p, "llvm.ceil", a);
+    case LOP_trunc: return unary_intrinsic(p, "llvm.trunc", a);
+    case LOP_rint: return unary_intrinsic(p, "llvm.rint", a);
+    case LOP_sqrt: return unary_intrinsic(p, "llvm.sqrt", a);
+    case LOP_not: return LLVMBuildNot(p->builder, a, "");
+    case LOP_popcount: return unary_intrinsic(p, "llvm.ctpop", a);
+    default: BUG(p->cx, "'%s' is not unary", lop_info[op].name);
+    }
+}
+
+/* Division towards zero where least / -1 is least and least % -1 is 0: LLVM's traps there. */
+static LLVMValueRef divide_signed(LlvmPrinter *p, LOp op, LLVMValueRef a, LLVMValueRef b) {
+    LLVMTypeRef type = LLVMTypeOf(a);
+    LLVMValueRef minus_one = llvm_int(p, type, -1), one = llvm_int(p, type, 1);
+    LLVMValueRef by_minus_one = LLVMBuildICmp(p->builder, LLVMIntEQ, b, minus_one, "");
+    LLVMValueRef safe = LLVMBuildSelect(p->builder, by_minus_one, one, b, "");
+    if (op == LOP_rem) return LLVMBuildSRem(p->builder, a, safe, "");
+    LLVMValueRef quotient = LLVMBuildSDiv(p->builder, a, safe, "");
+    return LLVMBuildSelect(p->builder, by_minus_one, LLVMBuildNeg(p->builder, a, ""), quotient, "");
+}
+
+static LLVMValueRef binary_float(LlvmPrinter *p, LOp op, LLVMValueRef a, LLVMValueRef b) {
+    switch ((int)op) {
+    case LOP_add: return LLVMBuildFAdd(p->builder, a, b, "");
+    case LOP_sub: return LLVMBuildFSub(p->builder, a, b, "");
+    case LOP_mul: return LLVMBuildFMul(p->builder, a, b, "");
+    case LOP_div: return LLVMBuildFDiv(p->builder, a, b, "");
+    case LOP_min: return binary_intrinsic(p, "llvm.minimum", a, b);
+    case LOP_max: return binary_intrinsic(p, "llvm.maximum", a, b);
+    default: BUG(p->cx, "'%s' on floats", lop_info[op].name);
+    }
+}
+
+static LLVMValueRef binary(LlvmPrinter *p, LOp op, DType t, LLVMValueRef a, LLVMValueRef b) {
+    if (dtype_is_float(t)) return binary_float(p, op, a, b);
+    bool is_signed = dtype_is_signed(t);
+    switch ((int)op) {
+    case LOP_add: return LLVMBuildAdd(p->builder, a, b, "");
+    case LOP_sub: return LLVMBuildSub(p->builder, a, b, "");
+    case LOP_mul: return LLVMBuildMul(p->builder, a, b, "");
+    case LOP_div:
+        return is_signed ? divide_signed(p, op, a, b) : LLVMBuildUDiv(p->builder, a, b, "");
+    case LOP_rem:
+        return is_signed ? divide_signed(p, op, a, b) : LLVMBuildURem(p->builder, a, b, "");
+    case LOP_min: return binary_intrinsic(p, is_signed ? "llvm.smin" : "llvm.umin", a, b);
+    case LOP_max: return binary_intrinsic(p, is_signed ? "llvm.smax" : "llvm.umax", a, b);
+    case LOP_and: return LLVMBuildAnd(p->builder, a, b, "");
+    case LOP_or: return LLVMBuildOr(p->builder, a, b, "");
+    case LOP_xor: return LLVMBuildXor(p->builder, a, b, "");
+    case LOP_shl: return LLVMBuildShl(p->builder, a, b, "");
+    case LOP_shr: return is_signed ? LLVMBuildAShr(p->builder, a, b, "") : LLVMBuildLShr(p->builder, a, b, "");
+    default: BUG(p->cx, "'%s' is not binary", lop_info[op].name);
+    }
+}
+
+static LLVMValueRef compare(LlvmPrinter *p, LOp op, DType t, LLVMValueRef a, LLVMValueRef b) {
+    static const struct { LOp op; LLVMRealPredicate real; LLVMIntPredicate is_signed, is_unsigned; } rows[] = {
+        {LOP_eq, LLVMRealOEQ, LLVMIntEQ, LLVMIntEQ},   {LOP_ne, LLVMRealUNE, LLVMIntNE, LLVMIntNE},
+        {LOP_lt, LLVMRealOLT, LLVMIntSLT, LLVMIntULT}, {LOP_le, LLVMRealOLE, LLVMIntSLE, LLVMIntULE}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        if (rows[i].op != op) continue;
+        if (dtype_is_float(t)) return LLVMBuildFCmp(p->builder, rows[i].real, a, b, "");
+        return LLVMBuildICmp(p->builder, dtype_is_signed(t) ? rows[i].is_signed : rows[i].is_unsigned, a, b, "");
+    }
+    BUG(p->cx, "'%s' is no comparison", lop_info[op].name);
+}
+
+static LLVMValueRef convert(LlvmPrinter *p, LType from, LType to, LLVMValueRef a) {
+    LLVMTypeRef type = llvm_type(p, to), source = LLVMTypeOf(a);
+    DType f = (DType)from.dtype, t = (DType)to.dtype;
+    if (f == t) return a;
+    if (dtype_is_bool(t)) {
+        if (dtype_is_float(f)) return LLVMBuildFCmp(p->builder, LLVMRealUNE, a, LLVMConstNull(source), "");
+        return LLVMBuildICmp(p->builder, LLVMIntNE, a, LLVMConstNull(source), "");
+    }
+    if (dtype_is_float(f) && dtype_is_float(t))
+        return dtype_info[t].bits > dtype_info[f].bits ? LLVMBuildFPExt(p->builder, a, type, "")
+                                                       : LLVMBuildFPTrunc(p->builder, a, type, "");
+    if (dtype_is_float(f))
+        return llvm_intrinsic(p, dtype_is_signed(t) ? "llvm.fptosi.sat" : "llvm.fptoui.sat", (LLVMTypeRef[]){type, source}, 2, &a, 1);
+    if (dtype_is_float(t))
+        return dtype_is_signed(f) ? LLVMBuildSIToFP(p->builder, a, type, "") : LLVMBuildUIToFP(p->builder, a, type, "");
+    uint32_t old_bits = dtype_is_bool(f) ? 1 : dtype_info[f].bits, bits = dtype_info[t].bits;
+    if (bits == old_bits) return a;
+    if (bits < old_bits) return LLVMBuildTrunc(p->builder, a, type, "");
+    return dtype_is_signed(f) ? LLVMBuildSExt(p->builder, a, type, "") : LLVMBuildZExt(p->builder, a, type, "");
+}
+
+static LLVMValueRef bitcast(LlvmPrinter *p, LType from, LType to, LLVMValueRef a) {
+    if (dtype_is_bool((DType)from.dtype) != dtype_is_bool((DType)to.dtype)) return convert(p, from, to, a);
+    return LLVMBuildBitCast(p->builder, a, llvm_type(p, to), "");
+}
+
+/* ---- vectors ---- */
+
+static LLVMValueRef constant(LlvmPrinter *p, const LInst *inst, LType t) {
+    if (t.pointer) return LLVMConstNull(p->ptr);
+    LLVMTypeRef element = p->types[t.dtype];
+    if (t.dtype == DT_f32) { /* through bits: LLVMConstReal would quiet a NaN */
+        union { float f; uint32_t u; } bits = {.f = (float)inst->imm.f};
+        LLVMValueRef word = LLVMConstInt(p->types[DT_u32], bits.u, 0);
+        return llvm_splat(p, LLVMConstBitCast(word, element), t.lanes);
+    }
+    if (t.dtype == DT_f64) {
+        union { double f; uint64_t u; } bits = {.f = inst->imm.f};
+        return llvm_splat(p, LLVMConstBitCast(LLVMConstInt(p->types[DT_u64], bits.u, 0), element), t.lanes);
+    }
+    return llvm_splat(p, LLVMConstInt(element, (unsigned long long)inst->imm.i, 1), t.lanes);
+}
+
+static LLVMValueRef iota(LLVMTypeRef element, uint32_t lanes) {
+    LLVMValueRef all[MAX_LANES];
+    for (uint32_t i = 0; i < lanes; i++) all[i] = LLVMConstInt(element, i, 0);
+    return lanes == 1 ? all[0] : LLVMConstVector(all, lanes);
+}
+
+static LLVMValueRef shuffle(LlvmPrinter *p, LLVMValueRef a, LLVMValueRef b, const int64_t *lanes, uint32_t n) {
+    LLVMValueRef mask[2 * MAX_LANES];
+    for (uint32_t i = 0; i < n; i++) mask[i] = LLVMConstInt(i32_type(p), (unsigned long long)lanes[i], 0);
+    return LLVMBuildShuffleVector(p->builder, a, b, LLVMConstVector(mask, n), "");
+}
+
+/* A scalar as a vector of one lane, for instructions that take vectors alone. */
+static LLVMValueRef as_vector(LlvmPrinter *p, LLVMValueRef scalar) {
+    LLVMTypeRef type = LLVMVectorType(LLVMTypeOf(scalar), 1);
+    return LLVMBuildInsertElement(p->builder, LLVMGetPoison(type), scalar, llvm_int(p, i32_type(p), 0), "");
+}
+
+static LLVMValueRef shuffle_op(LlvmPrinter *p, const LInst *inst, LType result) {
+    LLVMValueRef a = llvm_operand(p, inst->in[0]), b = llvm_operand(p, inst->in[1]);
+    if (llvm_loop_type(p, inst->in[0]).lanes == 1) a = as_vector(p, a), b = as_vector(p, b);
+    LLVMValueRef r = shuffle(p, a, b, inst->imm.ints, inst->imm.n_ints);
+    return result.lanes == 1 ? LLVMBuildExtractElement(p->builder, r, llvm_int(p, i32_type(p), 0), "") : r;
+}
+
+static LLVMValueRef reduce(LlvmPrinter *p, LOp op, LType t, LLVMValueRef a) {
+    static const LOp by[] = {LOP_add, LOP_mul, LOP_max, LOP_min, LOP_and, LOP_or};
+    _Static_assert(LOP_reduce_or - LOP_reduce_add == COUNT(by) - 1, "rows of loop_ops.def");
+    static const int64_t steps[MAX_LANES] = {
+        0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
+        32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+    LOp combine = by[op - LOP_reduce_add];
+    uint32_t lanes = t.lanes;
+    if (lanes & (lanes - 1)) BUG(p->cx, "'%s' of %u lanes", lop_info[op].name, lanes);
+    for (uint32_t half = lanes / 2; half; half /= 2) {
+        LLVMValueRef low = shuffle(p, a, LLVMGetPoison(LLVMTypeOf(a)), steps, half);
+        LLVMValueRef high = shuffle(p, a, LLVMGetPoison(LLVMTypeOf(a)), steps + half, half);
+        a = binary(p, combine, (DType)t.dtype, low, high);
+    }
+    return lanes == 1 ? a : LLVMBuildExtractElement(p->builder, a, llvm_int(p, i32_type(p), 0), "");
+}
+
+/* lane < n.  n is first clamped to [0, lanes], so that the rest needs 32 bits, or on AVX-512 one mask register. */
+static LLVMValueRef lane_mask(LlvmPrinter *p, LLVMValueRef n, uint32_t lanes) {
+    LLVMTypeRef i64 = p->types[DT_i64];
+    if (lanes == 1) return LLVMBuildICmp(p->builder, LLVMIntSGT, n, llvm_int(p, i64, 0), "");
+    n = binary_intrinsic(p, "llvm.smax", n, llvm_int(p, i64, 0));
+    n = binary_intrinsic(p, "llvm.smin", n, llvm_int(p, i64, lanes));
+    if (p->m->target && p->m->target->vector_bytes >= 64 && lanes >= 8 && lanes < 64) {
+        LLVMValueRef bits = LLVMBuildShl(p->builder, llvm_int(p, i64, -1), n, "");
+        LLVMTypeRef narrow = LLVMIntTypeInContext(p->context, lanes);
+        bits = LLVMBuildTrunc(p->builder, LLVMBuildNot(p->builder, bits, ""), narrow, "");
+        return LLVMBuildBitCast(p->builder, bits, LLVMVectorType(p->i1, lanes), "");
+    }
+    LLVMValueRef limit = llvm_splat(p, LLVMBuildTrunc(p->builder, n, i32_type(p), ""), lanes);
+    return LLVMBuildICmp(p->builder, LLVMIntSGT, limit, iota(i32_type(p), lanes), "");
+}
+
+static LLVMValueRef vector_op(LlvmPrinter *p, const LInst *inst) {
+    LType r = llvm_loop_type(p, inst->out[0]), t = llvm_loop_type(p, inst->in[0]);
+    LLVMValueRef a = llvm_operand(p, inst->in[0]), lane = LLVMConstInt(i32_type(p), (unsigned long long)inst->imm.i, 0);
+    switch ((int)inst->op) {
+    case LOP_splat: return llvm_splat(p, a, r.lanes);
+    case LOP_extract: return t.lanes == 1 ? a : LLVMBuildExtractElement(p->builder, a, lane, "");
+    case LOP_insert: {
+        LLVMValueRef b = llvm_operand(p, inst->in[1]);
+        return t.lanes == 1 ? b : LLVMBuildInsertElement(p->builder, a, b, lane, "");
+    }
+    case LOP_shuffle: return shuffle_op(p, inst, r);
+    case LOP_lane_mask: return lane_mask(p, a, r.lanes);
+    default: return reduce(p, inst->op, t, a);
+    }
+}
+
+LLVMValueRef llvm_op(LlvmPrinter *p, const LInst *inst) {
+    LType r = llvm_loop_type(p, inst->out[0]), t = inst->n_in ? llvm_loop_type(p, inst->in[0]) : r;
+    LLVMValueRef in[3] = {NULL, NULL, NULL};
+    if (inst->n_in > 3) BUG(p->cx, "'%s' with %u operands", lop_info[inst->op].name, inst->n_in);
+    for (uint32_t i = 0; i < inst->n_in; i++) in[i] = llvm_operand(p, inst->in[i]);
+    switch (lop_info[inst->op].class_) {
+    case LC_CONST: return inst->op == LOP_const ? constant(p, inst, r) : iota(p->types[r.dtype], r.lanes);
+    case LC_UNARY: return unary(p, inst->op, (DType)t.dtype, in[0]);
+    case LC_BINARY: return binary(p, inst->op, (DType)t.dtype, in[0], in[1]);
+    case LC_TERNARY:
+        if (inst->op == LOP_select) return LLVMBuildSelect(p->builder, in[0], in[1], in[2], "");
+        return llvm_intrinsic(p, "llvm.fma", (LLVMTypeRef[]){LLVMTypeOf(in[0])}, 1, in, 3);
+    case LC_COMPARE: return compare(p, inst->op, t.pointer ? DT_u64 : (DType)t.dtype, in[0], in[1]);
+    case LC_CAST: return inst->op == LOP_convert ? convert(p, t, r, in[0]) : bitcast(p, t, r, in[0]);
+    case LC_VECTOR: return vector_op(p, inst);
+    case LC_NONE:
+    case LC_MEMORY:
+    case LC_CONTROL: break;
+    }
+    BUG(p->cx, "'%s' is no operation", lop_info[inst->op].name);
+}

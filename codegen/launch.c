@@ -1,0 +1,217 @@
+/* launch.c: rewrites `launch` into calls, so that no printer knows about threads.
+ *
+ * Loop IR -> Loop IR, just before printing.  A launch of kernel k over [0, n) becomes
+ *     status = if 0 < n { call k(0, n, 0, args…) } else { 0 }
+ * or, in modules with the note threads = 1, stores its arguments into slots (one per argument, shared by all launches of a
+ * function, which run one after the other) and calls the runtime with the thunk k__task, also Loop IR.
+ * Invariants: the argument is left as it was; the result has no launch; value ids of the argument keep their meaning.
+ */
+#include "codegen.h"
+#include <string.h>
+
+typedef struct Rewriter {
+    Context *cx;
+    LoopModule *to;
+    const LoopModule *from;
+    LFunc *func;
+    bool threads;
+    LVal slots;              /* of the current function; 0: no launch needs any */
+} Rewriter;
+
+#define RT_LAUNCH "ingot_rt_launch"
+
+static LVal value_new(Rewriter *r, LType type) {
+    vec_push(r->to->arena, &r->func->types, type);
+    return (LVal){r->func->types.n - 1};
+}
+
+/* Appends an instruction; the result has `type`, or there is none where it is DT_none. */
+static LVal put(Rewriter *r, LBlock *block, LOp op, LType type, const LVal *in, uint32_t n, int64_t imm,
+                const char *text) {
+    LInst inst = {.op = op, .n_in = n};
+    inst.in = arena_copy(r->to->arena, in, n * sizeof *in);
+    inst.imm.i = imm;
+    inst.imm.text = text;
+    LVal out = {0};
+    if (type.dtype != DT_none) {
+        out = value_new(r, type);
+        inst.out = arena_copy(r->to->arena, &out, sizeof out);
+        inst.n_out = 1;
+    }
+    vec_push(r->to->arena, &block->insts, inst);
+    return out;
+}
+static LVal put_i64(Rewriter *r, LBlock *block, int64_t i) {
+    return put(r, block, LOP_const, lt_scalar(DT_i64), NULL, 0, i, NULL);
+}
+static void put_yield(Rewriter *r, LBlock *block, LVal v) {
+    put(r, block, LOP_yield, (LType){0}, &v, 1, 0, NULL);
+}
+static LBlock *block_new(Rewriter *r) { return arena_new_array(r->to->arena, LBlock, 1); }
+
+/* A scalar as the 64 bits of a slot, and back. */
+static LVal to_slot(Rewriter *r, LBlock *block, LVal v) {
+    LType t = r->func->types.at[v.id];
+    if (t.dtype == DT_f64) return put(r, block, LOP_bitcast, lt_scalar(DT_u64), &v, 1, 0, NULL);
+    if (t.dtype == DT_f32) v = put(r, block, LOP_bitcast, lt_scalar(DT_u32), &v, 1, 0, NULL);
+    if (t.dtype == DT_u64) return v;
+    return put(r, block, LOP_convert, lt_scalar(DT_u64), &v, 1, 0, NULL);
+}
+static LVal from_slot(Rewriter *r, LBlock *block, LVal bits, LType t) {
+    if (t.dtype == DT_u64) return bits;
+    if (t.dtype == DT_f64) return put(r, block, LOP_bitcast, t, &bits, 1, 0, NULL);
+    if (t.dtype != DT_f32) return put(r, block, LOP_convert, t, &bits, 1, 0, NULL);
+    LVal low = put(r, block, LOP_convert, lt_scalar(DT_u32), &bits, 1, 0, NULL);
+    return put(r, block, LOP_bitcast, t, &low, 1, 0, NULL);
+}
+
+static void declare_runtime(Rewriter *r) {
+    if (loop_func_find(r->to, RT_LAUNCH)) return;
+    static const struct { const char *name; uint8_t dtype, pointer; } row[] = {
+        {"context", DT_u8, 1}, {"thunk", DT_u8, 1}, {"args", DT_u64, 1}, {"n", DT_i64, 0}, {"grain", DT_i64, 0}};
+    LFunc *f = arena_new_array(r->to->arena, LFunc, 1);
+    LParam *params = arena_new_array(r->to->arena, LParam, COUNT(row));
+    vec_push(r->to->arena, &f->types, (LType){0});
+    for (uint32_t i = 0; i < COUNT(row); i++) {
+        params[i] = (LParam){.value = {i + 1}, .name = row[i].name, .type = {row[i].dtype, row[i].pointer, 1}};
+        vec_push(r->to->arena, &f->types, params[i].type);
+    }
+    f->name = intern(r->cx, RT_LAUNCH);
+    f->kind = LF_EXTERN;
+    f->n_params = COUNT(row);
+    f->params = params;
+    f->result = lt_scalar(DT_i32);
+    vec_push(r->to->arena, &r->to->funcs, f);
+}
+
+/* i32 k__task(slots, lo, hi, worker): unpacks and calls.  One per kernel. */
+static const char *thunk_for(Rewriter *r, const LFunc *kernel) {
+    const char *name = intern(r->cx, arena_print(r->to->arena, "%s__task", kernel->name));
+    if (loop_func_find(r->to, name)) return name;
+    LFunc *f = arena_new_array(r->to->arena, LFunc, 1), *caller = r->func;
+    f->name = name;
+    f->kind = LF_LOCAL;
+    f->result = lt_scalar(DT_i32);
+    f->n_params = 4;
+    f->body = block_new(r);
+    r->func = f;
+    vec_push(r->to->arena, &f->types, (LType){0});
+    static const char *const names[] = {"args", "lo", "hi", "worker"};
+    LParam *params = arena_new_array(r->to->arena, LParam, 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        params[i] = (LParam){.name = names[i], .type = i ? lt_scalar(DT_i64) : lt_pointer(DT_u64)};
+        params[i].value = value_new(r, params[i].type);
+    }
+    f->params = params;
+    LVal *in = arena_new_array(r->to->arena, LVal, kernel->n_params);
+    for (uint32_t i = 0; i < kernel->n_params; i++) {
+        if (i < 3) { in[i] = params[i + 1].value; continue; }
+        LType t = kernel->params[i].type;
+        LVal at[2] = {params[0].value, put_i64(r, f->body, (int64_t)i - 3)};
+        if (t.pointer) in[i] = put(r, f->body, LOP_load_pointer, t, at, 2, 0, NULL);
+        else in[i] = from_slot(r, f->body, put(r, f->body, LOP_load, lt_scalar(DT_u64), at, 2, 0, NULL), t);
+    }
+    LVal status = put(r, f->body, LOP_call, f->result, in, kernel->n_params, 0, kernel->name);
+    put(r, f->body, LOP_return, (LType){0}, &status, 1, 0, NULL);
+    r->func = caller;
+    vec_push(r->to->arena, &r->to->funcs, f);
+    return name;
+}
+
+/* The call that does the work, in the block where n > 0. */
+static LVal call_kernel(Rewriter *r, LBlock *block, const LInst *launch, const LFunc *kernel) {
+    uint32_t n_args = launch->n_in - 3;
+    REQUIRE(r->cx, kernel->n_params == n_args + 3);
+    if (!r->threads) {
+        LVal *in = arena_new_array(r->to->arena, LVal, kernel->n_params);
+        in[0] = put_i64(r, block, 0);
+        in[1] = launch->in[1];
+        in[2] = in[0];
+        memcpy(in + 3, launch->in + 3, n_args * sizeof *in);
+        return put(r, block, LOP_call, lt_scalar(DT_i32), in, kernel->n_params, 0, kernel->name);
+    }
+    for (uint32_t i = 0; i < n_args; i++) {
+        LVal v = launch->in[i + 3];
+        bool pointer = r->func->types.at[v.id].pointer;
+        LVal in[3] = {r->slots, put_i64(r, block, i), pointer ? v : to_slot(r, block, v)};
+        put(r, block, pointer ? LOP_store_pointer : LOP_store, (LType){0}, in, 3, 0, NULL);
+    }
+    declare_runtime(r);
+    LVal thunk = put(r, block, LOP_symbol_addr, lt_pointer(DT_u8), NULL, 0, 0, thunk_for(r, kernel));
+    LVal in[5] = {launch->in[0], thunk, r->slots, launch->in[1], launch->in[2]};
+    return put(r, block, LOP_call, lt_scalar(DT_i32), in, 5, 0, intern(r->cx, RT_LAUNCH));
+}
+
+static void rewrite_launch(Rewriter *r, LBlock *block, const LInst *launch) {
+    const LFunc *kernel = loop_func_find(r->from, launch->imm.text);
+    if (!kernel) BUG(r->cx, "launch of the unknown kernel '%s'", launch->imm.text);
+    LVal compare[2] = {put_i64(r, block, 0), launch->in[1]};
+    LInst branch = {.op = LOP_if, .n_blocks = 2, .n_in = 1, .n_out = launch->n_out, .out = launch->out};
+    LVal some = put(r, block, LOP_lt, lt_scalar(DT_bool), compare, 2, 0, NULL);
+    branch.in = arena_copy(r->to->arena, &some, sizeof some);
+    branch.blocks[0] = block_new(r);
+    branch.blocks[1] = block_new(r);
+    LVal status = call_kernel(r, branch.blocks[0], launch, kernel);
+    LVal zero = put(r, branch.blocks[1], LOP_const, lt_scalar(DT_i32), NULL, 0, 0, NULL);
+    if (launch->n_out) {
+        put_yield(r, branch.blocks[0], status);
+        put_yield(r, branch.blocks[1], zero);
+    } else {
+        put(r, branch.blocks[0], LOP_yield, (LType){0}, NULL, 0, 0, NULL);
+        put(r, branch.blocks[1], LOP_yield, (LType){0}, NULL, 0, 0, NULL);
+    }
+    vec_push(r->to->arena, &block->insts, branch);
+}
+
+static LBlock *rewrite_block(Rewriter *r, const LBlock *old, LBlock *block) {
+    block->n_args = old->n_args;
+    block->args = old->args;
+    for (uint32_t i = 0; i < old->insts.n; i++) {
+        LInst inst = old->insts.at[i];
+        if (inst.op == LOP_launch) { rewrite_launch(r, block, &inst); continue; }
+        for (uint32_t k = 0; k < inst.n_blocks; k++) inst.blocks[k] = rewrite_block(r, inst.blocks[k], block_new(r));
+        vec_push(r->to->arena, &block->insts, inst);
+    }
+    return block;
+}
+
+/* The largest number of arguments of a launch in the block, plus one; 0 where there is none. */
+static uint32_t most_slots(const LBlock *block) {
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < block->insts.n; i++) {
+        const LInst *inst = &block->insts.at[i];
+        uint32_t n = inst->op == LOP_launch ? inst->n_in - 3 + 1 : 0;
+        for (uint32_t k = 0; k < inst->n_blocks; k++) {
+            uint32_t inner = most_slots(inst->blocks[k]);
+            if (inner > n) n = inner;
+        }
+        if (n > most) most = n;
+    }
+    return most;
+}
+
+const LoopModule *loop_legalise_launch(const LoopModule *m) {
+    const char *threads = loop_note(m, "threads");
+    LoopModule *to = arena_new_array(m->arena, LoopModule, 1);
+    *to = *m;
+    to->funcs.at = NULL;
+    to->funcs.n = to->funcs.cap = 0;
+    Rewriter r = {.cx = m->cx, .to = to, .from = m, .threads = threads && strcmp(threads, "1") == 0};
+    for (uint32_t i = 0; i < m->funcs.n; i++) {
+        LFunc *f = m->funcs.at[i];
+        uint32_t slots = f->body ? most_slots(f->body) : 0;
+        if (slots) {
+            LFunc *copy = arena_copy(m->arena, f, sizeof *f);
+            copy->types.at = arena_copy(m->arena, f->types.at, f->types.n * sizeof *f->types.at);
+            copy->types.cap = f->types.n;
+            copy->body = block_new(&r);
+            r.func = copy;
+            if (r.threads)
+                r.slots = put(&r, copy->body, LOP_alloc, lt_pointer(DT_u64), NULL, 0, slots, NULL);
+            rewrite_block(&r, f->body, copy->body);
+            f = copy;
+        }
+        vec_push(m->arena, &to->funcs, f);
+    }
+    return to;
+}

@@ -1,0 +1,25 @@
+/* tool_cc.c: compiles emitted C with a compiler of the system, to an object.
+ *
+ * The flags keep the bits (no contraction, no fast-math) and drop only what the text cannot observe (errno, traps); the CPU
+ * is the Target's, never the build host's.
+ */
+#include "codegen.h"
+
+bool cc_object(Context *cx, const char *cc_or_null, const Target *target, const char *c_text, size_t n, const char *path) {
+    static const char *const compilers[] = {"cc", "gcc", "clang"};
+    const char *cc = cc_or_null ? cc_or_null : process_find(cx, compilers, COUNT(compilers));
+    if (!cc) {
+        diag_error(cx, (Loc){0}, "no C compiler found on PATH (cc, gcc, clang); install one, or use the LLVM backend");
+        return false;
+    }
+    Temporary *folder = temporary_new(cx);
+    if (!folder) return false;
+    const char *source = temporary_path(folder, "module.c");
+    const char *march = arena_print(cx->arena, "-march=%s", target ? target->name : "x86-64");
+    const char *const argv[] = {cc, "-std=gnu99", "-O2", march, "-fPIC", "-ffp-contract=off", "-fno-math-errno",
+                                "-fno-trapping-math", "-fno-strict-aliasing", "-fwrapv", "-fvisibility=hidden", "-w", "-c",
+                                source, "-o", path, NULL};
+    bool ok = file_write(cx, source, c_text, n, 0600) && process_run(cx, argv);
+    temporary_remove(folder);
+    return ok;
+}
