@@ -83,9 +83,11 @@ static const char *free_name(Context *cx, const char *wanted) {
 /* Ends of the range move inwards to multiples; an empty range (the index of an empty loop) keeps its minimum. */
 static void set_range(SymbolInfo *info, int64_t min, int64_t max, int64_t multiple) {
     info->multiple = multiple < 1 ? 1 : multiple;
-    int64_t up = floor_mod(min, info->multiple);
-    if (up && min != INT64_MIN && !ck_add(min, info->multiple - up, &min)) min = INT64_MAX - 1;
-    if (max != INT64_MAX && !ck_sub(max, floor_mod(max, info->multiple), &max)) max = INT64_MIN + 1;
+    int64_t up = min == INT64_MIN ? 0 : -(min % info->multiple), down = max % info->multiple;
+    if (up < 0) up += info->multiple;
+    if (down < 0) down += info->multiple;
+    if (!ck_add(min, up, &min)) min = INT64_MAX - 1;
+    if (max != INT64_MAX && !ck_sub(max, down, &max)) max = INT64_MIN + 1;
     info->min = min;
     info->max = max < min ? min : max;
 }
@@ -337,9 +339,6 @@ static uint32_t atom_intern(Context *cx, Atom atom) {
 }
 
 Dim dim_new_atom(Context *cx, AtomKind kind, Dim a, Dim b) {
-    const DimTable *t = dim_table(cx);
-    if (dim_entry(t, a)->depth >= DIM_DEPTH) a = dim_let(cx, a);
-    if (dim_entry(t, b)->depth >= DIM_DEPTH) b = dim_let(cx, b);
     return dim_from_atom(cx, atom_intern(cx, (Atom){.kind = kind, .a = a, .b = b}));
 }
 
@@ -358,6 +357,8 @@ Dim dim_symbol(Context *cx, Symbol s) {
     }
     return dim_from_atom(cx, t->symbols.at[s.id].atom);
 }
+
+bool dim_too_deep(Context *cx, Dim d) { return dim_entry(dim_table(cx), d)->depth >= DIM_DEPTH; }
 
 Dim dim_let(Context *cx, Dim d) {
     DimTable *t = dim_table(cx);

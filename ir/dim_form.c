@@ -11,6 +11,13 @@
 
 static Dim sum(Context *cx, Dim q, Dim rest) { return dim_is(cx, q, 0) ? rest : dim_add(cx, q, rest); }
 
+/* Operands too deep become let-symbols, and the rules look at those again: what is read back must be what was made. */
+static Dim new_quotient(Context *cx, Dim a, Dim b) {
+    bool deep_a = dim_too_deep(cx, a), deep_b = dim_too_deep(cx, b);
+    if (deep_a || deep_b) return dim_fdiv(cx, deep_a ? dim_let(cx, a) : a, deep_b ? dim_let(cx, b) : b);
+    return dim_new_atom(cx, ATOM_FDIV, a, b);
+}
+
 /* ---- floor division by a constant --------------------------------------------------------------------------------- */
 
 /* floor((floor(x/d) + c) / b) => floor((x + c*d) / (b*d)) */
@@ -71,7 +78,7 @@ static Dim fdiv_const(Context *cx, Dim a, int64_t n) {
     dim_split_constant(cx, a, &c);
     if (c % g) return dim_fdiv(cx, dim_addi(cx, a, -(c % g)), by);
     if (nested(cx, a, by, &result)) return result;
-    return dim_new_atom(cx, ATOM_FDIV, a, by);
+    return new_quotient(cx, a, by);
 }
 
 /* ---- floor division by a symbolic divisor ------------------------------------------------------------------------- */
@@ -141,7 +148,7 @@ static Dim fdiv_symbolic(Context *cx, Dim a, Dim b) {
     if (m && monomial_interval(cx, 0, m).min >= 0)
         return dim_fdiv(cx, divide_monomial(cx, a, m), divide_monomial(cx, b, m));
     if (nested(cx, a, b, &result)) return result;
-    return dim_new_atom(cx, ATOM_FDIV, a, b);
+    return new_quotient(cx, a, b);
 }
 
 static Dim fdiv(Context *cx, Dim a, Dim b) {
@@ -150,7 +157,7 @@ static Dim fdiv(Context *cx, Dim a, Dim b) {
     if (n == 1) return a;
     if (n > 0) return fdiv_const(cx, a, n);
     /* no value: dim_eval says so, and nothing is decided */
-    if (n == 0 || n == INT64_MIN) return dim_new_atom(cx, ATOM_FDIV, a, b);
+    if (n == 0 || n == INT64_MIN) return new_quotient(cx, a, b);
     return dim_fdiv(cx, dim_muli(cx, a, -1), dim_const(cx, -n));
 }
 
@@ -247,16 +254,31 @@ static Dim common_terms(Context *cx, const Leaves *leaves) {
     return common;
 }
 
-static Dim chain(Context *cx, AtomKind kind, const Leaves *leaves) {
-    Dim result = leaves->at[leaves->n - 1];
-    for (uint32_t i = leaves->n - 1; i-- > 0;) result = dim_new_atom(cx, kind, leaves->at[i], result);
-    return result;
+static bool let_deep_leaves(Context *cx, Leaves *leaves) {
+    bool any = false;
+    for (uint32_t i = 0; i < leaves->n; i++) {
+        if (!dim_too_deep(cx, leaves->at[i])) continue;
+        leaves->at[i] = dim_let(cx, leaves->at[i]);
+        any = true;
+    }
+    return any;
+}
+
+typedef Dim Build(Context *, Leaves);
+
+/* The first leaf against the rest, which is a normal form of its own. */
+static Dim chain(Context *cx, AtomKind kind, Build *build, const Leaves *leaves) {
+    Leaves rest = {.n = 0};
+    for (uint32_t i = 1; i < leaves->n; i++) rest.at[rest.n++] = leaves->at[i];
+    Dim inner = build(cx, rest);
+    if (!dim_too_deep(cx, inner)) return dim_new_atom(cx, kind, leaves->at[0], inner);
+    return build(cx, (Leaves){.at = {leaves->at[0], dim_let(cx, inner)}, .n = 2});
 }
 
 static Dim max_of(Context *cx, Leaves leaves) {
     drop_dominated(cx, &leaves);
     if (leaves.n == 1) return leaves.at[0];
-    sort_leaves(cx, &leaves);
+    if (let_deep_leaves(cx, &leaves)) return max_of(cx, leaves);
     Dim common = common_terms(cx, &leaves);
     int64_t g = 0, c;
     for (uint32_t i = 0; i < leaves.n; i++) {
@@ -266,7 +288,7 @@ static Dim max_of(Context *cx, Leaves leaves) {
     }
     for (uint32_t i = 0; i < leaves.n && g > 1; i++) leaves.at[i] = dim_divide_coefficients(cx, leaves.at[i], g);
     sort_leaves(cx, &leaves);
-    Dim core = chain(cx, ATOM_MAX, &leaves);
+    Dim core = chain(cx, ATOM_MAX, max_of, &leaves);
     return sum(cx, common, g > 1 ? dim_muli(cx, core, g) : core);
 }
 
@@ -306,15 +328,21 @@ static bool bcast_decided(Context *cx, const Leaves *leaves, Dim *result) {
     return false;
 }
 
+static Dim bcast_of(Context *cx, Leaves leaves) {
+    Dim result;
+    if (!leaves.n) return dim_const(cx, 1);
+    if (leaves.n == 1) return leaves.at[0];
+    sort_leaves(cx, &leaves);
+    if (bcast_decided(cx, &leaves, &result)) return result;
+    if (let_deep_leaves(cx, &leaves)) return bcast_of(cx, leaves);
+    return chain(cx, ATOM_BCAST, bcast_of, &leaves);
+}
+
 Dim dim_bcast(Context *cx, Dim a, Dim b) {
     Dim result;
     if (!a.id || !b.id) return (Dim){0};
     if (dim_memo_get(cx, MEMO_BCAST, a, b, &result)) return result;
     Leaves leaves = {.n = 0};
     if (!bcast_leaves(cx, a, &leaves) || !bcast_leaves(cx, b, &leaves)) leaves = (Leaves){.at = {a, b}, .n = 2};
-    sort_leaves(cx, &leaves);
-    if (!leaves.n) return dim_const(cx, 1);
-    if (leaves.n > 1 && !bcast_decided(cx, &leaves, &result)) result = chain(cx, ATOM_BCAST, &leaves);
-    if (leaves.n == 1) result = leaves.at[0];
-    return dim_memo_set(cx, MEMO_BCAST, a, b, result);
+    return dim_memo_set(cx, MEMO_BCAST, a, b, bcast_of(cx, leaves));
 }
