@@ -147,7 +147,8 @@ static uint64_t inst_hash(const LInst *inst, LType t) {
 
 static bool inst_equal(const LFunc *f, const LInst *old, const LInst *inst, LType t) {
     if (old->op != inst->op || old->n_in != inst->n_in || !lt_same(f->types.at[old->out[0].id], t)) return false;
-    if (old->imm.i != inst->imm.i || old->imm.text != inst->imm.text || old->imm.n_ints != inst->imm.n_ints) return false;
+    if (old->imm.i != inst->imm.i || old->imm.text != inst->imm.text || old->imm.n_ints != inst->imm.n_ints)
+        return false;
     if (memcmp(&old->imm.f, &inst->imm.f, sizeof old->imm.f) != 0) return false;
     for (uint32_t i = 0; i < inst->n_in; i++)
         if (old->in[i].id != inst->in[i].id) return false;
@@ -312,7 +313,9 @@ LVal l_offset(LoopBuilder *b, LVal pointer, LVal index) {
     return l_inst(b, LOP_offset, loop_type(b, pointer), (LVal[]){pointer, index}, 2, 0);
 }
 
-LVal l_alloc(LoopBuilder *b, DType t, int64_t elements) { return l_inst(b, LOP_alloc, lt_pointer(t), NULL, 0, elements); }
+LVal l_alloc(LoopBuilder *b, DType t, int64_t elements) {
+    return l_inst(b, LOP_alloc, lt_pointer(t), NULL, 0, elements);
+}
 
 LVal l_floor_div(LoopBuilder *b, LVal x, LVal y) {
     int64_t divisor = 0, dividend = 0;
@@ -440,7 +443,8 @@ void l_if_end(LoopBuilder *b, LIf *f, const LVal *values, uint32_t n, LVal *resu
     const LInst *first = &vec_last(&f->inst.blocks[0]->insts);
     const LVal *typed_as = values;
     if (first->op == LOP_yield) {
-        if (first->n_in != n) BUG(b->cx, "the branches of an if of '%s' yield %u and %u values", b->func->name, first->n_in, n);
+        if (first->n_in != n)
+            BUG(b->cx, "the branches of an if of '%s' yield %u and %u values", b->func->name, first->n_in, n);
         typed_as = first->in;
     }
     require_values(b, LOP_if, typed_as, n);

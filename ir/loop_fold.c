@@ -149,7 +149,8 @@ static LVal fold_pointer(LoopBuilder *b, const LInst *inst, LType result) {
     if (inst->op == LOP_recast) return lt_same(loop_type(b, p), result) ? p : (LVal){0};
     if (is_int(b, inst->in[1], 0)) return p; /* p + 0 => p */
     const LInst *inner = loop_def(b, p);     /* (p + c) + d => p + (c + d) */
-    if (!inner || inner->op != LOP_offset || !const_def(b, inner->in[1]) || !const_def(b, inst->in[1])) return (LVal){0};
+    if (!inner || inner->op != LOP_offset || !const_def(b, inner->in[1]) || !const_def(b, inst->in[1]))
+        return (LVal){0};
     LVal base = inner->in[0];
     return l_offset(b, base, l_add(b, inner->in[1], inst->in[1]));
 }
@@ -168,7 +169,8 @@ LVal loop_fold(LoopBuilder *b, const LInst *inst, LType result) {
     if (folded.id) return folded;
     switch (class_) {
     case LC_UNARY: return fold_unary(b, inst->op, x);
-    case LC_BINARY: return is_int_like(result) ? fold_integer(b, inst->op, result, x, y) : fold_float(b, inst->op, x, y);
+    case LC_BINARY:
+        return is_int_like(result) ? fold_integer(b, inst->op, result, x, y) : fold_float(b, inst->op, x, y);
     case LC_COMPARE: return fold_compare(b, inst->op, result, x, y);
     case LC_TERNARY: {
         if (inst->op != LOP_select || !lt_same(loop_type(b, y), loop_type(b, inst->in[2]))) return folded;

@@ -1,7 +1,7 @@
 /* loop_interp.c: runs Loop IR, checking what compiled code takes for granted: bounds, alignment, initialisation, races.
  *
- * This file has set-up, control flow, calls and launches.  A launch cuts its range at multiples of the grain into pieces of
- * random length, runs them in random order on random workers, and takes the first non-zero status by position.  The module
+ * This file has set-up, control flow, calls and launches.  A launch cuts its range at multiples of the grain into pieces
+ * of random length, runs them in random order on random workers, and takes the first non-zero status by position.  The
  * is verified first, so that nothing here checks types.  Random numbers are fixed: runs repeat. */
 #include "loop_interp.h"
 #include <stdio.h>
@@ -29,8 +29,13 @@ bool interp_fail(LoopInterp *in, const Frame *frame, const LInst *inst, const ch
 
 /* ---- set-up ------------------------------------------------------------------------------------------------------- */
 
+static uint32_t symbol_number(LoopInterp *in, const char *name) {
+    uint32_t at = map_get(&in->symbols, (uintptr_t)name); /* names in instructions are interned already */
+    return at ? at : map_get(&in->symbols, (uintptr_t)intern(in->cx, name));
+}
+
 uintptr_t interp_symbol(LoopInterp *in, const char *name) {
-    uint32_t at = map_get(&in->symbols, (uintptr_t)intern(in->cx, name));
+    uint32_t at = symbol_number(in, name);
     REQUIRE(in->cx, at != 0);
     return at <= in->m->funcs.n ? (uintptr_t)in->m->funcs.at[at - 1] : in->data[at - 1 - in->m->funcs.n];
 }
@@ -221,7 +226,7 @@ static bool call_with(LoopInterp *in, Frame *frame, const LInst *inst, uint32_t 
 }
 
 static uint32_t function_index(LoopInterp *in, const char *name) {
-    uint32_t at = map_get(&in->symbols, (uintptr_t)intern(in->cx, name));
+    uint32_t at = symbol_number(in, name);
     REQUIRE(in->cx, at != 0 && at <= in->m->funcs.n);
     return at - 1;
 }
@@ -234,7 +239,8 @@ static bool call_pointer(LoopInterp *in, Frame *frame, const LInst *inst) {
     for (uint32_t i = 0; same && i < callee->n_params; i++)
         same = lt_same(callee->params[i].type, value_type(frame, inst->in[i + 1]));
     if (same && inst->n_out) same = lt_same(callee->result, value_type(frame, inst->out[0]));
-    if (!same) return interp_fail(in, frame, inst, "the types are not those of '%s', where the pointer leads", callee->name);
+    if (!same)
+        return interp_fail(in, frame, inst, "the types are not those of '%s', where the pointer leads", callee->name);
     return call_with(in, frame, inst, at - 1, 1);
 }
 
@@ -292,7 +298,9 @@ static bool launch(LoopInterp *in, Frame *frame, const LInst *inst) {
     uint32_t offset = (uint32_t)random_below(in, in->workers);
     for (uint32_t i = 0; ok && i < n; i++) {
         /* the first pieces go to different workers, so that even two pieces show a race */
-        uint32_t worker = n == 1 ? 0 : i < in->workers ? (i + offset) % in->workers : (uint32_t)random_below(in, in->workers);
+        uint32_t worker = n == 1            ? 0
+                          : i < in->workers ? (i + offset) % in->workers
+                                            : (uint32_t)random_below(in, in->workers);
         arguments[0].i = piece[i].low;
         arguments[1].i = piece[i].high;
         arguments[2].i = worker;
@@ -417,9 +425,10 @@ bool loop_interp_call(LoopInterp *in, const char *function, const LSlot *argumen
         diag_error(in->cx, (Loc){0}, "loop module '%s' did not verify, so '%s' cannot run", in->m->name, function);
         return false;
     }
-    uint32_t at = map_get(&in->symbols, (uintptr_t)intern(in->cx, function));
+    uint32_t at = symbol_number(in, function);
     if (!at || at > in->m->funcs.n || n != in->m->funcs.at[at - 1]->n_params) {
-        diag_error(in->cx, (Loc){0}, "loop module '%s' has no function '%s' of %u parameters", in->m->name, function, n);
+        diag_error(in->cx, (Loc){0}, "loop module '%s' has no function '%s' of %u parameters", in->m->name, function,
+                   n);
         return false;
     }
     const LFunc *f = in->m->funcs.at[at - 1];

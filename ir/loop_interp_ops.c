@@ -56,14 +56,17 @@ static bool run_element(LoopInterp *in, Frame *frame, const LInst *inst) {
     LType to = value_type(frame, inst->out[0]), from = value_type(frame, inst->in[inst->op == LOP_select ? 1 : 0]);
     if (from.pointer) return run_pointer_element(frame, inst);
     const LSlot *a = slots(frame, inst->in[0]);
-    const LSlot *b = inst->n_in > 1 ? slots(frame, inst->in[1]) : a, *c = inst->n_in > 2 ? slots(frame, inst->in[2]) : a;
+    const LSlot *b = inst->n_in > 1 ? slots(frame, inst->in[1]) : a,
+                *c = inst->n_in > 2 ? slots(frame, inst->in[2]) : a;
     LSlot *out = slots(frame, inst->out[0]);
     if (from.dtype == DT_f32 && run_f32(inst->op, to.lanes, a, b, c, out)) return true;
     for (uint32_t l = 0; l < to.lanes; l++) {
         LSlot operands[3] = {a[l], b[l], c[l]};
         if (loop_element(inst->op, (DType)from.dtype, (DType)to.dtype, operands, &out[l])) continue;
-        if (inst->op == LOP_div || inst->op == LOP_rem) return interp_fail(in, frame, inst, "divides by zero in lane %u", l);
-        return interp_fail(in, frame, inst, "shifts by %lld, expected 0 to %d", (long long)b[l].i, dtype_info[from.dtype].bits - 1);
+        if (inst->op == LOP_div || inst->op == LOP_rem)
+            return interp_fail(in, frame, inst, "divides by zero in lane %u", l);
+        return interp_fail(in, frame, inst, "shifts by %lld, expected 0 to %d", (long long)b[l].i,
+                           dtype_info[from.dtype].bits - 1);
     }
     return true;
 }
@@ -126,7 +129,8 @@ static uintptr_t address(uintptr_t pointer, DType t, int64_t index) {
     return pointer + (uintptr_t)index * (uintptr_t)dtype_bytes(t);
 }
 
-static bool touch(LoopInterp *in, Frame *frame, const LInst *inst, uintptr_t at, uint64_t bytes, uint64_t align, bool write) {
+static bool touch(LoopInterp *in, Frame *frame, const LInst *inst, uintptr_t at, uint64_t bytes, uint64_t align,
+                  bool write) {
     if (at % align)
         return interp_fail(in, frame, inst, "the address is %llu bytes beyond a multiple of %llu, its alignment",
                            (unsigned long long)(at % align), (unsigned long long)align);
@@ -183,7 +187,8 @@ static void write_element(DType t, void *at, LSlot s) {
 
 static bool read_lane(LoopInterp *in, Frame *frame, const LInst *inst, DType t, uintptr_t at, LSlot *out) {
     *out = read_element(t, (const void *)at);
-    return t != DT_bool || out->u <= 1 || interp_fail(in, frame, inst, "reads bool %u, expected 0 or 1", (unsigned)out->u);
+    return t != DT_bool || out->u <= 1 ||
+           interp_fail(in, frame, inst, "reads bool %u, expected 0 or 1", (unsigned)out->u);
 }
 
 static bool load_all(LoopInterp *in, Frame *frame, const LInst *inst) {
@@ -193,7 +198,8 @@ static bool load_all(LoopInterp *in, Frame *frame, const LInst *inst) {
     uintptr_t at = address(slots(frame, inst->in[0])->u, (DType)t.dtype, slots(frame, inst->in[1])->i);
     if (!touch(in, frame, inst, at, each * t.lanes, inst->imm.i ? (uint64_t)inst->imm.i : each, false)) return false;
     if (t.dtype == DT_f32) {
-        for (uint32_t l = 0; l < t.lanes; l++) memcpy(&out[l].f32, (const uint8_t *)at + l * sizeof(float), sizeof(float));
+        for (uint32_t l = 0; l < t.lanes; l++)
+            memcpy(&out[l].f32, (const uint8_t *)at + l * sizeof(float), sizeof(float));
         return true;
     }
     for (uint32_t l = 0; l < t.lanes; l++)
@@ -217,11 +223,13 @@ static bool each_lane(LoopInterp *in, Frame *frame, const LInst *inst, bool writ
     LType t = value_type(frame, value);
     DType dtype = (DType)t.dtype;
     LSlot *x = slots(frame, value);
-    const LSlot *index = slots(frame, inst->in[1]), *mask = mask_operand < 0 ? NULL : slots(frame, inst->in[mask_operand]);
+    const LSlot *index = slots(frame, inst->in[1]),
+                *mask = mask_operand < 0 ? NULL : slots(frame, inst->in[mask_operand]);
     uintptr_t pointer = slots(frame, inst->in[0])->u;
     uint64_t each = (uint64_t)dtype_bytes(dtype);
     if (!indexed && inst->imm.i && address(pointer, dtype, index->i) % (uint64_t)inst->imm.i)
-        return interp_fail(in, frame, inst, "the address is no multiple of %lld, its alignment", (long long)inst->imm.i);
+        return interp_fail(in, frame, inst, "the address is no multiple of %lld, its alignment",
+                           (long long)inst->imm.i);
     for (uint32_t l = 0; l < t.lanes; l++) {
         int64_t at_index = indexed ? index[l].i : (int64_t)(index->u + l);
         uintptr_t at = address(pointer, dtype, at_index);
@@ -253,7 +261,8 @@ static bool run_alloc(LoopInterp *in, Frame *frame, const LInst *inst) {
         a = arena_alloc(in->arena, sizeof *a);
     uint64_t bytes = (uint64_t)inst->imm.i * (uint64_t)dtype_bytes((DType)value_type(frame, inst->out[0]).dtype);
     uintptr_t base = memory_push(&in->memory, bytes);
-    if (!base) return interp_fail(in, frame, inst, "%llu bytes exceed the interpreter's stack", (unsigned long long)bytes);
+    if (!base)
+        return interp_fail(in, frame, inst, "%llu bytes exceed the interpreter's stack", (unsigned long long)bytes);
     *a = (Alloc){frame->allocs, inst, base, bytes};
     frame->allocs = a;
     out->u = base;
@@ -282,7 +291,8 @@ static bool run_memory(LoopInterp *in, Frame *frame, const LInst *inst) {
     case LOP_scatter_masked: return each_lane(in, frame, inst, true, true, 3);
     case LOP_offset: {
         LType t = value_type(frame, inst->in[0]);
-        slots(frame, inst->out[0])->u = address(slots(frame, inst->in[0])->u, (DType)t.dtype, slots(frame, inst->in[1])->i);
+        slots(frame, inst->out[0])->u =
+            address(slots(frame, inst->in[0])->u, (DType)t.dtype, slots(frame, inst->in[1])->i);
         return true;
     }
     case LOP_recast: *slots(frame, inst->out[0]) = *slots(frame, inst->in[0]); return true;

@@ -71,14 +71,20 @@ static Region *find_region(LoopMemory *m, uintptr_t at, uint64_t bytes, bool wri
     const char *verb = write ? "writes" : "reads";
     const Region *before = n ? &m->regions.at[n - 1] : NULL, *after = n < m->regions.n ? &m->regions.at[n] : NULL;
     uint64_t past = before ? at - before->base : UINT64_MAX, ahead = after ? after->base - at : UINT64_MAX;
-    const Region *nearest = before && past < before->bytes ? before : ahead < 4096 ? after : past < UINT32_MAX ? before : NULL;
+    const Region *nearest = before && past < before->bytes ? before
+                            : ahead < 4096                 ? after
+                            : past < UINT32_MAX            ? before
+                                                           : NULL;
     if (at == 0)
         text_add(problem, "%s %llu bytes through a null pointer", verb, (unsigned long long)bytes);
     else if (!nearest)
         text_add(problem, "%s %llu bytes far from any memory", verb, (unsigned long long)bytes);
     else
         text_add(problem, "%s %llu bytes at offset %lld of %s%s (%llu bytes)", verb, (unsigned long long)bytes,
-                 (long long)(at - nearest->base), nearest->stack ? "an alloc" : nearest->name ? "data object @" : "memory",
+                 (long long)(at - nearest->base),
+                 nearest->stack  ? "an alloc"
+                 : nearest->name ? "data object @"
+                                 : "memory",
                  nearest->name ? nearest->name : "", (unsigned long long)nearest->bytes);
     return NULL;
 }
@@ -125,8 +131,9 @@ bool memory_touch(LoopMemory *m, uintptr_t at, uint64_t bytes, bool write, Text 
     } else if (r->written) {
         const uint8_t *hole = memchr(r->written + offset, 0, bytes);
         if (hole) {
-            text_add(problem, "reads uninitialised memory at offset %llu of %s (%llu bytes)", (unsigned long long)(hole - r->written),
-                     r->stack ? "an alloc" : "memory", (unsigned long long)r->bytes);
+            text_add(problem, "reads uninitialised memory at offset %llu of %s (%llu bytes)",
+                     (unsigned long long)(hole - r->written), r->stack ? "an alloc" : "memory",
+                     (unsigned long long)r->bytes);
             return false;
         }
     }
@@ -137,9 +144,10 @@ bool memory_touch(LoopMemory *m, uintptr_t at, uint64_t bytes, bool write, Text 
     }
     uint64_t n = touch_bytes(m, r->touched + offset, bytes, write);
     if (n == bytes) return true;
-    text_add(problem, "race: %s offset %llu of %s%s (%llu bytes), which another worker of this launch %s", write ? "writes" : "reads",
-             (unsigned long long)(offset + n), r->name ? "data object @" : "memory", r->name ? r->name : "",
-             (unsigned long long)r->bytes, r->touched[offset + n].writer >= m->launch ? "wrote" : "read");
+    text_add(problem, "race: %s offset %llu of %s%s (%llu bytes), which another worker of this launch %s",
+             write ? "writes" : "reads", (unsigned long long)(offset + n), r->name ? "data object @" : "memory",
+             r->name ? r->name : "", (unsigned long long)r->bytes,
+             r->touched[offset + n].writer >= m->launch ? "wrote" : "read");
     return false;
 }
 
@@ -166,7 +174,9 @@ static bool grow_stack(LoopMemory *m, uint64_t bytes) {
 }
 
 /* A block and the gap that catches what runs over its end. */
-static uint64_t stack_extent(uint64_t bytes) { return (bytes + STACK_GAP + STACK_ALIGN - 1) / STACK_ALIGN * STACK_ALIGN; }
+static uint64_t stack_extent(uint64_t bytes) {
+    return (bytes + STACK_GAP + STACK_ALIGN - 1) / STACK_ALIGN * STACK_ALIGN;
+}
 
 uintptr_t memory_push(LoopMemory *m, uint64_t bytes) {
     uint64_t extent = stack_extent(bytes);

@@ -64,7 +64,8 @@ static void skip_space(Parser *p) {
 }
 
 static bool is_word_char(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '$';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+           c == '$';
 }
 
 /* The run of word characters ahead; nothing is consumed. */
@@ -145,7 +146,8 @@ static const char *read_string(Parser *p) {
     Text out = text_new(p->scratch);
     text_add(&out, "%s", "");
     while (!p->failed && peek(p) != '"') {
-        if (p->at >= p->n || peek(p) == '\n' || peek(p) == '\0') return fail(p, "a string does not end on its line"), "";
+        if (p->at >= p->n || peek(p) == '\n' || peek(p) == '\0')
+            return fail(p, "a string does not end on its line"), "";
         char c = p->text[p->at++];
         if (c == '\\') c = read_escape(p);
         if (p->failed) return "";
@@ -165,8 +167,8 @@ static const char *number_text(Parser *p) {
     skip_space(p);
     size_t end = p->at;
     if (end < p->n && (p->text[end] == '-' || p->text[end] == '+')) end++;
-    while (end < p->n && (is_word_char(p->text[end]) ||
-                          ((p->text[end] == '-' || p->text[end] == '+') && (p->text[end - 1] == 'e' || p->text[end - 1] == 'E'))))
+    while (end < p->n && (is_word_char(p->text[end]) || ((p->text[end] == '-' || p->text[end] == '+') &&
+                                                         (p->text[end - 1] == 'e' || p->text[end - 1] == 'E'))))
         end++;
     size_t n = end - p->at;
     if (n > 400) n = 0; /* the longest decimal of a double needs fewer */
@@ -182,7 +184,8 @@ static int64_t read_int(Parser *p, int64_t min, int64_t max) {
     char *end = NULL;
     errno = 0;
     long long value = strtoll(token, &end, 10);
-    bool digits = (token[0] >= '0' && token[0] <= '9') || ((token[0] == '-' || token[0] == '+') && token[1] >= '0' && token[1] <= '9');
+    bool digits = (token[0] >= '0' && token[0] <= '9') ||
+                  ((token[0] == '-' || token[0] == '+') && token[1] >= '0' && token[1] <= '9');
     if (!p->failed && digits && *end == '\0' && errno == 0 && value >= min && value <= max) return value;
     p->at = start;
     fail(p, "found %s, expected an integer from %" PRId64 " to %" PRId64, found(p), min, max);
@@ -341,7 +344,8 @@ static void set_const(Parser *p, LInst *inst, LType t, const char *token) {
         bool negative = token[0] == '-';
         inst->imm.i = negative ? strtoll(token, &end, 10) : (int64_t)strtoull(token, &end, 10);
         bool sign_right = negative ? dtype_is_signed((DType)t.dtype) : inst->imm.i >= 0 || t.dtype == DT_u64;
-        if (!end || end == token || *end || errno || !sign_right || loop_wrap((DType)t.dtype, inst->imm.i) != inst->imm.i)
+        if (!end || end == token || *end || errno || !sign_right ||
+            loop_wrap((DType)t.dtype, inst->imm.i) != inst->imm.i)
             fail(p, "constant '%.40s' is no %s", token, dtype_info[t.dtype].name);
     }
 }
@@ -484,7 +488,8 @@ static void read_block(Parser *p, LBlock *block, bool function) {
         if (!p->failed) read_inst(p, block);
     }
     p->depth--;
-    bool ended = block->insts.n && (vec_last(&block->insts).op == LOP_yield || vec_last(&block->insts).op == LOP_return);
+    bool ended =
+        block->insts.n && (vec_last(&block->insts).op == LOP_yield || vec_last(&block->insts).op == LOP_return);
     if (!ended && !function) vec_push(p->arena, &block->insts, (LInst){.op = LOP_yield});
 }
 
@@ -588,7 +593,8 @@ static void read_blob(Parser *p, LData *d) {
     expect(p, ')');
     if (p->failed) return;
     if (!p->blob || offset > p->blob_bytes || d->size > p->blob_bytes - offset)
-        fail(p, "blob(%" PRIu64 ", %" PRIu64 ") lies beyond the %zu bytes of the side file", offset, d->size, p->blob_bytes);
+        fail(p, "blob(%" PRIu64 ", %" PRIu64 ") lies beyond the %zu bytes of the side file", offset, d->size,
+             p->blob_bytes);
     else
         d->bytes = p->blob + offset;
 }
@@ -668,7 +674,8 @@ static void read_item(Parser *p) {
     }
 }
 
-LoopModule *loop_parse(Context *cx, const char *file, const char *text, size_t n, const uint8_t *blob, size_t blob_bytes) {
+LoopModule *loop_parse(Context *cx, const char *file, const char *text, size_t n, const uint8_t *blob,
+                       size_t blob_bytes) {
     Parser p = {.cx = cx, .file = file, .text = text, .n = n, .blob = blob, .blob_bytes = blob_bytes};
     p.scratch = arena_new(cx);
     read_header(&p);

@@ -51,7 +51,8 @@ static Printer printer_new(const LFunc *f, Text *out) {
     for (uint32_t i = 0; i < f->n_params; i++) {
         const LParam *param = &f->params[i];
         number_value(&p, param->value);
-        if (param->value.id < n && is_identifier(param->name) && name_is_unique(f, i)) p.named[param->value.id] = param->name;
+        if (param->value.id < n && is_identifier(param->name) && name_is_unique(f, i))
+            p.named[param->value.id] = param->name;
     }
     number_block(&p, f->body);
     return p;
@@ -75,7 +76,9 @@ static void print_values(Printer *p, const LVal *v, uint32_t n) {
     }
 }
 
-static LType type_of(const Printer *p, LVal v) { return v.id < p->f->types.n ? p->f->types.at[v.id] : (LType){0, 0, 0}; }
+static LType type_of(const Printer *p, LVal v) {
+    return v.id < p->f->types.n ? p->f->types.at[v.id] : (LType){0, 0, 0};
+}
 
 static void print_types(Printer *p, const LVal *v, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) {

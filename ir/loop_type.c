@@ -217,7 +217,8 @@ static bool check_rest(const LFunc *f, const LInst *inst, LType t, LType result,
         return true;
     case LC_CAST: {
         DType from = (DType)f->types.at[inst->in[0].id].dtype;
-        if (inst->op != LOP_bitcast || (from != DT_bool && dtype_info[from].bits == dtype_info[t.dtype].bits)) return true;
+        if (inst->op != LOP_bitcast || (from != DT_bool && dtype_info[from].bits == dtype_info[t.dtype].bits))
+            return true;
         text_add(problem, "%s and %s differ in width", dtype_info[from].name, dtype_info[t.dtype].name);
         return false;
     }

@@ -16,7 +16,7 @@ typedef struct Verifier {
     const LoopModule *m;
     Context *cx;
     Arena *arena;
-    Map symbols;             /* interned name -> index + 1 of the function, or n functions + index + 1 of the data object */
+    Map symbols; /* interned name -> index + 1 of the function, or n functions + index + 1 of the data object */
     const LFunc *f;
     uint8_t *state;          /* Visibility by value id */
     VEC(uint32_t) defined;   /* in order, so that a closing block can hide its own */
@@ -47,7 +47,9 @@ static const char *type_text(Verifier *v, LType t) {
     return text.at;
 }
 
-static LType type_of(const Verifier *v, LVal x) { return x.id < v->f->types.n ? v->f->types.at[x.id] : (LType){0, 0, 0}; }
+static LType type_of(const Verifier *v, LVal x) {
+    return x.id < v->f->types.n ? v->f->types.at[x.id] : (LType){0, 0, 0};
+}
 
 /* ---- definitions -------------------------------------------------------------------------------------------------- */
 
@@ -85,7 +87,8 @@ static const LFunc *find_function(Verifier *v, const char *name) {
     return at && at <= v->m->funcs.n ? v->m->funcs.at[at - 1] : NULL;
 }
 
-static void check_arguments(Verifier *v, const LInst *inst, const LFunc *callee, const LVal *in, uint32_t n, uint32_t first) {
+static void check_arguments(Verifier *v, const LInst *inst, const LFunc *callee, const LVal *in, uint32_t n,
+                            uint32_t first) {
     if (n + first != callee->n_params) {
         report(v, inst, "%u arguments for the %u parameters of '%s'", n, callee->n_params - first, callee->name);
         return;
@@ -93,7 +96,8 @@ static void check_arguments(Verifier *v, const LInst *inst, const LFunc *callee,
     for (uint32_t i = 0; i < n; i++) {
         LType found = type_of(v, in[i]), expected = callee->params[first + i].type;
         if (lt_same(found, expected)) continue;
-        report(v, inst, "argument %u is %s, '%s' takes %s", i, type_text(v, found), callee->name, type_text(v, expected));
+        report(v, inst, "argument %u is %s, '%s' takes %s", i, type_text(v, found), callee->name,
+               type_text(v, expected));
         return;
     }
 }
@@ -118,7 +122,8 @@ static void check_launch(Verifier *v, const LInst *inst) {
     }
     if (v->f->kind == LF_KERNEL) report(v, inst, "a kernel launches a kernel");
     LType i64 = lt_scalar(DT_i64);
-    if (inst->n_out != 1 || !lt_same(type_of(v, inst->out[0]), lt_scalar(DT_i32))) report(v, inst, "a launch gives an i32 status");
+    if (inst->n_out != 1 || !lt_same(type_of(v, inst->out[0]), lt_scalar(DT_i32)))
+        report(v, inst, "a launch gives an i32 status");
     if (inst->n_in < 3 || !type_of(v, inst->in[0]).pointer || !lt_same(type_of(v, inst->in[1]), i64) ||
         !lt_same(type_of(v, inst->in[2]), i64)) {
         report(v, inst, "a launch takes a context pointer, extent (i64) and grain (i64) first");
@@ -143,7 +148,8 @@ typedef struct BlockEnd {
 
 static void check_block(Verifier *v, const LInst *owner, const LBlock *block, BlockEnd end);
 
-static void check_values_like(Verifier *v, const LInst *inst, const LVal *found, const LVal *like, uint32_t n, const char *what) {
+static void check_values_like(Verifier *v, const LInst *inst, const LVal *found, const LVal *like, uint32_t n,
+                              const char *what) {
     for (uint32_t i = 0; i < n; i++) {
         LType a = type_of(v, found[i]), b = type_of(v, like[i]);
         if (lt_same(a, b)) continue;
@@ -184,8 +190,10 @@ static void check_loop(Verifier *v, const LInst *inst, uint32_t extra_in, uint32
     if (!check_blocks_exist(v, inst, 1)) return;
     const LBlock *body = inst->blocks[0];
     LType i64 = lt_scalar(DT_i64);
-    if (inst->n_in < extra_in || body->n_args != inst->n_in - extra_in + extra_args || inst->n_out != inst->n_in - extra_in) {
-        report(v, inst, "%u operands, %u block arguments, %u results do not agree", inst->n_in, body->n_args, inst->n_out);
+    if (inst->n_in < extra_in || body->n_args != inst->n_in - extra_in + extra_args ||
+        inst->n_out != inst->n_in - extra_in) {
+        report(v, inst, "%u operands, %u block arguments, %u results do not agree", inst->n_in, body->n_args,
+               inst->n_out);
         return;
     }
     for (uint32_t i = 0; i < extra_in; i++)
@@ -201,7 +209,8 @@ static void check_loop(Verifier *v, const LInst *inst, uint32_t extra_in, uint32
 
 static void check_if(Verifier *v, const LInst *inst) {
     if (!check_blocks_exist(v, inst, 2)) return;
-    if (inst->n_in != 1 || !lt_same(type_of(v, inst->in[0]), lt_scalar(DT_bool))) report(v, inst, "the condition is not one bool");
+    if (inst->n_in != 1 || !lt_same(type_of(v, inst->in[0]), lt_scalar(DT_bool)))
+        report(v, inst, "the condition is not one bool");
     for (uint32_t i = 0; i < 2; i++) {
         if (inst->blocks[i]->n_args) report(v, inst, "blocks of an if have no arguments");
         check_block(v, inst, inst->blocks[i], (BlockEnd){inst->out, inst->n_out, false, false});
@@ -294,20 +303,22 @@ static void check_function(Verifier *v, const LFunc *f) {
 
 static bool check_data(Verifier *v, const LData *d) {
     if (d->align == 0 || (d->align & (d->align - 1)) || d->align > MAX_DATA_ALIGN) {
-        diag_error(v->cx, (Loc){0}, "data object '%s': alignment %u is no power of two up to %d", d->name, d->align, MAX_DATA_ALIGN);
+        diag_error(v->cx, (Loc){0}, "data object '%s': alignment %u is no power of two up to %d", d->name, d->align,
+                   MAX_DATA_ALIGN);
         return false;
     }
     uint64_t from = 0;
     for (uint32_t i = 0; i < d->n_relocs; i++) {
         const LReloc *r = &d->relocs[i];
         if (r->offset < from || d->size < 8 || r->offset > d->size - 8) {
-            diag_error(v->cx, (Loc){0}, "data object '%s': relocation at %llu overlaps another or the end (%llu bytes)", d->name,
-                       (unsigned long long)r->offset, (unsigned long long)d->size);
+            diag_error(v->cx, (Loc){0}, "data object '%s': relocation at %llu overlaps another or the end (%llu bytes)",
+                       d->name, (unsigned long long)r->offset, (unsigned long long)d->size);
             return false;
         }
         from = r->offset + 8;
         if (map_get(&v->symbols, (uintptr_t)intern(v->cx, r->symbol))) continue;
-        diag_error(v->cx, (Loc){0}, "data object '%s': relocation names '%s', which the module does not have", d->name, r->symbol);
+        diag_error(v->cx, (Loc){0}, "data object '%s': relocation names '%s', which the module does not have", d->name,
+                   r->symbol);
         return false;
     }
     return true;
@@ -316,8 +327,8 @@ static bool check_data(Verifier *v, const LData *d) {
 static bool add_symbol(Verifier *v, const char *name, uint32_t number) {
     const char *key = name ? intern(v->cx, name) : NULL;
     if (!key || !*key || map_get(&v->symbols, (uintptr_t)key)) {
-        diag_error(v->cx, (Loc){0}, "loop module '%s' has %s '%s'", v->m->name, key && *key ? "two symbols named" : "a symbol named",
-                   key ? key : "");
+        diag_error(v->cx, (Loc){0}, "loop module '%s' has %s '%s'", v->m->name,
+                   key && *key ? "two symbols named" : "a symbol named", key ? key : "");
         return false;
     }
     map_set(&v->symbols, (uintptr_t)key, number);
