@@ -2,7 +2,7 @@
  *
  * This file has set-up, control flow, calls and launches.  A launch cuts its range at multiples of the grain into pieces
  * of random length, runs them in random order on random workers, and takes the first non-zero status by position.  The
- * is verified first, so that nothing here checks types.  Random numbers are fixed: runs repeat. */
+ * module is verified first, so that nothing here checks types.  Random numbers are fixed: runs repeat. */
 #include "loop_interp.h"
 #include <stdio.h>
 #include <string.h>
