@@ -1,0 +1,274 @@
+/* inputs.c: the model's inputs as parameters, their extents as symbols, and the whole import.
+ *
+ * A dim_param is one symbol wherever it occurs; an extent without a name becomes <input>_dim_<axis>.  Symbols may be 0
+ * unless a declaration narrows them.  Inputs that have an initializer are constants, as before IR version 4.
+ */
+#include "onnx.h"
+#include <stdio.h>
+#include <string.h>
+
+struct Declaration {
+    const char *text, *name;
+    int64_t min, max, multiple;
+    bool used;
+};
+
+const char *onnx_symbol_name(Context *cx, const char *name, int index) {
+    char text[128];
+    size_t n = 0;
+    for (const char *p = name; *p && n < 100; p++) {
+        bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || *p == '_';
+        bool digit = *p >= '0' && *p <= '9';
+        if (digit && n == 0) text[n++] = '_';
+        text[n++] = letter || digit ? *p : '_';
+    }
+    if (n == 0) text[n++] = '_';
+    if (index >= 0) n += (size_t)snprintf(text + n, sizeof text - n, "_at_%d", index);
+    return intern_n(cx, text, n);
+}
+
+/* ---- declarations --------------------------------------------------------------------------------------------------------- */
+
+static const char *number(const char *p, int64_t *value, bool *found) {
+    *found = *p >= '0' && *p <= '9';
+    for (*value = 0; *p >= '0' && *p <= '9'; p++)
+        if (!ck_mul(*value, 10, value) || !ck_add(*value, *p - '0', value)) *value = INT64_MAX;
+    return p;
+}
+
+/* name=A..B%K, name=A.., name=..B, name=7. */
+static bool parse_declaration(Context *cx, const char *text, struct Declaration *d) {
+    const char *eq = strchr(text, '=');
+    bool low, high, has_multiple = true;
+    *d = (struct Declaration){.text = text, .max = INT64_MAX, .multiple = 1};
+    if (!eq || eq == text) return false;
+    d->name = intern_n(cx, text, (size_t)(eq - text));
+    const char *p = number(eq + 1, &d->min, &low);
+    if (strncmp(p, "..", 2) == 0) {
+        p = number(p + 2, &d->max, &high);
+        if (!high) d->max = INT64_MAX;
+    } else {
+        if (!low) return false;
+        d->max = d->min;
+    }
+    if (*p == '%') p = number(p + 1, &d->multiple, &has_multiple);
+    return *p == 0 && has_multiple && d->multiple >= 1 && d->min <= d->max;
+}
+
+static bool parse_declarations(Importer *im) {
+    uint32_t n = im->options->n_dims;
+    im->declared = arena_new_array(im->arena, struct Declaration, n + 1);
+    for (uint32_t i = 0; i < n; i++)
+        if (!parse_declaration(im->cx, im->options->dims[i], &im->declared[i])) {
+            diag_error(im->cx, (Loc){0}, "'%s' is no declaration of a dim; write name=7, name=1..64 or name=1..64%%8",
+                       im->options->dims[i]);
+            return false;
+        }
+    return true;
+}
+
+static struct Declaration *find_declaration(Importer *im, const char *name) {
+    for (uint32_t i = 0; name && i < im->options->n_dims; i++)
+        if (strcmp(im->declared[i].name, name) == 0) return &im->declared[i];
+    return NULL;
+}
+
+void declared_range(Importer *im, const char *also, SymbolInfo *info) {
+    struct Declaration *d = find_declaration(im, info->name);
+    if (!d) d = find_declaration(im, also);
+    if (!d) return;
+    d->used = true;
+    info->min = d->min, info->max = d->max, info->multiple = d->multiple;
+}
+
+static void unused_declarations(Importer *im) {
+    uint32_t n = symbol_count(im->cx);
+    const char **names = arena_new_array(im->arena, const char *, n + 1);
+    for (uint32_t i = 0; i < n; i++) names[i] = symbol_info(im->cx, (Symbol){i + 1})->name;
+    for (uint32_t i = 0; i < im->options->n_dims; i++) {
+        if (im->declared[i].used) continue;
+        const char *close = closest_word(im->declared[i].name, names, n);
+        diag_error(im->cx, (Loc){0}, "'%s': the model has no dim of that name%s%s%s", im->declared[i].text,
+                   close ? " (did you mean " : "", close ? close : "", close ? "?)" : "");
+    }
+}
+
+/* ---- parameters ------------------------------------------------------------------------------------------------------------ */
+
+static Dim symbol_dim(Importer *im, const char *name, const char *param) {
+    SymbolInfo info = {.name = name, .kind = SYMBOL_INPUT, .min = 0, .max = INT64_MAX, .multiple = 1};
+    declared_range(im, param, &info);
+    if (info.min == info.max) return dim_const(im->cx, info.min);
+    return dim_symbol(im->cx, symbol_new(im->cx, &info));
+}
+
+static Dim input_dim(Importer *im, const OnnxValueInfo *v, uint32_t axis) {
+    const struct OnnxDim *d = &v->type->dims[axis];
+    bool shape_like = v->type->rank == 1 && (v->type->element == 7 || v->type->element == 6);
+    bool fresh = im->options->symbolic_inputs && !shape_like;
+    char text[192];
+    if (d->known && !fresh) return dim_const(im->cx, d->value);
+    if (!fresh && d->param[0]) {
+        uint32_t known = map_get(&im->symbols, (uint64_t)(uintptr_t)d->param);
+        if (known) return (Dim){known};
+        Dim made = symbol_dim(im, onnx_symbol_name(im->cx, d->param, -1), d->param);
+        map_set(&im->symbols, (uint64_t)(uintptr_t)d->param, made.id);
+        return made;
+    }
+    snprintf(text, sizeof text, "%.100s_dim_%u", onnx_symbol_name(im->cx, v->name, -1), axis);
+    return symbol_dim(im, intern(im->cx, text), NULL);
+}
+
+static const ImportConstant *fixed_input(Importer *im, const char *name) {
+    for (uint32_t i = 0; i < im->options->n_constants; i++)
+        if (strcmp(im->options->constants[i].name, name) == 0) return &im->options->constants[i];
+    return NULL;
+}
+
+static Val fixed_value(Importer *im, Loc loc, const ImportConstant *k) {
+    Dim dims[MAX_RANK];
+    int64_t n = 1;
+    for (uint32_t i = 0; i < k->rank; i++) {
+        dims[i] = dim_const(im->cx, k->dims[i]);
+        if (!ck_mul(n, k->dims[i], &n)) return NO_VAL;
+    }
+    return b_const(im->main, loc, const_data(im->cx, k->dtype, (uint64_t)n, k->data), k->rank, dims);
+}
+
+/* A type without tensors of known kind and rank cannot be a parameter; says why. */
+static bool check_input(Importer *im, Loc loc, const OnnxValueInfo *v, DType *dtype) {
+    static const char *const kinds[] = {"a value of unknown type", "a tensor", "a sequence", "an optional", "a map or sparse tensor"};
+    const OnnxType *t = v->type;
+    if (t->kind == ONNX_TYPE_OPTIONAL && t->inner && t->inner->kind == ONNX_TYPE_TENSOR) t = t->inner;
+    if (t->kind != ONNX_TYPE_TENSOR) {
+        diag_error(im->cx, loc, "input '%s' is %s; only tensors are supported", v->name, kinds[t->kind]);
+        return false;
+    }
+    *dtype = dtype_by_onnx(t->element);
+    if (*dtype == DT_none) {
+        diag_error(im->cx, loc, "input '%s' has element type %lld (%s), which is not supported", v->name,
+                   (long long)t->element, t->element == 8 ? "string" : t->element == 14 || t->element == 15 ? "complex" : "unknown");
+        return false;
+    }
+    if (!t->has_shape || t->rank > MAX_RANK) {
+        diag_error(im->cx, loc, "input '%s' needs a known rank of at most %d", v->name, MAX_RANK);
+        return false;
+    }
+    for (uint32_t i = 0; i < t->rank; i++)
+        if (t->dims[i].known && t->dims[i].value < 0) {
+            diag_error(im->cx, loc, "input '%s' axis %u has extent %lld", v->name, i, (long long)t->dims[i].value);
+            return false;
+        }
+    return true;
+}
+
+static void import_input(Importer *im, NameScope *scope, const OnnxValueInfo *v) {
+    Loc loc = loc_node(im->cx, im->file, v->name, "input");
+    const ImportConstant *fixed = fixed_input(im, v->name);
+    Value made = {.kind = VALUE_POISON, .divisor = 1};
+    Dim dims[MAX_RANK];
+    DType dtype;
+    if (scope_has(scope, v->name)) return;
+    if (fixed) {
+        made.val = fixed_value(im, loc, fixed);
+        made.dtype = fixed->dtype;
+    } else if (check_input(im, loc, v, &dtype)) {
+        OnnxValueInfo tensor = *v;
+        if (v->type->kind == ONNX_TYPE_OPTIONAL) tensor.type = v->type->inner;
+        for (uint32_t i = 0; i < tensor.type->rank; i++) dims[i] = input_dim(im, &tensor, i);
+        made.val = b_param(im->main, loc, v->name, dtype, tensor.type->rank, dims);
+        made.dtype = dtype;
+        made.param = im->main->params.n;
+    }
+    if (made.val.id) made.kind = VALUE_TENSOR;
+    scope_set(im, scope, v->name, made);
+}
+
+/* ---- results --------------------------------------------------------------------------------------------------------------- */
+
+static void import_results(Importer *im, NameScope *scope, const OnnxGraph *graph, const Value *values) {
+    for (uint32_t i = 0; i < graph->n_outputs; i++) {
+        const char *name = graph->outputs[i].name;
+        Call c = {.im = im, .cx = im->cx, .g = im->main, .scope = scope, .loc = loc_node(im->cx, im->file, name, "output")};
+        if (values[i].kind == VALUE_SEQUENCE || (values[i].kind == VALUE_OPTIONAL && values[i].n == 0))
+            fail(&c, "output '%s' is %s; only tensors are supported", name,
+                 values[i].kind == VALUE_SEQUENCE ? "a sequence" : "an empty optional");
+        graph_result(im->main, value_val(&c, &values[i]), name);
+    }
+}
+
+typedef struct DimSet { Importer *im; Map seen; VEC(Dim) dims; } DimSet;
+
+static void add_dims(DimSet *s, const Dim *dims, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        if (map_get(&s->seen, dims[i].id)) continue;
+        map_set(&s->seen, dims[i].id, 1);
+        vec_push(s->im->arena, &s->dims, dims[i]);
+    }
+}
+
+static void graph_dims(DimSet *s, const Graph *g) {
+    for (uint32_t id = 1; id < g->nodes.n; id++) {
+        const Node *n = &g->nodes.at[id];
+        const TypeInfo *t = type_info(g->cx, n->type);
+        if (t->dtype != DT_none) add_dims(s, t->dims, t->rank);
+        for (uint32_t a = 0; a < n->n_attrs; a++) {
+            AttrType type = attr_info[n->attrs[a].key].type;
+            if (type == AT_DIM) add_dims(s, &n->attrs[a].as.dim, 1);
+            if (type == AT_DIMS) add_dims(s, n->attrs[a].as.dims, n->attrs[a].n);
+            if (type == AT_GRAPH) graph_dims(s, n->attrs[a].as.graph);
+        }
+    }
+    for (uint32_t i = 0; i < g->guards.n; i++) {
+        add_dims(s, &g->guards.at[i].fact.a, 1);
+        add_dims(s, &g->guards.at[i].fact.b, 1);
+    }
+}
+
+/* Drops bindings whose symbol no dim of the graph uses. */
+static void prune_bindings(Importer *im, Graph *g) {
+    if (!g->bindings.n) return;
+    DimSet s = {.im = im, .seen = map_new(im->arena)};
+    graph_dims(&s, g);
+    uint32_t kept = 0;
+    for (uint32_t b = 0; b < g->bindings.n; b++) {
+        bool used = false;
+        for (uint32_t i = 0; i < s.dims.n && !used; i++) used = dim_uses(im->cx, s.dims.at[i], g->bindings.at[b].symbol);
+        if (used) g->bindings.at[kept++] = g->bindings.at[b];
+    }
+    g->bindings.n = kept;
+}
+
+Graph *import_model(Context *cx, const char *file, const OnnxModel *model, const ImportOptions *options) {
+    static const ImportOptions none;
+    Importer importer = {.cx = cx, .arena = arena_new(cx), .file = file, .model = model}, *im = &importer;
+    const OnnxGraph *graph = model->graph;
+    uint32_t errors = diag_error_count(cx);
+    im->options = options ? options : &none;
+    im->symbols = map_new(im->arena);
+    im->main = graph_new(cx, graph->name[0] ? onnx_symbol_name(cx, graph->name, -1) : "main");
+    NameScope *scope = scope_new(im, NULL, im->main, false);
+    scope->opsets = model->opsets, scope->n_opsets = model->n_opsets;
+    Graph *done = NULL;
+    if (parse_declarations(im)) {
+        Value *values = arena_new_array(im->arena, Value, graph->n_outputs + 1);
+        for (uint32_t i = 0; i < graph->n_inputs; i++) {
+            bool initialized = false;
+            for (uint32_t k = 0; k < graph->n_initializers && !initialized; k++)
+                initialized = graph->initializers[k].name == graph->inputs[i].name;
+            if (!initialized) import_input(im, scope, &graph->inputs[i]);
+        }
+        if (import_body(im, scope, graph, values)) import_results(im, scope, graph, values);
+        unused_declarations(im);
+        if (diag_error_count(cx) == errors) done = graph_finish(im->main);
+        if (!done && diag_error_count(cx) == errors) diag_error(cx, loc_node(cx, file, NULL, NULL), "the graph could not be built");
+        if (done) prune_bindings(im, done);
+    }
+    arena_free(im->arena);
+    return done;
+}
+
+Graph *onnx_import(Context *cx, const char *file_name, const uint8_t *bytes, size_t n, const ImportOptions *options) {
+    const OnnxModel *model = onnx_model(cx, file_name, bytes, n);
+    return model ? import_model(cx, file_name, model, options) : NULL;
+}

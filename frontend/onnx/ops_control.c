@@ -1,0 +1,476 @@
+/* ops_control.c: If, Loop, Scan.
+ *
+ * A condition known at import chooses its branch there.  Otherwise a subgraph becomes a region: a closed Graph whose
+ * captures are parameters after its own.  A Loop that runs its trip count becomes scan; one that only carries values,
+ * while; one that carries sequences or values of changing shape is unrolled where its trip count is known.
+ */
+#include "onnx.h"
+#include <string.h>
+
+enum { UNROLL_MOST = 4096 };
+
+/* ---- regions ---------------------------------------------------------------------------------------------------------------- */
+
+typedef struct Region {
+    NameScope *scope;
+    Call call;                      /* the operator's call, seen from inside */
+} Region;
+
+static Region region_open(Call *c, const char *name) {
+    Region r = {.scope = scope_new(c->im, c->scope, graph_new(c->cx, name), true), .call = *c};
+    r.call.g = r.scope->g;
+    r.call.scope = r.scope;
+    return r;
+}
+
+/* A parameter of the region with the type of an outer value. */
+static Val region_param(Region *r, const Graph *outer, Val like, const char *name, uint32_t drop_axes) {
+    const TypeInfo *t = val_type(outer, like);
+    return b_param(r->scope->g, r->call.loc, name, t->dtype, t->rank - drop_axes, t->dims + drop_axes);
+}
+
+static bool region_result(Region *r, const Value *v, const char *name) {
+    Val x = value_val(&r->call, v);
+    if (!x.id) {
+        if (v->kind == VALUE_SEQUENCE || v->kind == VALUE_OPTIONAL || v->kind == VALUE_ABSENT)
+            fail(&r->call, "result '%s' of a subgraph that is chosen or repeated while running has to be a tensor", name);
+        return false;
+    }
+    graph_result(r->scope->g, x, name);
+    return true;
+}
+
+static Val *operands_with_captures(Call *c, const Region *r, const Val *own, uint32_t n_own, uint32_t *n) {
+    *n = n_own + r->scope->captures.outer.n;
+    Val *list = arena_new_array(c->im->arena, Val, *n + 1);
+    memcpy(list, own, n_own * sizeof *list);
+    for (uint32_t i = n_own; i < *n; i++) list[i] = r->scope->captures.outer.at[i - n_own].val;
+    return list;
+}
+
+bool inline_graph(Call *c, const OnnxGraph *graph, const Value *ins, uint32_t n_in, Value *out) {
+    NameScope *s = scope_new(c->im, c->scope, c->g, false);
+    if (graph->n_inputs != n_in) {
+        fail(c, "subgraph '%s' has %u inputs, it is given %u", graph->name, graph->n_inputs, n_in);
+        return false;
+    }
+    for (uint32_t i = 0; i < n_in; i++) scope_set(c->im, s, graph->inputs[i].name, ins[i]);
+    return import_body(c->im, s, graph, out);
+}
+
+/* A bool that is known at import. */
+static bool known_flag(Call *c, Value *v, bool *flag) {
+    Const data;
+    int64_t k;
+    if (v->kind != VALUE_TENSOR) return false;
+    if (v->elements && v->n == 1 && dim_const_value(c->cx, v->elements[0], &k)) {
+        *flag = k != 0;
+        return true;
+    }
+    if (!v->val.id || v->param || !const_of(c, v->val, &data)) return false;
+    *flag = const_element(c->cx, data, 0).u != 0;
+    return true;
+}
+
+static Val as_scalar(Call *c, Val v) {
+    Dims scalar = {0};
+    return v.id && val_rank(c->g, v) ? shaped(c, v, &scalar) : v;
+}
+
+/* ---- If ------------------------------------------------------------------------------------------------------------------------ */
+
+static Val choose_now(Call *c, const OnnxGraph *branch) {
+    Value *out = arena_new_array(c->im->arena, Value, branch->n_outputs + 1);
+    if (branch->n_outputs < c->n_out) return fail(c, "a branch has %u outputs, %u are needed", branch->n_outputs, c->n_out);
+    if (inline_graph(c, branch, NULL, 0, out))
+        for (uint32_t i = 0; i < c->n_out; i++) set_out_value(c, i, out[i]);
+    return NO_VAL;
+}
+
+/* Both branches take the same captures in the same order: those of one are asked for in the other by name. */
+static void share_captures(Call *c, const Region *from, Region *with) {
+    Value ignored;
+    for (uint32_t i = 0; i < from->scope->captures.name.n; i++) {
+        const char *name = from->scope->captures.name.at[i];
+        bool again = i && from->scope->captures.name.at[i - 1] == name;
+        if (!again) scope_get(c->im, with->scope, name, &ignored);
+    }
+}
+
+static bool branch_results(Call *c, Region *r, const OnnxGraph *graph, const Value *out) {
+    for (uint32_t i = 0; i < c->n_out; i++)
+        if (!region_result(r, &out[i], graph->outputs[i].name)) return false;
+    return graph_finish(r->scope->g) != NULL;
+}
+
+Val import_if(Call *c) {
+    const OnnxGraph *then = attr_subgraph(c, "then_branch"), *orelse = attr_subgraph(c, "else_branch");
+    bool flag;
+    if (!then || !orelse) return NO_VAL;
+    if (known_flag(c, &c->in[0], &flag)) return choose_now(c, flag ? then : orelse);
+    if (then->n_outputs != c->n_out || orelse->n_outputs != c->n_out) return fail(c, "the branches have %u and %u outputs, the node %u", then->n_outputs, orelse->n_outputs, c->n_out);
+    if (then->n_inputs || orelse->n_inputs) return fail(c, "branches take no inputs");
+    Val cond = as_scalar(c, in(c, 0));
+    Region a = region_open(c, "then"), b = region_open(c, "else");
+    Value *out_a = arena_new_array(c->im->arena, Value, c->n_out + 1), *out_b = arena_new_array(c->im->arena, Value, c->n_out + 1);
+    if (!import_body(c->im, a.scope, then, out_a)) return NO_VAL;
+    share_captures(c, &a, &b);
+    if (!import_body(c->im, b.scope, orelse, out_b)) return NO_VAL;
+    share_captures(c, &b, &a);
+    if (!branch_results(c, &a, then, out_a) || !branch_results(c, &b, orelse, out_b) || !cond.id) return NO_VAL;
+    uint32_t n;
+    Val *list = operands_with_captures(c, &a, &cond, 1, &n);
+    Attr attrs[2] = {{.key = ATTR_then, .as.graph = a.scope->g}, {.key = ATTR_orelse, .as.graph = b.scope->g}};
+    Val all = emit(c->g, OP_if, c->loc, list, n, attrs, 2);
+    for (uint32_t i = 0; all.id && i < c->n_out; i++) set_out(c, i, b_get(c->g, c->loc, all, i));
+    return NO_VAL;
+}
+
+/* ---- what Loop and Scan share ------------------------------------------------------------------------------------------------------- */
+
+static bool same_types(Call *c, const Graph *body, const Val *carried, uint32_t n, uint32_t first) {
+    for (uint32_t i = 0; i < n; i++) {
+        const TypeInfo *a = val_type(c->g, carried[i]), *b = val_type(body, body->results.at[first + i]);
+        if (a->dtype != b->dtype || a->rank != b->rank) return false;
+        for (uint32_t k = 0; k < a->rank; k++)
+            if (prove(c->cx, NULL, REL_EQ, a->dims[k], b->dims[k]) != YES) return false;
+    }
+    return true;
+}
+
+/* Emits scan over operands carried.., scanned..; results are the tuple. */
+static Val emit_scan(Call *c, Region *r, const Val *own, uint32_t carried, uint32_t scanned, Dim trip) {
+    uint32_t n;
+    Val *list = operands_with_captures(c, r, own, carried + scanned, &n);
+    Attr attrs[] = {{.key = ATTR_carried, .as.i = carried}, {.key = ATTR_scanned, .as.i = scanned}, {.key = ATTR_trip, .as.dim = trip},
+                    {.key = ATTR_body, .as.graph = r->scope->g}, {.key = ATTR_reverse, .as.i = 0}};
+    return emit(c->g, OP_scan, c->loc, list, n, attrs, COUNT(attrs));
+}
+
+/* ---- Loop ------------------------------------------------------------------------------------------------------------------------------ */
+
+typedef struct Loop {
+    const OnnxGraph *body;
+    uint32_t carried, stacked;
+    Value start;                    /* the condition before the first step */
+    bool start_known, start_flag;
+    Dim trip;                       /* id 0: none stated or not known as a dim */
+    bool limited;                   /* a trip count is stated */
+} Loop;
+
+static Value flag_value(Call *c, bool flag) {
+    Dim *at = arena_new_array(c->im->arena, Dim, 1);
+    at[0] = dim_k(c, flag);
+    return (Value){.kind = VALUE_TENSOR, .dtype = DT_bool, .n = 1, .elements = at, .divisor = 1};
+}
+
+static Value step_value(Call *c, int64_t step) {
+    Dim *at = arena_new_array(c->im->arena, Dim, 1);
+    at[0] = dim_k(c, step);
+    return (Value){.kind = VALUE_TENSOR, .dtype = DT_i64, .n = 1, .elements = at, .divisor = 1};
+}
+
+/* Stacks what the steps of an unrolled loop gave. */
+static Val stack_steps(Call *c, Value *const *steps, uint32_t n, uint32_t index) {
+    Val *list = arena_new_array(c->im->arena, Val, n + 1);
+    if (n == 0) return fail(c, "a stacked output of a loop without steps has no known shape");
+    for (uint32_t i = 0; i < n; i++) {
+        list[i] = unsqueezed(c, value_val(c, &steps[i][index]), 0);
+        if (!list[i].id) return NO_VAL;
+    }
+    return b_concat(c->g, c->loc, list, n, 0);
+}
+
+static Val unroll_loop(Call *c, const Loop *loop) {
+    int64_t trip = UNROLL_MOST + 1;
+    bool flag = loop->start_flag;
+    uint32_t n_in = 2 + loop->carried, n_out = 1 + loop->carried + loop->stacked;
+    if (loop->limited && (!loop->trip.id || !dim_const_value(c->cx, loop->trip, &trip))) return fail(c, "this loop has to be unrolled (it carries sequences or changing shapes), which needs a known trip count");
+    if (!loop->start_known) return fail(c, "this loop has to be unrolled (it carries sequences or changing shapes), which needs a known condition");
+    Value *ins = arena_new_array(c->im->arena, Value, n_in + 1);
+    VEC(Value *) steps = {0};
+    for (uint32_t i = 0; i < loop->carried; i++) ins[2 + i] = c->in[2 + i];
+    for (int64_t step = 0; step < trip && flag; step++) {
+        if (step == UNROLL_MOST) return fail(c, "a loop of more than %d steps cannot be unrolled", UNROLL_MOST);
+        Value *out = arena_new_array(c->im->arena, Value, n_out + 1);
+        ins[0] = step_value(c, step), ins[1] = flag_value(c, true);
+        if (!inline_graph(c, loop->body, ins, n_in, out)) return NO_VAL;
+        for (uint32_t i = 0; i < n_out; i++)
+            if (out[i].kind == VALUE_POISON) return NO_VAL;
+        if (!known_flag(c, &out[0], &flag)) return fail(c, "this loop has to be unrolled (it carries sequences or changing shapes), which needs a known condition");
+        memcpy(ins + 2, out + 1, loop->carried * sizeof *ins);
+        vec_push(c->im->arena, &steps, out);
+    }
+    for (uint32_t i = 0; i < loop->carried; i++) set_out_value(c, i, ins[2 + i]);
+    for (uint32_t i = 0; i < loop->stacked; i++)
+        if (wants_out(c, loop->carried + i)) set_out(c, loop->carried + i, stack_steps(c, steps.at, steps.n, 1 + loop->carried + i));
+    return NO_VAL;
+}
+
+static Val step_param(Region *r, const OnnxGraph *body) {
+    Val step = b_param(r->scope->g, r->call.loc, body->inputs[0].name, DT_i64, 0, NULL);
+    Dims one = {.n = 1, .at = {dim_k(&r->call, 1)}};
+    return body->inputs[0].type->kind == ONNX_TYPE_TENSOR && body->inputs[0].type->rank == 1 ? shaped(&r->call, step, &one) : step;
+}
+
+/* Binds the body's inputs and imports it.  cond: what the body sees as its condition; id 0: true. */
+static bool loop_body(Call *c, const Loop *loop, Region *r, const Val *carried, Value *out) {
+    for (uint32_t i = 0; i < loop->carried; i++) {
+        const char *name = loop->body->inputs[2 + i].name;
+        scope_set(c->im, r->scope, name, value_of(&r->call, region_param(r, c->g, carried[i], name, 0)));
+    }
+    return import_body(c->im, r->scope, loop->body, out);
+}
+
+/* Steps that all run.  false (and no diagnostic of its own) where the body decides otherwise. */
+static bool loop_as_scan(Call *c, const Loop *loop, const Val *carried, bool *poison) {
+    Region r = region_open(c, "loop");
+    uint32_t n_out = 1 + loop->carried + loop->stacked;
+    Value *out = arena_new_array(c->im->arena, Value, n_out + 1), flag = flag_value(c, true);
+    bool more;
+    scope_set(c->im, r.scope, loop->body->inputs[0].name, value_of(&r.call, step_param(&r, loop->body)));
+    scope_set(c->im, r.scope, loop->body->inputs[1].name, flag);
+    *poison = true;
+    if (!loop_body(c, loop, &r, carried, out)) return true;
+    for (uint32_t i = 0; i < n_out; i++)
+        if (out[i].kind == VALUE_POISON) return true;
+    *poison = false;
+    if (!known_flag(&r.call, &out[0], &more) || !more) return false;
+    for (uint32_t i = 1; i < n_out; i++)
+        if (out[i].kind != VALUE_TENSOR || !region_result(&r, &out[i], loop->body->outputs[i].name)) return false;
+    if (!graph_finish(r.scope->g) || !same_types(c, r.scope->g, carried, loop->carried, 0)) return false;
+    Val all = emit_scan(c, &r, carried, loop->carried, 0, loop->trip);
+    *poison = !all.id;
+    for (uint32_t i = 0; all.id && i + 1 < n_out; i++) set_out(c, i, b_get(c->g, c->loc, all, i));
+    return true;
+}
+
+/* while carries (step, values..); its condition is the body's and step < trip. */
+static bool loop_as_while(Call *c, const Loop *loop, const Val *carried, bool *poison) {
+    Region r = region_open(c, "while");
+    Value *out = arena_new_array(c->im->arena, Value, loop->carried + 2);
+    Val *own = arena_new_array(c->im->arena, Val, loop->carried + 2);
+    Val step = step_param(&r, loop->body), cond, limit = NO_VAL, inner_limit = NO_VAL;
+    *poison = true;
+    own[0] = loop->start.kind == VALUE_ABSENT ? splat(c, DT_bool, 1, &(Dims){0}) : as_scalar(c, value_val(c, &loop->start));
+    own[1] = numt(c, DT_i64, 0);
+    memcpy(own + 2, carried, loop->carried * sizeof *own);
+    scope_set(c->im, r.scope, loop->body->inputs[0].name, value_of(&r.call, step));
+    scope_set(c->im, r.scope, loop->body->inputs[1].name, value_of(&r.call, splat(&r.call, DT_bool, 1, &(Dims){0})));
+    if (!loop_body(c, loop, &r, carried, out)) return true;
+    if (loop->limited) {
+        Value outer = c->in[0], inside;
+        limit = as_scalar(c, value_val(c, &outer));
+        inside = outer;
+        inside.val = limit, inside.elements = loop->trip.id ? outer.elements : NULL, inside.param = 0;
+        own[0] = ew2(c, OP_and, own[0], ew2(c, OP_lt, own[1], limit));
+        if (!inside.elements) {
+            inner_limit = region_param(&r, c->g, limit, "trip", 0);
+            vec_push(c->im->arena, &r.scope->captures.outer, inside);
+            vec_push(c->im->arena, &r.scope->captures.name, c->node->in[0]);
+        } else {
+            inner_limit = b_dim(r.scope->g, c->loc, loop->trip);
+        }
+    }
+    Val first = r.scope->g->params.at[0];
+    Val next = ew2(&r.call, OP_add, first, numt(&r.call, DT_i64, 1));
+    cond = as_scalar(&r.call, value_val(&r.call, &out[0]));
+    if (inner_limit.id) cond = ew2(&r.call, OP_and, cond, ew2(&r.call, OP_lt, next, inner_limit));
+    graph_result(r.scope->g, cond, "condition");
+    graph_result(r.scope->g, next, "step");
+    for (uint32_t i = 0; i < loop->carried; i++) {
+        if (out[1 + i].kind == VALUE_POISON) return true;
+        if (out[1 + i].kind != VALUE_TENSOR || !region_result(&r, &out[1 + i], loop->body->outputs[1 + i].name)) return false;
+    }
+    if (!cond.id || !graph_finish(r.scope->g)) return true;
+    if (!same_types(c, r.scope->g, carried, loop->carried, 2)) return false;
+    uint32_t n;
+    Val *list = operands_with_captures(c, &r, own, loop->carried + 2, &n);
+    Attr attrs[2] = {{.key = ATTR_carried, .as.i = loop->carried + 1}, {.key = ATTR_body, .as.graph = r.scope->g}};
+    Val all = emit(c->g, OP_while, c->loc, list, n, attrs, 2);
+    *poison = !all.id;
+    for (uint32_t i = 0; all.id && i < loop->carried; i++) set_out(c, i, b_get(c->g, c->loc, all, i + 1));
+    return true;
+}
+
+/* Whether the body hands its condition on unchanged: then the first condition decides between all steps and none. */
+static bool passes_condition(const OnnxGraph *body) {
+    const char *name = body->outputs[0].name;
+    for (uint32_t hop = 0; hop <= body->n_nodes; hop++) {
+        if (name == body->inputs[1].name) return true;
+        bool found = false;
+        for (uint32_t i = 0; i < body->n_nodes && !found; i++) {
+            const OnnxNode *n = &body->nodes[i];
+            if (n->n_out != 1 || n->out[0] != name || n->n_in != 1 || strcmp(n->op, "Identity") != 0) continue;
+            name = n->in[0];
+            found = true;
+        }
+        if (!found) return false;
+    }
+    return false;
+}
+
+static bool read_loop(Call *c, Loop *loop) {
+    const Dim *trip;
+    uint32_t n;
+    loop->body = attr_subgraph(c, "body");
+    if (!loop->body) return false;
+    loop->carried = c->n_in > 2 ? c->n_in - 2 : 0;
+    if (loop->body->n_inputs != loop->carried + 2 || loop->body->n_outputs < loop->carried + 1) {
+        fail(c, "the body takes %u inputs and gives %u outputs; the node carries %u values", loop->body->n_inputs, loop->body->n_outputs, loop->carried);
+        return false;
+    }
+    loop->stacked = loop->body->n_outputs - loop->carried - 1;
+    loop->limited = has_in(c, 0);
+    if (loop->limited && in_dims(c, 0, &trip, &n) && n == 1) loop->trip = dim_max(c->cx, trip[0], dim_k(c, 0));
+    loop->start_known = !has_in(c, 1) || known_flag(c, &c->in[1], &loop->start_flag);
+    if (!has_in(c, 1)) loop->start_flag = true;
+    else loop->start = c->in[1];
+    return true;
+}
+
+/* A condition that is an input of the model, as a factor 0 or 1 of the trip count. */
+static bool gate_trip(Call *c, Loop *loop) {
+    Value *v = &c->in[1];
+    if (loop->start_known) {
+        if (!loop->start_flag) loop->trip = dim_k(c, 0);
+        return true;
+    }
+    if (!loop->trip.id || v->kind != VALUE_TENSOR || !v->param || !passes_condition(loop->body)) return false;
+    if (!bind_flag(c, v) || v->n != 1) return false;
+    loop->trip = dim_mul(c->cx, loop->trip, v->elements[0]);
+    return true;
+}
+
+Val import_loop(Call *c) {
+    Loop loop = {0};
+    bool tensors = true, poison = false;
+    if (!read_loop(c, &loop)) return NO_VAL;
+    Val *carried = arena_new_array(c->im->arena, Val, loop.carried + 1);
+    for (uint32_t i = 0; i < loop.carried; i++) {
+        tensors = tensors && c->in[2 + i].kind == VALUE_TENSOR;
+        if (tensors) carried[i] = value_val(c, &c->in[2 + i]);
+    }
+    if (!tensors) return unroll_loop(c, &loop);
+    Loop gated = loop;
+    uint32_t marks = diag_count(c->cx);
+    if (loop.trip.id && gate_trip(c, &gated) && loop_as_scan(c, &gated, carried, &poison) && !poison) return NO_VAL;
+    int64_t trip;
+    bool can_unroll = loop.start_known && (!loop.limited || (loop.trip.id && dim_const_value(c->cx, loop.trip, &trip)));
+    if (poison && !can_unroll) return NO_VAL;
+    diag_truncate(c->cx, marks);
+    poison = false;
+    if (loop.stacked == 0 && loop_as_while(c, &loop, carried, &poison) && !poison) return NO_VAL;
+    if (poison && !can_unroll) return NO_VAL;
+    diag_truncate(c->cx, marks);
+    if (loop.stacked && !can_unroll) return fail(c, "a loop that stacks outputs needs a condition that stays true and a trip count from shapes, constants or inputs");
+    return unroll_loop(c, &loop);
+}
+
+/* ---- Scan ------------------------------------------------------------------------------------------------------------------------------- */
+
+static Val move_axis(Call *c, Val x, uint32_t from, uint32_t to_) {
+    int64_t perm[MAX_RANK];
+    if (!x.id || from == to_) return x;
+    uint32_t rank = val_rank(c->g, x), k = 0;
+    for (uint32_t i = 0; i < rank; i++) {
+        if (k == from) k++;
+        perm[i] = i == to_ ? from : k++;
+    }
+    return permuted(c, x, perm);
+}
+
+typedef struct ScanShape {
+    const OnnxGraph *body;
+    uint32_t states, scanned, stacked;
+} ScanShape;
+
+static bool read_scan(Call *c, uint32_t first, ScanShape *s) {
+    int64_t n = attr_i(c, "num_scan_inputs", 0);
+    s->body = attr_subgraph(c, "body");
+    if (!s->body) return false;
+    if (n < 1 || n > (int64_t)c->n_in - first || s->body->n_inputs != c->n_in - first || s->body->n_outputs < s->body->n_inputs - (uint32_t)n) {
+        fail(c, "num_scan_inputs is %lld for %u inputs and a body of %u", (long long)n, c->n_in - first, s->body->n_inputs);
+        return false;
+    }
+    s->scanned = (uint32_t)n;
+    s->states = s->body->n_inputs - s->scanned;
+    s->stacked = s->body->n_outputs - s->states;
+    return true;
+}
+
+/* own: states.., operands scanned along axis 0. */
+static Val scan_once(Call *c, const ScanShape *s, const Val *own) {
+    Region r = region_open(c, "scan");
+    Value *out = arena_new_array(c->im->arena, Value, s->body->n_outputs + 1);
+    b_param(r.scope->g, c->loc, "step", DT_i64, 0, NULL);
+    for (uint32_t i = 0; i < s->states + s->scanned; i++) {
+        const char *name = s->body->inputs[i].name;
+        if (i >= s->states && val_rank(c->g, own[i]) == 0) return fail(c, "a scanned operand has rank 0");
+        scope_set(c->im, r.scope, name, value_of(&r.call, region_param(&r, c->g, own[i], name, i >= s->states)));
+    }
+    if (!import_body(c->im, r.scope, s->body, out)) return NO_VAL;
+    for (uint32_t i = 0; i < s->body->n_outputs; i++)
+        if (!region_result(&r, &out[i], s->body->outputs[i].name)) return NO_VAL;
+    if (!graph_finish(r.scope->g)) return NO_VAL;
+    return emit_scan(c, &r, own, s->states, s->scanned, val_dim(c->g, own[s->states], 0));
+}
+
+static int64_t nth(const IntVec *list, uint32_t i) { return list && i < list->n ? list->at[i] : 0; }
+
+/* Opset 8: a leading batch axis everywhere; each sequence of a known number runs on its own. */
+static Val scan_batched(Call *c) {
+    ScanShape s;
+    int64_t batch;
+    const IntVec *directions = attr_list(c, "directions");
+    if (has_in(c, 0)) return fail(c, "sequence lengths of Scan in opset 8 are not supported");
+    if (!read_scan(c, 1, &s)) return NO_VAL;
+    uint32_t n = s.states + s.scanned, n_out = s.states + s.stacked;
+    Val *own = arena_new_array(c->im->arena, Val, n + 1);
+    Val first = in(c, 1);
+    if (!first.id || val_rank(c->g, first) == 0 || !dim_const_value(c->cx, val_dim(c->g, first, 0), &batch) || batch < 1 || batch > UNROLL_MOST)
+        return fail(c, "Scan of opset 8 needs a known batch extent");
+    Val *parts = arena_new_array(c->im->arena, Val, (size_t)n_out * (size_t)batch + 1);
+    for (int64_t b = 0; b < batch; b++) {
+        for (uint32_t i = 0; i < n; i++) {
+            own[i] = squeezed(c, sliced(c, in(c, i + 1), 0, dim_k(c, b), dim_k(c, 1)), 0);
+            if (i >= s.states && nth(directions, i - s.states)) own[i] = reversed(c, own[i], 0);
+            if (!own[i].id) return NO_VAL;
+        }
+        Val all = scan_once(c, &s, own);
+        for (uint32_t i = 0; i < n_out; i++) {
+            if (!all.id) return NO_VAL;
+            parts[i * (uint64_t)batch + (uint64_t)b] = unsqueezed(c, b_get(c->g, c->loc, all, i), 0);
+        }
+    }
+    for (uint32_t i = 0; i < c->n_out && i < n_out; i++) set_out(c, i, b_concat(c->g, c->loc, parts + i * (uint64_t)batch, (uint32_t)batch, 0));
+    return NO_VAL;
+}
+
+Val import_scan(Call *c) {
+    ScanShape s;
+    uint32_t axis;
+    const IntVec *in_axes = attr_list(c, "scan_input_axes"), *in_back = attr_list(c, "scan_input_directions");
+    const IntVec *out_axes = attr_list(c, "scan_output_axes"), *out_back = attr_list(c, "scan_output_directions");
+    if (c->opset < 9) return scan_batched(c);
+    if (!read_scan(c, 0, &s)) return NO_VAL;
+    Val *own = arena_new_array(c->im->arena, Val, c->n_in + 1);
+    for (uint32_t i = 0; i < c->n_in; i++) {
+        if (!(own[i] = in(c, i)).id) return NO_VAL;
+        if (i < s.states) continue;
+        if (!norm_axis(c, nth(in_axes, i - s.states), val_rank(c->g, own[i]), &axis)) return NO_VAL;
+        own[i] = move_axis(c, own[i], axis, 0);
+        if (nth(in_back, i - s.states)) own[i] = reversed(c, own[i], 0);
+    }
+    Val all = scan_once(c, &s, own);
+    for (uint32_t i = 0; all.id && i < c->n_out && i < s.states + s.stacked; i++) {
+        Val y = b_get(c->g, c->loc, all, i);
+        if (i >= s.states && y.id) {
+            if (nth(out_back, i - s.states)) y = reversed(c, y, 0);
+            if (!norm_axis(c, nth(out_axes, i - s.states), val_rank(c->g, y), &axis)) return NO_VAL;
+            y = move_axis(c, y, 0, axis);
+        }
+        set_out(c, i, y);
+    }
+    return NO_VAL;
+}
