@@ -65,9 +65,11 @@ typedef struct ingot_rt_model {
     /* N_plan's offsets; at [n_offsets + 1 + k] the place of output k in the lent block. */
     void (*layout)(const int64_t *sizes, int64_t *offsets);
     void (*input_dims)(const int64_t *sizes, int64_t *dims);          /* one input after the other */
-    /* Outputs' dims, `stride` apart, or one after the other where it is 0.  bounds: found symbols at their capacity. */
+    /* Outputs' dims, `stride` apart, or one after the other where it is 0.  bounds: found symbols at their capacity;
+     * upper: at least those of all smaller sizes as well. */
     void (*extents)(const int64_t *symbols, int64_t *dims, int64_t stride);
     void (*bounds)(const int64_t *symbols, int64_t *dims, int64_t stride);
+    void (*upper)(const int64_t *sizes, int64_t *dims, int64_t stride);
     int32_t (*main)(void *frame);
     ingot_status (*cpu)(const struct ingot_rt_model *, ingot_error *); /* NULL: the baseline */
     const char *name;

@@ -27,7 +27,7 @@ ingot_status ingot_rt_model_query(const ingot_model *model, uint32_t entry, cons
     memset(plan->context, 0, sizeof plan->context + sizeof plan->state);
     plan->context[INGOT_HOST] = bytes;
     if (!plan->outputs || !n) return INGOT_OK;
-    m->bounds(sizes, plan->outputs->dims, sizeof(ingot_tensor) / 8);
+    m->upper(sizes, plan->outputs->dims, sizeof(ingot_tensor) / 8);
     for (uint32_t i = 0; i < n; i++) {
         const ingot_tensor_info *t = m->tensors[m->n_inputs + i];
         ingot_tensor *out = &plan->outputs[i];

@@ -1,0 +1,55 @@
+/* artifact.h: the artifact's interface: descriptor, typed functions, C header, and the runtime that goes with them.
+ *
+ * The ABI: include/ingot_rt.h; generated code and runtime: include/ingot_frame.h.  Like codegen.h, for codegen/ and above.
+ */
+#pragma once
+#include "codegen.h"
+#include "host.h"
+
+/* ---- interface.c interface_data.c header_text.c ------------------------------------------------------------------------- */
+
+typedef enum WeightsPlace { WEIGHTS_EMBEDDED, WEIGHTS_OUTSIDE } WeightsPlace;
+typedef struct InterfaceOptions {
+    const char *model_file;     /* for the header's first line, without folders; NULL: the module's name */
+    const char *licence, *numerics; /* NULL: "", "strict" */
+    uint8_t model_sha256[32];
+    uint64_t weights_layout;    /* hash of how weights are packed; 0: of the weights themselves */
+    WeightsPlace weights;       /* outside: the runtime loads them (weights.c) */
+    bool threads;               /* also sets the module's note "threads" */
+    bool bare;                  /* no malloc: contexts live in the caller's memory alone */
+    bool shared;                /* exports ingot_model_v1 as well */
+} InterfaceOptions;
+/* Adds to the module: N_measure, N_layout, N_input_dims, N_extents, N_bounds, N_upper; the data N_private and N_public; the
+ * typed functions N_memory_bytes, N_create, N_destroy, N_reserve, N_run, N_model; declarations of the runtime's functions;
+ * notes "header" (the C text), "threads", "exports" (names by spaces).  g: the graph that lower_graph was given. */
+NODISCARD bool artifact_interface(LoopModule *, const Graph *, const HostFacts *, const InterfaceOptions *);
+
+/* Names of the typed struct's members in order: input symbols, inputs, outputs, found symbols; unique C and C++ names. */
+const char **interface_fields(Arena *, const LoopModule *, const Graph *, const HostFacts *, uint32_t *n);
+typedef struct InterfaceFacts {  /* what the header says beside the options */
+    uint32_t signature;
+    int64_t memory_max;         /* -1: no bound */
+    uint64_t weights_bytes;
+    uint8_t weights_sha256[32];
+    const char *features;       /* names by spaces */
+} InterfaceFacts;
+const char *header_text(const LoopModule *, const Graph *, const HostFacts *, const InterfaceOptions *, const InterfaceFacts *);
+
+/* ---- runtime.c: the runtime's parts ---------------------------------------------------------------------------------- */
+
+typedef struct RuntimeUse { bool threads, weights, bare; } RuntimeUse;
+typedef struct RuntimeObject { const char *name; const uint8_t *bytes; size_t n; } RuntimeObject;
+/* The objects of such an artifact, in a fixed order; the number written to *n. */
+const RuntimeObject *runtime_objects(Arena *, RuntimeUse, uint32_t *n);
+/* All of it as one C text of static functions, to put before an emitted module; and the functions it defines. */
+const char *runtime_text(Arena *, RuntimeUse);
+const char *const *runtime_functions(uint32_t *n);
+const char *runtime_header(void);                /* the text of ingot_rt.h, written beside generated headers */
+/* The runtime inside this process, for code loaded into it.  In the arena. */
+const CodeSymbol *runtime_symbols(Arena *, uint32_t *n);
+
+/* ---- elf_rename.c ------------------------------------------------------------------------------------------------------ */
+
+/* A copy of a relocatable ELF64 object where symbols that begin with `from` begin with `to` instead.  NULL after a
+ * diagnostic (no such object). */
+const uint8_t *elf_rename(Context *, const uint8_t *object, size_t n, const char *from, const char *to, size_t *renamed);

@@ -1,0 +1,393 @@
+/* interface_data.c: the descriptor of an artifact as data with relocations: N_private for the runtime, N_public for hosts.
+ *
+ * Structs of ingot_rt.h and ingot_frame.h are written at the offsets that this compiler gives them: host and target share
+ * the 64-bit layout.  N_public refers to N_private and never the other way, so that programs of typed functions alone link
+ * without the generic ones.  Strings lie in N_strings.
+ */
+#include "interface.h"
+#include "ingot_frame.h"
+#include <limits.h>
+#include <string.h>
+
+typedef struct Writer {
+    Interface *w;
+    Arena *arena;
+    const char *name;        /* of the data object */
+    Text *strings;
+    const char *strings_name;
+    Text bytes;
+    VEC(LReloc) relocs;
+} Writer;
+
+static void put(Writer *out, uint64_t at, const void *value, size_t n) { memcpy(out->bytes.at + at, value, n); }
+static void put_u32(Writer *out, uint64_t at, uint64_t value) { put(out, at, &(uint32_t){(uint32_t)value}, 4); }
+static void put_i64(Writer *out, uint64_t at, int64_t value) { put(out, at, &value, 8); }
+
+static uint64_t room(Writer *out, size_t n, size_t align) {
+    static const char zeros[64];
+    uint64_t padded = (n + 7) & ~(size_t)7;
+    while (out->bytes.n % align) text_add_n(&out->bytes, zeros, 1);
+    uint64_t at = out->bytes.n;
+    for (uint64_t left = padded; left; left -= left < 64 ? left : 64) text_add_n(&out->bytes, zeros, left < 64 ? left : 64);
+    return at;
+}
+static void point(Writer *out, uint64_t at, const char *symbol, uint64_t addend) {
+    vec_push(out->arena, &out->relocs, (LReloc){at, intern(out->w->p.cx, symbol), (int64_t)addend});
+}
+static void point_own(Writer *out, uint64_t at, uint64_t to) { point(out, at, out->name, to); }
+static void point_function(Writer *out, uint64_t at, const char *suffix) { point(out, at, program_name(&out->w->p, suffix), 0); }
+static void point_text(Writer *out, uint64_t at, const char *text) {
+    point(out, at, out->strings_name, out->strings->n);
+    text_add_n(out->strings, text, strlen(text) + 1);
+}
+
+static void finish(Writer *out, uint32_t align) {
+    for (uint32_t i = 1; i < out->relocs.n; i++) /* insertion sort: nearly sorted */
+        for (uint32_t k = i; k && out->relocs.at[k - 1].offset > out->relocs.at[k].offset; k--) {
+            LReloc r = out->relocs.at[k];
+            out->relocs.at[k] = out->relocs.at[k - 1];
+            out->relocs.at[k - 1] = r;
+        }
+    LoopModule *m = out->w->p.m;
+    LData d = {.name = out->name, .bytes = (const uint8_t *)out->bytes.at, .size = out->bytes.n, .align = align,
+               .n_relocs = out->relocs.n, .relocs = out->relocs.at};
+    vec_push(m->arena, &m->datas, d);
+}
+
+/* ---- tables --------------------------------------------------------------------------------------------------------- */
+
+const char *interface_tensor_name(const Graph *g, uint32_t k) {
+    if (k >= g->params.n) return g->result_names.at[k - g->params.n];
+    const Attr *a = node_attr(node(g, g->params.at[k]), ATTR_name);
+    return a ? a->as.text : "input";
+}
+
+const char *interface_dim_text(Context *cx, Arena *arena, Dim d) {
+    Text t = text_new(arena);
+    dim_print(cx, &t, d);
+    return t.at;
+}
+
+static Val tensor(const Interface *w, uint32_t k) {
+    return k < w->g->params.n ? w->g->params.at[k] : w->g->results.at[k - w->g->params.n];
+}
+
+/* A dim as hosts see it: an extent, -1-k for symbol k, INT64_MIN for an expression. */
+static int64_t dim_code(const Interface *w, Dim d) {
+    int64_t value;
+    if (dim_const_value(w->p.cx, d, &value)) return value;
+    for (uint32_t i = 0; i < w->facts->symbols.n; i++)
+        if (dim_same(d, dim_symbol(w->p.cx, w->facts->symbols.at[i]))) return -1 - (int64_t)i;
+    return INT64_MIN;
+}
+
+/* An array of pointers to `n` structs, made by `each`; returns its place. */
+typedef uint64_t EachFn(Writer *, uint32_t i);
+static uint64_t pointers(Writer *out, uint32_t n, EachFn *each) {
+    uint64_t at = room(out, 8 * (size_t)n, 8);
+    for (uint32_t i = 0; i < n; i++) point_own(out, at + 8 * i, each(out, i));
+    return at;
+}
+
+static uint64_t write_symbol(Writer *out, uint32_t i) {
+    const SymbolInfo *s = symbol_info(out->w->p.cx, out->w->facts->symbols.at[i]);
+    bool found = i >= out->w->facts->n_input_symbols;
+    int64_t max = s->max, low;
+    if (found) dim_range(out->w->p.cx, NULL, s->capacity, &low, &max);
+    uint64_t at = room(out, sizeof(ingot_symbol), 8);
+    put_u32(out, at + offsetof(ingot_symbol, size), sizeof(ingot_symbol));
+    put_u32(out, at + offsetof(ingot_symbol, flags), found);
+    put_i64(out, at + offsetof(ingot_symbol, min), s->min < 0 ? 0 : s->min);
+    put_i64(out, at + offsetof(ingot_symbol, max), max);
+    put_i64(out, at + offsetof(ingot_symbol, multiple), s->multiple < 1 ? 1 : s->multiple);
+    put_i64(out, at + offsetof(ingot_symbol, hint), s->hint);
+    point_text(out, at + offsetof(ingot_symbol, name), s->name);
+    return at;
+}
+
+static uint64_t write_tensor(Writer *out, uint32_t k) {
+    Interface *w = out->w;
+    const TypeInfo *t = val_type(w->g, tensor(w, k));
+    uint64_t at = room(out, sizeof(ingot_tensor_info), 8), dims = room(out, 8 * t->rank, 8), texts = room(out, 8 * t->rank, 8);
+    put_u32(out, at + offsetof(ingot_tensor_info, size), sizeof(ingot_tensor_info));
+    put_u32(out, at + offsetof(ingot_tensor_info, dtype), dtype_info[t->dtype].dlpack);
+    put_u32(out, at + offsetof(ingot_tensor_info, rank), t->rank);
+    put_u32(out, at + offsetof(ingot_tensor_info, alias), (uint32_t)-1);
+    point_text(out, at + offsetof(ingot_tensor_info, name), interface_tensor_name(w->g, k));
+    if (t->rank) {
+        point_own(out, at + offsetof(ingot_tensor_info, dims), dims);
+        point_own(out, at + offsetof(ingot_tensor_info, dim_text), texts);
+    }
+    for (uint32_t a = 0; a < t->rank; a++) {
+        put_i64(out, dims + 8 * a, dim_code(w, t->dims[a]));
+        point_text(out, texts + 8 * a, interface_dim_text(w->p.cx, out->arena, t->dims[a]));
+    }
+    return at;
+}
+
+static uint64_t write_texts(Writer *out, const char *const *texts, uint32_t n) {
+    uint64_t at = room(out, 8 * (size_t)n, 8);
+    for (uint32_t i = 0; i < n; i++) point_text(out, at + 8 * i, texts[i] ? texts[i] : "");
+    return at;
+}
+
+/* ---- features of the CPU ---------------------------------------------------------------------------------------------- */
+
+#define LEAF_EXTENDED 0x80000001u
+typedef struct Feature { const char *name; uint32_t leaf; uint8_t reg, bit; } Feature;
+/* Ascending by leaf.  The baseline's (fxsr, sse, sse2, x87, cx8, cmov) need no check.  Source: Intel SDM 2A, CPUID. */
+static const Feature features[] = {
+    {"sse3", 1, 2, 0},       {"pclmul", 1, 2, 1},     {"ssse3", 1, 2, 9},      {"fma", 1, 2, 12},       {"cx16", 1, 2, 13},
+    {"sse4.1", 1, 2, 19},    {"sse4.2", 1, 2, 20},    {"movbe", 1, 2, 22},     {"popcnt", 1, 2, 23},    {"aes", 1, 2, 25},
+    {"xsave", 1, 2, 27},     {"avx", 1, 2, 28},       {"f16c", 1, 2, 29},      {"bmi", 7, 1, 3},        {"avx2", 7, 1, 5},
+    {"bmi2", 7, 1, 8},       {"avx512f", 7, 1, 16},   {"avx512dq", 7, 1, 17},  {"avx512ifma", 7, 1, 21}, {"avx512cd", 7, 1, 28},
+    {"avx512bw", 7, 1, 30},  {"avx512vl", 7, 1, 31},  {"avx512vbmi", 7, 2, 1}, {"avx512vnni", 7, 2, 11},
+    {"avx512fp16", 7, 3, 23}, {"amx-bf16", 7, 3, 22}, {"amx-tile", 7, 3, 24},  {"amx-int8", 7, 3, 25},
+    {"sahf", LEAF_EXTENDED, 2, 0}, {"lzcnt", LEAF_EXTENDED, 2, 5},
+    {"avx (saved by the system)", INGOT_RT_SAVED, 0, 2}, {"avx512 (saved by the system)", INGOT_RT_SAVED, 0, 7},
+};
+
+static bool has_feature(const char *list, const char *name) {
+    size_t n = strlen(name);
+    for (const char *s = list; (s = strchr(s, '+')); s++)
+        if (strncmp(s + 1, name, n) == 0 && (s[n + 1] == ',' || s[n + 1] == 0)) return true;
+    return false;
+}
+
+static bool needs(const char *list, const Feature *f) {
+    if (f->leaf == INGOT_RT_SAVED) return has_feature(list, f->bit == 2 ? "avx" : "avx512f");
+    if (strcmp(f->name, "xsave") == 0) return has_feature(list, "xsave") || has_feature(list, "avx");
+    return has_feature(list, f->name);
+}
+
+/* Every "+name" of the target must be one that the artifact can check. */
+static bool known_features(Context *cx, const char *list) {
+    static const char *const base[] = {"sse", "sse2", "fxsr", "x87", "cx8", "cmov", "mmx", "64bit"};
+    for (const char *s = list; (s = strchr(s, '+')); s++) {
+        size_t n = strcspn(s + 1, ",");
+        bool known = false;
+        for (uint32_t i = 0; i < COUNT(base); i++) known = known || (strlen(base[i]) == n && strncmp(base[i], s + 1, n) == 0);
+        for (uint32_t i = 0; i < COUNT(features); i++)
+            known = known || (strlen(features[i].name) == n && strncmp(features[i].name, s + 1, n) == 0);
+        if (known) continue;
+        diag_error(cx, (Loc){0}, "artifacts cannot check for the CPU feature '%.*s': leave it out of --cpu", (int)n, s + 1);
+        return false;
+    }
+    return true;
+}
+
+static uint64_t write_features(Writer *out, uint32_t *n) {
+    const char *list = out->w->p.m->target->features;
+    bool x86 = strncmp(out->w->p.m->target->triple, "x86_64", 6) == 0;
+    uint64_t at = room(out, 0, 8);
+    Text names = text_new(out->arena);
+    text_add(&names, "%s", "");
+    *n = 0;
+    for (uint32_t i = 0; x86 && i < COUNT(features); i++) {
+        const Feature *f = &features[i];
+        if (!needs(list, f)) continue;
+        uint64_t row = room(out, sizeof(ingot_rt_feature), 8);
+        put_u32(out, row + offsetof(ingot_rt_feature, leaf), f->leaf);
+        put(out, row + offsetof(ingot_rt_feature, reg), &f->reg, 1);
+        put(out, row + offsetof(ingot_rt_feature, bit), &f->bit, 1);
+        point_text(out, row + offsetof(ingot_rt_feature, name), f->name);
+        if (f->leaf != INGOT_RT_SAVED) text_add(&names, "%s%s", names.n ? " " : "", f->name);
+        ++*n;
+    }
+    out->w->found.features = names.at;
+    return at;
+}
+
+/* ---- the descriptors ---------------------------------------------------------------------------------------------------- */
+
+#define FIELD(member) offsetof(ingot_rt_model, member)
+
+/* Places of the context's arrays, and its bytes. */
+static uint32_t write_layout(Writer *out, uint32_t workers) {
+    Interface *w = out->w;
+    int64_t dims[2] = {0, 0}, at = (int64_t)((sizeof(ingot_context) + 63) & ~(size_t)63);
+    uint32_t n_inputs = w->g->params.n, n_tensors = n_inputs + w->g->results.n;
+    for (uint32_t k = 0; k < n_tensors; k++) dims[k >= n_inputs] += (int64_t)val_rank(w->g, tensor(w, k));
+    int64_t words[FRAME_INSIDE] = {
+        [FRAME_SYMBOLS] = (int64_t)w->facts->symbols.n,
+        [FRAME_OFFSETS] = (int64_t)w->facts->n_offsets + 1 + (int64_t)w->g->results.n,
+        [FRAME_INPUT_DIMS] = dims[0],
+        [FRAME_FAILS] = FRAME_FAIL_SLOTS * (int64_t)workers,
+        [FRAME_CANCEL] = 1,
+        [FRAME_BOUNDS] = (int64_t)w->facts->n_input_symbols,
+        [FRAME_WANTED] = (int64_t)w->facts->n_input_symbols,
+        [FRAME_OUT_DIMS] = dims[1],
+        [FRAME_LENT] = (int64_t)w->g->results.n,
+        [FRAME_DATA] = (int64_t)n_tensors,
+        [FRAME_CAPACITY] = (int64_t)n_tensors,
+    };
+    for (uint32_t i = 0; i < FRAME_INSIDE; i++) { /* FAIL has no words: it lies where FAILS, the next, begins */
+        put_u32(out, FIELD(at) + 4 * i, (uint64_t)at);
+        at += 8 * words[i];
+    }
+    REQUIRE(w->p.cx, at < INT32_MAX);
+    return (uint32_t)((at + 63) & ~INT64_C(63));
+}
+
+static const LData *weights_data(const LoopModule *m) {
+    for (uint32_t i = 0; i < m->datas.n; i++)
+        if (m->datas.at[i].flags & LD_WEIGHTS) return &m->datas.at[i];
+    return NULL;
+}
+
+static void hash_weights(Interface *w, uint64_t *layout) {
+    const LData *d = weights_data(w->p.m);
+    Sha256 sha;
+    sha256_init(&sha);
+    if (d && d->bytes) sha256_add(&sha, d->bytes, d->size);
+    sha256_end(&sha, w->found.weights_sha256);
+    w->found.weights_bytes = d ? d->size : 0;
+    memcpy(layout, w->found.weights_sha256, 8);
+    if (w->options->weights_layout) *layout = w->options->weights_layout;
+}
+
+/* Names, dtypes and dims at the border: what a host was compiled against. */
+static uint32_t signature(Interface *w) {
+    Text t = text_new(w->p.arena);
+    for (uint32_t i = 0; i < w->facts->symbols.n; i++) {
+        const SymbolInfo *s = symbol_info(w->p.cx, w->facts->symbols.at[i]);
+        text_add(&t, "%s:%lld:%lld:%lld;", s->name, (long long)s->min, (long long)s->max, (long long)s->multiple);
+    }
+    for (uint32_t k = 0; k < w->g->params.n + w->g->results.n; k++) {
+        const TypeInfo *type = val_type(w->g, tensor(w, k));
+        text_add(&t, "%c%s:%s[", k < w->g->params.n ? '<' : '>', interface_tensor_name(w->g, k), dtype_info[type->dtype].name);
+        for (uint32_t a = 0; a < type->rank; a++)
+            text_add(&t, "%s,", interface_dim_text(w->p.cx, w->p.arena, type->dims[a]));
+        text_add(&t, "]");
+    }
+    return (uint32_t)hash_bytes(t.at, t.n, 0x1960);
+}
+
+static void write_private(Writer *out) {
+    static const struct { size_t at; const char *suffix; } functions[] = {
+        {FIELD(bind), "bind"}, {FIELD(measure), "measure"}, {FIELD(layout), "layout"}, {FIELD(input_dims), "input_dims"},
+        {FIELD(extents), "extents"}, {FIELD(bounds), "bounds"}, {FIELD(upper), "upper"}, {FIELD(main), "main"}};
+    Interface *w = out->w;
+    const HostFacts *f = w->facts;
+    uint32_t n_tensors = w->g->params.n + w->g->results.n, n_features, workers = w->options->threads ? FRAME_MAX_WORKERS : 1;
+    uint64_t layout;
+    room(out, sizeof(ingot_rt_model), 64);
+    hash_weights(w, &layout);
+    w->found.signature = signature(w);
+    for (uint32_t i = 0; i < COUNT(functions); i++) point_function(out, functions[i].at, functions[i].suffix);
+    point_text(out, FIELD(name), w->p.m->name);
+    put_u32(out, FIELD(signature), w->found.signature);
+    put_u32(out, FIELD(flags), w->g->bindings.n ? INGOT_RT_BINDS_ELEMENTS : 0);
+    put_u32(out, FIELD(n_symbols), f->n_input_symbols);
+    put_u32(out, FIELD(n_found), f->symbols.n - f->n_input_symbols);
+    put_u32(out, FIELD(n_inputs), w->g->params.n);
+    put_u32(out, FIELD(n_tensors), n_tensors);
+    put_u32(out, FIELD(n_offsets), f->n_offsets);
+    put_u32(out, FIELD(max_workers), workers);
+    put_u32(out, FIELD(fixed_bytes), write_layout(out, workers));
+    point_own(out, FIELD(symbols), pointers(out, f->symbols.n, write_symbol));
+    point_own(out, FIELD(tensors), pointers(out, n_tensors, write_tensor));
+    uint64_t offsets = room(out, 8 * f->output_offset.n, 8);
+    for (uint32_t i = 0; i < f->output_offset.n; i++) put_i64(out, offsets + 8 * i, f->output_offset.at[i]);
+    point_own(out, FIELD(output_offset), offsets);
+    point_own(out, FIELD(guards), write_texts(out, f->guards.at, f->guards.n));
+    point_own(out, FIELD(launches), write_texts(out, f->launches.at, f->launches.n));
+    point_own(out, FIELD(features), write_features(out, &n_features));
+    put_u32(out, FIELD(n_features), n_features);
+    if (n_features) point(out, FIELD(cpu), "ingot_rt_cpu", 0);
+    const LData *weights = weights_data(w->p.m);
+    if (weights && w->options->weights == WEIGHTS_EMBEDDED) point(out, FIELD(weights), weights->name, 0);
+    put_i64(out, FIELD(weights_bytes), (int64_t)w->found.weights_bytes);
+    put_i64(out, FIELD(weights_layout), (int64_t)layout);
+}
+
+#define PUBLIC(member) offsetof(ingot_model, member)
+
+static void write_public(Writer *out, const char *private_name, const ingot_rt_model *at) {
+    Interface *w = out->w;
+    const InterfaceOptions *o = w->options;
+    bool outside = o->weights != WEIGHTS_EMBEDDED;
+    struct { size_t at; const char *function; bool present; } row[] = {
+        {PUBLIC(query), "ingot_rt_model_query", true},         {PUBLIC(weights_open), "ingot_rt_weights_open", outside},
+        {PUBLIC(weights_close), "ingot_rt_weights_close", outside}, {PUBLIC(create), "ingot_rt_model_create", true},
+        {PUBLIC(destroy), "ingot_rt_destroy", true},           {PUBLIC(reserve), "ingot_rt_model_reserve", true},
+        {PUBLIC(use_weights), "ingot_rt_use_weights", outside}, {PUBLIC(run), "ingot_rt_model_run", true},
+        {PUBLIC(pool_open), "ingot_rt_pool_open", o->threads}, {PUBLIC(pool_close), "ingot_rt_pool_close", o->threads}};
+    struct { size_t at; const char *text; } text[] = {
+        {PUBLIC(name), w->p.m->name}, {PUBLIC(compiler), "ingot " INGOT_VERSION}, {PUBLIC(target), w->p.m->target->triple},
+        {PUBLIC(cpu), w->found.features}, {PUBLIC(numerics), o->numerics ? o->numerics : "strict"},
+        {PUBLIC(licence), o->licence ? o->licence : ""}};
+    uint32_t n_inputs = w->g->params.n;
+    room(out, sizeof(ingot_rt_public), 64);
+    put_u32(out, PUBLIC(size), sizeof(ingot_model));
+    put_u32(out, PUBLIC(abi), INGOT_ABI);
+    for (uint32_t i = 0; i < COUNT(text); i++) point_text(out, text[i].at, text[i].text);
+    put(out, PUBLIC(model_sha256), o->model_sha256, 32);
+    put(out, PUBLIC(weights_sha256), w->found.weights_sha256, 32);
+    put_i64(out, PUBLIC(weights_bytes), (int64_t)w->found.weights_bytes);
+    put_u32(out, PUBLIC(alignment), 64);
+    put_u32(out, PUBLIC(n_symbols), w->facts->symbols.n);
+    put_u32(out, PUBLIC(n_entries), 1);
+    uint64_t symbols = (uint64_t)(uintptr_t)at->symbols, tensors = (uint64_t)(uintptr_t)at->tensors;
+    point(out, PUBLIC(symbols), private_name, symbols);
+    uint64_t entry = room(out, sizeof(ingot_entry), 8), entries = room(out, 8, 8);
+    point_own(out, PUBLIC(entries), entries);
+    point_own(out, entries, entry);
+    put_u32(out, entry + offsetof(ingot_entry, size), sizeof(ingot_entry));
+    put_u32(out, entry + offsetof(ingot_entry, n_inputs), n_inputs);
+    put_u32(out, entry + offsetof(ingot_entry, n_outputs), w->g->results.n);
+    point_text(out, entry + offsetof(ingot_entry, name), "main");
+    point(out, entry + offsetof(ingot_entry, inputs), private_name, tensors);
+    point(out, entry + offsetof(ingot_entry, outputs), private_name, tensors + 8 * (uint64_t)n_inputs);
+    for (uint32_t i = 0; i < COUNT(row); i++)
+        if (row[i].present) point(out, row[i].at, row[i].function, 0);
+    point(out, offsetof(ingot_rt_public, rt), private_name, 0);
+}
+
+/* Bytes of a context at the largest sizes, by running N_measure in the interpreter; -1 where sizes have no bound. */
+static int64_t memory_max(Interface *w, uint32_t fixed) {
+    uint32_t n = w->facts->n_input_symbols;
+    int64_t *sizes = arena_new_array(w->p.arena, int64_t, n + 1), *sums = arena_new_array(w->p.arena, int64_t, 2);
+    for (uint32_t i = 0; i < n; i++) {
+        const SymbolInfo *s = symbol_info(w->p.cx, w->facts->symbols.at[i]);
+        if (s->max == INT64_MAX) return -1;
+        sizes[i] = s->max / (s->multiple < 1 ? 1 : s->multiple) * (s->multiple < 1 ? 1 : s->multiple);
+    }
+    LoopInterp *interp = loop_interp_new(w->p.m, NULL, NULL);
+    loop_interp_memory(interp, sizes, 8 * (n + 1), false, true);
+    loop_interp_memory(interp, sums, 16, true, false);
+    LSlot in[] = {{.p = sizes}, {.p = sums}}, arena;
+    if (!loop_interp_call(interp, program_name(&w->p, "measure"), in, 2, &arena)) return -1;
+    return arena.i < 0 ? -1 : fixed + arena.i + sums[0];
+}
+
+static uint64_t addend_at(const Writer *out, uint64_t at) {
+    for (uint32_t i = 0; i < out->relocs.n; i++)
+        if (out->relocs.at[i].offset == at) return (uint64_t)out->relocs.at[i].addend;
+    return 0;
+}
+
+bool interface_data(Interface *w) {
+    Program *p = &w->p;
+    if (!known_features(p->cx, p->m->target->features)) return false;
+    Text strings = text_new(p->arena);
+    const char *strings_name = program_name(p, "strings");
+    Writer inner = {.w = w, .arena = p->arena, .name = program_name(p, "private"), .strings = &strings, .strings_name = strings_name};
+    Writer outer = inner;
+    outer.name = program_name(p, "public");
+    inner.bytes = text_new(p->arena);
+    outer.bytes = text_new(p->arena);
+    write_private(&inner);
+    uint32_t fixed;
+    memcpy(&fixed, inner.bytes.at + FIELD(fixed_bytes), sizeof fixed);
+    ingot_rt_model places = {0};
+    places.symbols = (const ingot_symbol *const *)(uintptr_t)addend_at(&inner, FIELD(symbols));
+    places.tensors = (const ingot_tensor_info *const *)(uintptr_t)addend_at(&inner, FIELD(tensors));
+    write_public(&outer, inner.name, &places);
+    LData text = {.name = strings_name, .bytes = (const uint8_t *)strings.at, .size = strings.n, .align = 1};
+    vec_push(p->m->arena, &p->m->datas, text);
+    finish(&inner, 64);
+    finish(&outer, 64);
+    w->found.memory_max = memory_max(w, fixed);
+    return true;
+}
