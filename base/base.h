@@ -170,6 +170,9 @@ typedef struct Diag {
     const char *text; /* lower case, no full stop: found, expected, remedy */
 } Diag;
 void diag_error(Context *, Loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* An error that is the machine's, not the user's: a file, a tool, memory.  Counted apart, for the exit status. */
+void diag_machine(Context *, Loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
+bool diag_is_machine(const Context *);     /* any of them was */
 void diag_warning(Context *, Loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void diag_note(Context *, Loc, const char *fmt, ...) PRINTF_LIKE(3, 4); /* belongs to the diagnostic before it */
 uint32_t diag_count(const Context *);      /* all of them; the texts of the first 100 are kept */

@@ -28,6 +28,7 @@ struct DiagList {
     Diag kept[KEPT];
     VEC(uint8_t) kinds; /* of all */
     uint32_t nerrors;   /* of all */
+    bool machine;       /* one of them was the machine's */
     VEC(Place) places;  /* by Loc id; 0 unused */
     Map by_text;        /* interned text -> id */
     size_t fatal_used;
@@ -171,6 +172,16 @@ void diag_error(Context *cx, Loc loc, const char *fmt, ...) {
     add(cx, DIAG_ERROR, loc, fmt, args);
     va_end(args);
 }
+
+void diag_machine(Context *cx, Loc loc, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    add(cx, DIAG_ERROR, loc, fmt, args);
+    va_end(args);
+    if (cx->diags) cx->diags->machine = true;
+}
+
+bool diag_is_machine(const Context *cx) { return cx->diags && cx->diags->machine; }
 
 void diag_warning(Context *cx, Loc loc, const char *fmt, ...) {
     va_list args;

@@ -75,7 +75,7 @@ static const uint8_t *map_open_file(Context *cx, Mapping *m, Loc loc, const char
     close(m->fd);
     m->fd = -1;
     if (why) {
-        diag_error(cx, loc, "cannot read '%s': %s", name, why);
+        diag_machine(cx, loc, "cannot read '%s': %s", name, why);
         return NULL;
     }
     *bytes = m->bytes;
@@ -87,7 +87,7 @@ const uint8_t *file_map(Context *cx, const char *path, size_t *bytes) {
     Mapping *m = mapping_new(cx);
     m->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (m->fd < 0) {
-        diag_error(cx, (Loc){0}, "cannot open '%s': %s", path, strerror(errno));
+        diag_machine(cx, (Loc){0}, "cannot open '%s': %s", path, strerror(errno));
         return NULL;
     }
     return map_open_file(cx, m, (Loc){0}, path, bytes);
@@ -159,7 +159,7 @@ const uint8_t *file_map_beneath(Context *cx, Loc loc, const char *folder, const 
     Mapping *m = mapping_new(cx);
     int at = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (at < 0) {
-        diag_error(cx, loc, "cannot open folder '%s': %s", folder, strerror(errno));
+        diag_machine(cx, loc, "cannot open folder '%s': %s", folder, strerror(errno));
         return NULL;
     }
     m->fd = open_beneath(at, name);
@@ -169,7 +169,7 @@ const uint8_t *file_map_beneath(Context *cx, Loc loc, const char *folder, const 
     if (error == EXDEV || error == ELOOP)
         diag_error(cx, loc, "refusing to open external data '%s': a link in it leads outside '%s'", name, folder);
     else
-        diag_error(cx, loc, "cannot open '%s' in '%s': %s", name, folder, strerror(error));
+        diag_machine(cx, loc, "cannot open '%s' in '%s': %s", name, folder, strerror(error));
     return NULL;
 }
 
@@ -225,7 +225,7 @@ bool file_write(Context *cx, const char *path, const void *bytes, size_t n, int 
             errno = error;
         }
     }
-    if (!ok) diag_error(cx, (Loc){0}, "cannot write '%s': %s", path, strerror(errno));
+    if (!ok) diag_machine(cx, (Loc){0}, "cannot write '%s': %s", path, strerror(errno));
     return ok;
 }
 
@@ -268,29 +268,29 @@ bool process_run(Context *cx, const char *const *argv) {
     int ends[2], status = 0;
     pid_t pid;
     if (pipe2(ends, O_CLOEXEC)) {
-        diag_error(cx, (Loc){0}, "cannot run '%s': %s", argv[0], strerror(errno));
+        diag_machine(cx, (Loc){0}, "cannot run '%s': %s", argv[0], strerror(errno));
         return false;
     }
     int error = spawn(argv, ends[1], &pid);
     close(ends[1]);
     if (error) {
         close(ends[0]);
-        diag_error(cx, (Loc){0}, "cannot run '%s': %s", argv[0], strerror(error));
+        diag_machine(cx, (Loc){0}, "cannot run '%s': %s", argv[0], strerror(error));
         return false;
     }
     output[read_output(ends[0], output)] = 0;
     close(ends[0]);
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR) {
-            diag_error(cx, (Loc){0}, "cannot wait for '%s': %s", argv[0], strerror(errno));
+            diag_machine(cx, (Loc){0}, "cannot wait for '%s': %s", argv[0], strerror(errno));
             return false;
         }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
     const char *colon = *output ? ": " : "";
     if (WIFSIGNALED(status))
-        diag_error(cx, (Loc){0}, "'%s' was ended by signal %d%s%s", argv[0], WTERMSIG(status), colon, output);
+        diag_machine(cx, (Loc){0}, "'%s' was ended by signal %d%s%s", argv[0], WTERMSIG(status), colon, output);
     else
-        diag_error(cx, (Loc){0}, "'%s' failed with exit status %d%s%s", argv[0], WEXITSTATUS(status), colon, output);
+        diag_machine(cx, (Loc){0}, "'%s' failed with exit status %d%s%s", argv[0], WEXITSTATUS(status), colon, output);
     return false;
 }
 

@@ -82,7 +82,7 @@ bool archive_write(Context *cx, const char *path, const ArchiveMember *members, 
     }
     FILE *file = fopen(path, "wb");
     if (!file) {
-        diag_error(cx, (Loc){0}, "cannot write '%s': %s", path, strerror(errno));
+        diag_machine(cx, (Loc){0}, "cannot write '%s': %s", path, strerror(errno));
         return false;
     }
     bool ok = put_archive(file, &index, &names, members, n, offsets, name_at);
@@ -90,6 +90,6 @@ bool archive_write(Context *cx, const char *path, const ArchiveMember *members, 
     if (fclose(file) && ok) ok = false, error = errno;
     if (ok) return true;
     unlink(path);
-    diag_error(cx, (Loc){0}, "cannot write '%s': %s", path, strerror(error));
+    diag_machine(cx, (Loc){0}, "cannot write '%s': %s", path, strerror(error));
     return false;
 }

@@ -82,7 +82,7 @@ bool elf_write_data(Context *cx, const char *path, const char *symbol, const Dat
     if (!lay_out(cx, symbol, parts, n_parts, &at)) return false;
     FILE *file = fopen(path, "wb");
     if (!file) {
-        diag_error(cx, (Loc){0}, "cannot write '%s': %s", path, strerror(errno));
+        diag_machine(cx, (Loc){0}, "cannot write '%s': %s", path, strerror(errno));
         return false;
     }
     bool ok = put_header(file, &at);
@@ -93,7 +93,7 @@ bool elf_write_data(Context *cx, const char *path, const char *symbol, const Dat
     if (fclose(file) && ok) ok = false, error = errno;
     if (ok) return true;
     unlink(path);
-    diag_error(cx, (Loc){0}, "cannot write '%s': %s", path, strerror(error));
+    diag_machine(cx, (Loc){0}, "cannot write '%s': %s", path, strerror(error));
     return false;
 }
 

@@ -38,7 +38,7 @@ Temporary *temporary_new(Context *cx) {
     t->folder = arena_print(cx->arena, "%s/ingot-XXXXXX", root && *root ? root : "/tmp");
     context_defer(cx, remove_folder, t);
     if (!mkdtemp(t->folder)) {
-        diag_error(cx, (Loc){0}, "cannot create a temporary folder '%s': %s", t->folder, strerror(errno));
+        diag_machine(cx, (Loc){0}, "cannot create a temporary folder '%s': %s", t->folder, strerror(errno));
         return NULL;
     }
     t->made = true;

@@ -9,7 +9,7 @@ bool cc_object(Context *cx, const char *cc_or_null, const Target *target, const 
     static const char *const compilers[] = {"cc", "gcc", "clang"};
     const char *cc = cc_or_null ? cc_or_null : process_find(cx, compilers, COUNT(compilers));
     if (!cc) {
-        diag_error(cx, (Loc){0}, "no C compiler found on PATH (cc, gcc, clang); install one, or use the LLVM backend");
+        diag_machine(cx, (Loc){0}, "no C compiler found on PATH (cc, gcc, clang); install one, or use the LLVM backend");
         return false;
     }
     Temporary *folder = temporary_new(cx);

@@ -51,7 +51,7 @@ bool link_shared(Context *cx, const LinkShared *link) {
     const char *linker = link->linker ? link->linker : process_find(cx, linkers, COUNT(linkers));
     if (!linker) linker = process_find(cx, drivers, COUNT(drivers));
     if (!linker) {
-        diag_error(cx, (Loc){0}, "no linker found on PATH (ld.lld-19, ld.lld, cc); install lld, or write an object or archive");
+        diag_machine(cx, (Loc){0}, "no linker found on PATH (ld.lld-19, ld.lld, cc); install lld, or write an object or archive");
         return false;
     }
     const char *base = strrchr(linker, '/') ? strrchr(linker, '/') + 1 : linker;
