@@ -1,23 +1,27 @@
 /* build.c: one typed function per op, so that importers and passes read like mathematics.
  *
- * Nothing here knows more than emit: builders gather attributes, broadcast operands as NumPy does, and leave out nodes
- * that change nothing.  Poison in gives poison out, silently.
- * Source of the broadcasting rule: ONNX, docs/Broadcasting.md (multidirectional).
+ * Nothing here knows more than emit: builders gather attributes, broadcast operands as NumPy does,
+ * and leave out nodes that change nothing.  Poison in gives poison out, silently. Source of the
+ * broadcasting rule: ONNX, docs/Broadcasting.md (multidirectional).
  */
 #include <string.h>
 
 #include "ir.h"
+#include "ops/infer.h"
 
-#define INT(k, v)      ((Attr){.key = ATTR_##k, .as.i = (v)})
-#define INTS(k, v, c)  ((Attr){.key = ATTR_##k, .n = (c), .as.ints = (v)})
-#define DIMS(k, v, c)  ((Attr){.key = ATTR_##k, .n = (c), .as.dims = (v)})
-#define DTYPE_OF(v)    ((Attr){.key = ATTR_dtype, .as.dtype = (v)})
+#define INT(k, v)     ((Attr){.key = ATTR_##k, .as.i = (v)})
+#define INTS(k, v, c) ((Attr){.key = ATTR_##k, .n = (c), .as.ints = (v)})
+#define DIMS(k, v, c) ((Attr){.key = ATTR_##k, .n = (c), .as.dims = (v)})
+#define DTYPE_OF(v)   ((Attr){.key = ATTR_dtype, .as.dtype = (v)})
 #define EMIT(op, in, n_in, ...)                                                                    \
-    emit(g, OP_##op, loc, in, n_in, (const Attr[]){__VA_ARGS__}, COUNT(((const Attr[]){__VA_ARGS__})))
+    emit(g, OP_##op, loc, in, n_in, (const Attr[]){__VA_ARGS__},                                   \
+         COUNT(((const Attr[]){__VA_ARGS__})))
 
 static const Val poison = {0};
 
-/* ---- sources ------------------------------------------------------------------------------------------------------ */
+/* ---- sources
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 Val b_param(Graph *g, Loc loc, const char *name, DType dtype, uint32_t rank, const Dim *dims) {
     return EMIT(param, NULL, 0, INT(index, g->params.n),
@@ -58,37 +62,46 @@ Val b_dim(Graph *g, Loc loc, Dim value) {
     return EMIT(dim, NULL, 0, {.key = ATTR_value, .as.dim = value});
 }
 
-/* ---- views -------------------------------------------------------------------------------------------------------- */
+/* ---- views
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 static bool same_shape(const Graph *g, Val x, uint32_t rank, const Dim *dims) {
     const TypeInfo *t = val_type(g, x);
-    if (t->dtype == DT_none || t->rank != rank) return false;
+    if (t->dtype == DT_none || t->rank != rank)
+        return false;
     for (uint32_t i = 0; i < rank; i++)
-        if (!dim_same(t->dims[i], dims[i])) return false;
+        if (!dim_same(t->dims[i], dims[i]))
+            return false;
     return true;
 }
 
 Val b_reshape(Graph *g, Loc loc, Val x, uint32_t rank, const Dim *dims) {
-    if (same_shape(g, x, rank, dims)) return x;
+    if (same_shape(g, x, rank, dims))
+        return x;
     return EMIT(reshape, &x, 1, DIMS(shape, dims, rank));
 }
 
 Val b_permute(Graph *g, Loc loc, Val x, const int64_t *perm) {
-    if (x.id == 0) return poison;
+    if (x.id == 0)
+        return poison;
     uint32_t rank = val_rank(g, x), in_place = 0;
     while (in_place < rank && perm[in_place] == in_place)
         in_place++;
-    if (in_place == rank) return x;
+    if (in_place == rank)
+        return x;
     return EMIT(permute, &x, 1, INTS(perm, perm, rank));
 }
 
 Val b_broadcast(Graph *g, Loc loc, Val x, uint32_t rank, const Dim *dims, const int64_t *axes) {
-    if (x.id == 0) return poison;
+    if (x.id == 0)
+        return poison;
     return EMIT(broadcast, &x, 1, DIMS(shape, dims, rank), INTS(axes, axes, val_rank(g, x)));
 }
 
 Val b_broadcast_to(Graph *g, Loc loc, Val x, uint32_t rank, const Dim *dims) {
-    if (x.id == 0 || same_shape(g, x, rank, dims)) return x;
+    if (x.id == 0 || same_shape(g, x, rank, dims))
+        return x;
     uint32_t own = val_rank(g, x);
     if (own > rank) {
         diag_error(g->cx, loc, "broadcast: operand of rank %u cannot become rank %u", own, rank);
@@ -101,14 +114,16 @@ Val b_broadcast_to(Graph *g, Loc loc, Val x, uint32_t rank, const Dim *dims) {
 }
 
 Val b_slice(Graph *g, Loc loc, Val x, const Dim *start, const int64_t *step, const Dim *dims) {
-    if (x.id == 0) return poison;
+    if (x.id == 0)
+        return poison;
     uint32_t rank = val_rank(g, x);
     return EMIT(slice, &x, 1, DIMS(start, start, rank), INTS(step, step, rank),
                 DIMS(shape, dims, rank));
 }
 
 Val b_slice_axis(Graph *g, Loc loc, Val x, uint32_t axis, Dim start, Dim extent) {
-    if (x.id == 0) return poison;
+    if (x.id == 0)
+        return poison;
     uint32_t rank = val_rank(g, x);
     REQUIRE(g->cx, axis < rank);
     Dim starts[MAX_RANK], dims[MAX_RANK];
@@ -118,20 +133,23 @@ Val b_slice_axis(Graph *g, Loc loc, Val x, uint32_t axis, Dim start, Dim extent)
         dims[i] = i == axis ? extent : val_dim(g, x, i);
         steps[i] = 1;
     }
-    if (dim_is(g->cx, start, 0) && dim_same(extent, val_dim(g, x, axis))) return x;
+    if (dim_is(g->cx, start, 0) && dim_same(extent, val_dim(g, x, axis)))
+        return x;
     return b_slice(g, loc, x, starts, steps, dims);
 }
 
 Val b_pad(Graph *g, Loc loc, Val x, Val fill, const Dim *low, const Dim *high,
           const int64_t *interior) {
-    if (x.id == 0 || fill.id == 0) return poison;
+    if (x.id == 0 || fill.id == 0)
+        return poison;
     uint32_t rank = val_rank(g, x);
     return EMIT(pad, ((const Val[]){x, fill}), 2, DIMS(low, low, rank), DIMS(high, high, rank),
                 INTS(interior, interior, rank));
 }
 
 Val b_concat(Graph *g, Loc loc, const Val *parts, uint32_t n, uint32_t axis) {
-    if (n == 1) return parts[0];
+    if (n == 1)
+        return parts[0];
     return EMIT(concat, parts, n, INT(axis, axis));
 }
 
@@ -139,40 +157,57 @@ Val b_gather(Graph *g, Loc loc, Val x, Val indices, uint32_t axis, uint32_t batc
     return EMIT(gather, ((const Val[]){x, indices}), 2, INT(axis, axis), INT(batch, batch));
 }
 
-/* ---- elementwise -------------------------------------------------------------------------------------------------- */
+/* ---- elementwise
+ * --------------------------------------------------------------------------------------------------
+ */
+
+static bool broadcasts(Graph *g, Loc loc, Dim from, Dim to, Dim a, Dim b) {
+    Dim zeros[MAX_BROADCAST_CONDITIONS], zero = dim_const(g->cx, 0);
+    uint32_t n = broadcast_conditions(g->cx, from, to, zeros);
+    for (uint32_t i = 0; i < n; i++)
+        if (!graph_guard(g, loc, REL_EQ, zeros[i], zero,
+                         "extents %s and %s must be equal, or one of them 1", dim_string(g->cx, a),
+                         dim_string(g->cx, b)))
+            return false;
+    return true;
+}
 
 Dim b_broadcast_dim(Graph *g, Loc loc, Dim a, Dim b) {
     Context *cx = g->cx;
-    if (a.id == 0 || b.id == 0) return (Dim){0};
-    if (dim_same(a, b) || dim_is(cx, b, 1)) return a;
-    if (dim_is(cx, a, 1)) return b;
-    /* bcast commutes exactly where the extents are equal or one is 1 */
-    Dim ab = dim_bcast(cx, a, b), ba = dim_bcast(cx, b, a);
-    if (!graph_guard(g, loc, REL_EQ, ab, ba, "extents %s and %s must be equal, or one of them 1",
-                     dim_string(cx, a), dim_string(cx, b)))
+    if (a.id == 0 || b.id == 0)
         return (Dim){0};
-    return ab;
+    if (dim_same(a, b) || dim_is(cx, b, 1))
+        return a;
+    if (dim_is(cx, a, 1))
+        return b;
+    Dim common = dim_bcast(cx, a, b);
+    bool fine = broadcasts(g, loc, a, common, a, b) && broadcasts(g, loc, b, common, a, b);
+    return fine ? common : (Dim){0};
 }
 
 static bool common_shape(Graph *g, Loc loc, const Val *in, uint32_t n, uint32_t *rank,
                          Dim dims[MAX_RANK]) {
     *rank = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (in[i].id == 0) return false;
+        if (in[i].id == 0)
+            return false;
         if (val_dtype(g, in[i]) == DT_none) {
             diag_error(g->cx, loc, "broadcast: operand %u is a tuple, a tensor expected", i);
             return false;
         }
-        if (val_rank(g, in[i]) > *rank) *rank = val_rank(g, in[i]);
+        if (val_rank(g, in[i]) > *rank)
+            *rank = val_rank(g, in[i]);
     }
     for (uint32_t axis = 0; axis < *rank; axis++) {
         dims[axis] = dim_const(g->cx, 1);
         for (uint32_t i = 0; i < n; i++) {
             uint32_t missing = *rank - val_rank(g, in[i]);
-            if (axis < missing) continue;
+            if (axis < missing)
+                continue;
             dims[axis] = b_broadcast_dim(g, loc, dims[axis], val_dim(g, in[i], axis - missing));
         }
-        if (dims[axis].id == 0) return false;
+        if (dims[axis].id == 0)
+            return false;
     }
     return true;
 }
@@ -183,7 +218,8 @@ Val b_ew(Graph *g, Loc loc, Op op, const Val *in, uint32_t n) {
     Val wide[MAX_OPERANDS];
     uint32_t rank;
     Dim dims[MAX_RANK];
-    if (!common_shape(g, loc, in, n, &rank, dims)) return poison;
+    if (!common_shape(g, loc, in, n, &rank, dims))
+        return poison;
     for (uint32_t i = 0; i < n; i++)
         wide[i] = b_broadcast_to(g, loc, in[i], rank, dims);
     return emit(g, op, loc, wide, n, NULL, 0);
@@ -200,14 +236,17 @@ Val b_select(Graph *g, Loc loc, Val c, Val a, Val b) {
 }
 
 Val b_convert(Graph *g, Loc loc, Val x, DType dtype) {
-    if (x.id == 0 || val_dtype(g, x) == dtype) return x;
+    if (x.id == 0 || val_dtype(g, x) == dtype)
+        return x;
     return EMIT(convert, &x, 1, DTYPE_OF(dtype), INT(saturate, 1));
 }
 
-/* ---- reductions and contractions ---------------------------------------------------------------------------------- */
+/* ---- reductions and contractions
+ * ---------------------------------------------------------------------------------- */
 
 static Val keep_axes(Graph *g, Loc loc, Val reduced, Val x, const int64_t *axes, uint32_t n_axes) {
-    if (reduced.id == 0) return reduced;
+    if (reduced.id == 0)
+        return reduced;
     uint32_t rank = val_rank(g, x);
     Dim dims[MAX_RANK];
     for (uint32_t i = 0; i < rank; i++)
@@ -219,7 +258,8 @@ static Val keep_axes(Graph *g, Loc loc, Val reduced, Val x, const int64_t *axes,
 
 Val b_reduce(Graph *g, Loc loc, Op op, Val x, const int64_t *axes, uint32_t n_axes, bool keep) {
     enum { LANES = 16 };
-    if (x.id == 0) return poison;
+    if (x.id == 0)
+        return poison;
     bool last = n_axes > 0 && axes[n_axes - 1] + 1 == val_rank(g, x);
     Attr attrs[] = {INTS(axes, axes, n_axes), INT(order, last ? LANES : 1)};
     Val y = emit(g, op, loc, &x, 1, attrs, COUNT(attrs));
@@ -228,11 +268,13 @@ Val b_reduce(Graph *g, Loc loc, Op op, Val x, const int64_t *axes, uint32_t n_ax
 
 /* Narrow floats are summed in f32: their counts alone overflow. */
 Val b_mean(Graph *g, Loc loc, Val x, const int64_t *axes, uint32_t n_axes, bool keep) {
-    if (x.id == 0) return poison;
+    if (x.id == 0)
+        return poison;
     DType dtype = val_dtype(g, x);
     DType wide = dtype_is_float(dtype) && dtype_info[dtype].bits < 32 ? DT_f32 : dtype;
     Val sum = b_reduce(g, loc, OP_reduce_sum, b_convert(g, loc, x, wide), axes, n_axes, keep);
-    if (sum.id == 0) return poison;
+    if (sum.id == 0)
+        return poison;
     Dim count = dim_const(g->cx, 1);
     for (uint32_t i = 0; i < n_axes; i++)
         count = dim_mul(g->cx, count, val_dim(g, x, (uint32_t)axes[i]));

@@ -1,4 +1,5 @@
-/* dot.c: a graph as Graphviz text, for people: one box a node, constants and parameters in grey, regions as clusters. */
+/* dot.c: a graph as Graphviz text, for people: one box a node, constants and parameters in grey,
+ * regions as clusters. */
 #include "ir.h"
 
 typedef struct Dot {
@@ -12,7 +13,8 @@ static void dot_label(Dot *d, const Graph *g, const Node *n) {
     const Attr *name = node_attr(n, ATTR_name);
     text_add(&label, "%s%s%s\n", op_info[n->op].name, name ? " " : "", name ? name->as.text : "");
     type_print(g->cx, &label, n->type);
-    if (n->loc.id) text_add(&label, "\n%s", loc_string(g->cx, n->loc));
+    if (n->loc.id)
+        text_add(&label, "\n%s", loc_string(g->cx, n->loc));
     text_quote(d->out, label.at);
 }
 
@@ -26,7 +28,8 @@ static void dot_graph(Dot *d, const Graph *g, uint32_t cluster) {
         for (uint32_t i = 0; i < n->n_in; i++)
             text_add(d->out, "  n%u_%u -> n%u_%u;\n", cluster, n->in[i].id, cluster, id);
         for (uint32_t i = 0; i < n->n_attrs; i++) {
-            if (attr_info[n->attrs[i].key].type != AT_GRAPH) continue;
+            if (attr_info[n->attrs[i].key].type != AT_GRAPH)
+                continue;
             uint32_t inner = ++d->clusters;
             text_add(d->out, "  subgraph cluster_%u {\n  label=\"%s of %%%u\";\n", inner,
                      attr_info[n->attrs[i].key].name, id);

@@ -195,8 +195,7 @@ bool graph_guard(Graph *g, Loc loc, Relation relation, Dim a, Dim b, const char 
     vsnprintf(message, sizeof message, fmt, args);
     va_end(args);
     if (truth == NO) {
-        diag_error(g->cx, loc, "%s: %s %s %s never holds", message, dim_string(g->cx, a),
-                   relation_name[relation], dim_string(g->cx, b));
+        diag_error(g->cx, loc, "%s", message);
         return false;
     }
     Guard guard = {.fact = {relation, a, b}, .message = intern(g->cx, message), .loc = loc};

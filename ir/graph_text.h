@@ -1,4 +1,5 @@
-/* graph_text.h: private to the printer and the parser of the Graph's text form (docs/ir.md): spellings that both share. */
+/* graph_text.h: private to the printer and the parser of the Graph's text form (docs/ir.md):
+ * spellings that both share. */
 #pragma once
 #include "ir.h"
 
@@ -9,7 +10,8 @@ extern const char *const symbol_kind_name[]; /* by SymbolKind; "" for INPUT */
 
 enum { INLINE_ELEMENTS = 64, BLOB_ALIGN = 64, MAX_NESTING = 64 };
 
-/* " where batch in [1,64] multiple 8, …": declares the symbols of a graph and its regions; nothing where it has none. */
+/* " where batch in [1,64] multiple 8, …": declares the symbols of a graph and its regions; nothing
+ * where it has none. */
 void where_print(const Graph *, Text *);
 void name_print(Text *, const char *name); /* bare, or quoted where it must be */
 void const_print(Context *, Text *out, Text *blob, Const);
@@ -17,12 +19,18 @@ void const_print(Context *, Text *out, Text *blob, Const);
 /* ---- parse_lex.c, parse_text.c: the lexer, and what is written the same way everywhere ---- */
 
 typedef enum TokenKind {
-    TOKEN_END, TOKEN_NAME, TOKEN_NUMBER, TOKEN_STRING, TOKEN_VALUE /* %name */, TOKEN_PUNCT
+    TOKEN_END,
+    TOKEN_NAME,
+    TOKEN_NUMBER,
+    TOKEN_STRING,
+    TOKEN_VALUE /* %name */,
+    TOKEN_PUNCT
 } TokenKind;
 typedef struct Token {
     TokenKind kind;
-    const char *at;   /* into the text */
-    const char *text; /* interned: the name, the number as written, the string unescaped, the punctuation */
+    const char *at; /* into the text */
+    const char *
+        text; /* interned: the name, the number as written, the string unescaped, the punctuation */
 } Token;
 
 typedef struct Parser {
@@ -33,9 +41,9 @@ typedef struct Parser {
     Token token;            /* the next one, not consumed */
     const uint8_t *blob;
     size_t blob_bytes;
-    bool failed;            /* after the first mistake everything says no */
-    bool declare;           /* names of dims that nobody declared become symbols: a text without `where` */
-    uint32_t depth;         /* of regions and of tuple types */
+    bool failed;    /* after the first mistake everything says no */
+    bool declare;   /* names of dims that nobody declared become symbols: a text without `where` */
+    uint32_t depth; /* of regions and of tuple types */
     const char *counted, *line_start; /* lines are counted up to here; positions ascend, mostly */
     uint32_t line;
 } Parser;
@@ -56,10 +64,10 @@ bool parse_unknown(Parser *, const char *what, const char *const *known, size_t 
 bool parse_int(Parser *, int64_t min, int64_t max, int64_t *);
 bool parse_float(Parser *, DType, double *); /* the nearest f64 or, for other dtypes, f32 */
 bool parse_string(Parser *, const char **);
-bool parse_name(Parser *, const char **);    /* a bare or a quoted one */
+bool parse_name(Parser *, const char **); /* a bare or a quoted one */
 bool parse_ints(Parser *, uint32_t *n, const int64_t **);
 bool parse_dim(Parser *, Dim *);
 bool parse_dtype(Parser *, DType *);
 bool parse_type(Parser *, Type *);
 bool parse_where(Parser *);
-bool parse_const(Parser *, Const *);         /* parse_const.c */
+bool parse_const(Parser *, Const *); /* parse_const.c */

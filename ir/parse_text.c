@@ -190,6 +190,14 @@ static bool parse_bound(Parser *p, int64_t *bound) {
     return !p->failed;
 }
 
+/* symbol_new moves the ends of a range inwards to multiples. */
+static bool same_range(const SymbolInfo *known, const SymbolInfo *stated) {
+    uint64_t multiple = (uint64_t)stated->multiple;
+    return known->multiple == stated->multiple && known->min >= stated->min &&
+           known->max <= stated->max && (uint64_t)known->min - (uint64_t)stated->min < multiple &&
+           (uint64_t)stated->max - (uint64_t)known->max < multiple;
+}
+
 /* The symbol is new, or was declared alike. */
 static bool declare_symbol(Parser *p, const SymbolInfo *info) {
     Symbol known = symbol_find(p->cx, info->name);
@@ -198,8 +206,7 @@ static bool declare_symbol(Parser *p, const SymbolInfo *info) {
         return true;
     }
     const SymbolInfo *old = symbol_info(p->cx, known);
-    if (old->kind == info->kind && old->min == info->min && old->max == info->max &&
-        old->multiple == info->multiple && dim_same(old->capacity, info->capacity))
+    if (old->kind == info->kind && same_range(old, info) && dim_same(old->capacity, info->capacity))
         return true;
     return parse_fail(p, "symbol '%.60s' was declared before with another range or kind",
                       info->name);

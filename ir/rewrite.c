@@ -1,8 +1,10 @@
-/* rewrite.c: passes rebuild graphs: walk the old nodes in order, map operands, let the visitor say what each becomes.
+/* rewrite.c: passes rebuild graphs: walk the old nodes in order, map operands, let the visitor say
+ * what each becomes.
  *
- * In: a finished graph.  Out: a new finished graph, dead nodes gone, equal ones merged; NULL after a diagnostic.
- * Regions are rewritten before the node that holds them.  Guards and element bindings are kept; a memory plan belongs to
- * the nodes it was made for, so the plan and the attribute `buffers` are dropped.
+ * In: a finished graph.  Out: a new finished graph, dead nodes gone, equal ones merged; NULL after
+ * a diagnostic. Regions are rewritten before the node that holds them.  Guards and element bindings
+ * are kept; a memory plan belongs to the nodes it was made for, so the plan and the attribute
+ * `buffers` are dropped.
  */
 #include <string.h>
 
@@ -22,7 +24,8 @@ Val rewrite_copy(Rewrite *r, const Node *old, const Val *in) {
     Attr attrs[ATTR_COUNT];
     uint32_t n = 0;
     for (uint32_t i = 0; i < old->n_attrs; i++)
-        if (old->attrs[i].key != ATTR_buffers) attrs[n++] = old->attrs[i];
+        if (old->attrs[i].key != ATTR_buffers)
+            attrs[n++] = old->attrs[i];
     return emit(r->to, old->op, old->loc, in, old->n_in, attrs, n);
 }
 
@@ -30,19 +33,24 @@ Val rewrite_copy(Rewrite *r, const Node *old, const Val *in) {
 static bool rewrite_regions(Context *cx, Node *n, VisitFn *visit, void *user, bool fold) {
     Attr *attrs = NULL;
     for (uint32_t i = 0; i < n->n_attrs; i++) {
-        if (attr_info[n->attrs[i].key].type != AT_GRAPH) continue;
-        if (!attrs) attrs = arena_copy(cx->arena, n->attrs, n->n_attrs * sizeof *attrs);
+        if (attr_info[n->attrs[i].key].type != AT_GRAPH)
+            continue;
+        if (!attrs)
+            attrs = arena_copy(cx->arena, n->attrs, n->n_attrs * sizeof *attrs);
         attrs[i].as.graph = graph_rewrite(cx, n->attrs[i].as.graph, visit, user, fold);
-        if (!attrs[i].as.graph) return false;
+        if (!attrs[i].as.graph)
+            return false;
     }
-    if (attrs) n->attrs = attrs;
+    if (attrs)
+        n->attrs = attrs;
     return true;
 }
 
 static Val visit_node(Rewrite *r, const Node *old, Val old_val, const Val *in, VisitFn *visit) {
     uint32_t errors = diag_error_count(r->to->cx);
     Val v = visit(r, old, old_val, in);
-    if (v.id || diag_error_count(r->to->cx) != errors) return v;
+    if (v.id || diag_error_count(r->to->cx) != errors)
+        return v;
     return rewrite_copy(r, old, in);
 }
 
@@ -51,8 +59,7 @@ Graph *graph_rewrite(Context *cx, const Graph *from, VisitFn *visit, void *user,
     Graph *to = graph_new(cx, from->name);
     to->fold = fold;
     Val *map = arena_new_array(cx->arena, Val, from->nodes.n);
-    Rewrite r = {
-        .to = to, .from = from, .map = map, .user = user, .uses = count_uses(cx, from)};
+    Rewrite r = {.to = to, .from = from, .map = map, .user = user, .uses = count_uses(cx, from)};
     for (uint32_t i = 0; i < from->guards.n; i++)
         vec_push(to->arena, &to->guards, from->guards.at[i]);
     for (uint32_t i = 0; i < from->bindings.n; i++)
@@ -66,7 +73,8 @@ Graph *graph_rewrite(Context *cx, const Graph *from, VisitFn *visit, void *user,
             vec_push(cx->arena, &in, map[old.in[i].id]);
             poison |= vec_last(&in).id == 0;
         }
-        if (poison || !rewrite_regions(cx, &old, visit, user, fold)) continue;
+        if (poison || !rewrite_regions(cx, &old, visit, user, fold))
+            continue;
         map[id] = visit_node(&r, &old, (Val){id}, in.at, visit);
     }
     for (uint32_t i = 0; i < from->results.n; i++)
@@ -89,7 +97,8 @@ void graph_inline(Graph *g, const Graph *callee, const Val *in, Val *out) {
     VEC(Val) operands = {0};
     for (uint32_t id = 1; id < callee->nodes.n; id++) {
         const Node *old = &callee->nodes.at[id];
-        if (old->op == OP_param) continue;
+        if (old->op == OP_param)
+            continue;
         operands.n = 0;
         for (uint32_t i = 0; i < old->n_in; i++)
             vec_push(cx->arena, &operands, map[old->in[i].id]);

@@ -61,10 +61,9 @@ bool infer_require(Infer *k, Relation relation, Dim a, Dim b, const char *fmt, .
     va_start(args, fmt);
     const char *message = describe(k, fmt, args);
     va_end(args);
-    if (k->guards)
+    if (truth == UNKNOWN)
         return graph_guard(k->guards, k->n->loc, relation, a, b, "%s", message);
-    diag_error(k->cx, k->n->loc, "%s: found %s and %s", message, dim_string(k->cx, a),
-               dim_string(k->cx, b));
+    diag_error(k->cx, k->n->loc, "%s", message);
     return false;
 }
 

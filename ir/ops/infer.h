@@ -44,3 +44,10 @@ bool dims_attr(Infer *, AttrKey, uint32_t n, const Dim **dims);
 bool ascending_axes(Infer *, uint32_t rank, const int64_t **axes, uint32_t *n);
 bool type_is_numeric(const TypeInfo *);
 bool infer_same_dtype(Infer *, uint32_t a, uint32_t b);
+
+/* Dims that are all 0 exactly where an extent `from` can be broadcast to `to`. */
+enum {
+    MAX_BROADCAST_PARTS = 8,
+    MAX_BROADCAST_CONDITIONS = MAX_BROADCAST_PARTS * MAX_BROADCAST_PARTS
+};
+uint32_t broadcast_conditions(Context *, Dim from, Dim to, Dim zeros[MAX_BROADCAST_CONDITIONS]);

@@ -17,7 +17,8 @@ static Type declared(Infer *k) {
 }
 
 static bool can_be_panels(Infer *k, DType dtype, uint32_t rank) {
-    if (dtype == DT_f32 && rank >= 2) return true;
+    if (dtype == DT_f32 && rank >= 2)
+        return true;
     infer_error(k, "panel16 expects f32 of rank 2 or more");
     return false;
 }
@@ -28,7 +29,8 @@ Type infer_param(Infer *k) {
         !int_attr(k, ATTR_encoding, ENCODING_DENSE, ENCODING_PANEL16, &encoding))
         return no_type;
     Type type = declared(k);
-    if (type.id == 0 || encoding == ENCODING_DENSE) return type;
+    if (type.id == 0 || encoding == ENCODING_DENSE)
+        return type;
     const TypeInfo *t = type_info(k->cx, type);
     return can_be_panels(k, t->dtype, t->rank) ? type_encoded(k->cx, type, (Encoding)encoding)
                                                : no_type;
@@ -64,7 +66,8 @@ Type infer_const(Infer *k) {
     Type type = declared(k);
     if (type.id == 0 || c->splat)
         return type;
-    if (c->encoding == ENCODING_PANEL16 && !can_be_panels(k, dtype, rank)) return no_type;
+    if (c->encoding == ENCODING_PANEL16 && !can_be_panels(k, dtype, rank))
+        return no_type;
     uint64_t expected;
     if (!stored_elements(k->cx, c->encoding, rank, dims, &expected))
         return infer_error(k, "a constant that is not one repeated number needs static extents");

@@ -33,7 +33,16 @@ Type infer_permute(Infer *k) {
     return infer_tensor(k, x->dtype, x->rank, dims);
 }
 
-/* An extent d may become s where d is s or 1; bcast(d, s) is s in just these cases. */
+static bool extent_broadcasts(Infer *k, uint32_t axis, Dim from, Dim to) {
+    Dim zeros[MAX_BROADCAST_CONDITIONS], zero = dim_const(k->cx, 0);
+    uint32_t n = broadcast_conditions(k->cx, from, to, zeros);
+    for (uint32_t i = 0; i < n; i++)
+        if (!infer_require(k, REL_EQ, zeros[i], zero, "extent %s of axis %u must be 1 or %s",
+                           dim_string(k->cx, from), axis, dim_string(k->cx, to)))
+            return false;
+    return true;
+}
+
 Type infer_broadcast(Infer *k) {
     const TypeInfo *x = operand_info(k, 0);
     uint32_t rank;
@@ -50,12 +59,7 @@ Type infer_broadcast(Infer *k) {
             return infer_error(k, "axes[%u] is %lld, expected distinct axes below %u", i,
                                (long long)axes[i], rank);
         seen |= 1u << axes[i];
-        Dim to = dims[axes[i]];
-        if (dim_is(k->cx, x->dims[i], 1) || dim_same(x->dims[i], to))
-            continue;
-        if (!infer_require(k, REL_EQ, dim_bcast(k->cx, x->dims[i], to), to,
-                           "extent %s of axis %u must be 1 or %s", dim_string(k->cx, x->dims[i]), i,
-                           dim_string(k->cx, to)))
+        if (!extent_broadcasts(k, i, x->dims[i], dims[axes[i]]))
             return no_type;
     }
     return type;
