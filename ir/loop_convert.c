@@ -135,18 +135,26 @@ static LVal round_exponent(LoopBuilder *b, LVal x, bool saturate) {
     return f32_bits(b, l_select(b, l_le(b, infinity, bits), quiet, r));
 }
 
+/* f32's upper half: the carry of rounding runs into the exponent, and on to infinity, as it should. */
+static LVal round_bfloat(LoopBuilder *b, LVal x) {
+    LVal bits = bits_f32(b, x), odd = l_and(b, l_shr_by(b, bits, 16), like_int(b, bits, 1));
+    LVal up = l_add(b, l_add(b, bits, odd), like_int(b, bits, 0x7FFF));
+    LVal r = f32_bits(b, l_and(b, up, like_int(b, bits, -0x10000)));
+    return l_select(b, l_ne(b, x, x), like(b, x, (double)NAN), r);
+}
+
 static LVal round_small(LoopBuilder *b, LVal x, const SmallFloat *f, bool saturate) {
     if (f->specials == EXPONENT_ONLY) return round_exponent(b, x, saturate);
+    if (f->bias == 127) return round_bfloat(b, x);
     int drop = 23 - f->mantissa;
     LVal a = l_abs(b, x), bits = bits_f32(b, a);
     LVal odd = l_and(b, l_shr_by(b, bits, drop), like_int(b, bits, 1));
     LVal up = l_add(b, l_add(b, bits, odd), like_int(b, bits, (INT64_C(1) << (drop - 1)) - 1));
     LVal r = f32_bits(b, l_and(b, up, like_int(b, bits, -(INT64_C(1) << drop))));
-    if (f->bias < 127) { /* subnormals: adding a number whose ulp is their unit rounds them */
-        LVal pusher = like(b, x, ldexp(1, 24 - f->bias - f->mantissa));
-        LVal pushed = l_sub(b, l_add(b, a, pusher), pusher);
-        r = l_select(b, l_lt(b, a, like(b, x, ldexp(1, 1 - f->bias))), pushed, r);
-    }
+    /* Subnormals: adding a number whose ulp is their unit rounds them. */
+    LVal pusher = like(b, x, ldexp(1, 24 - f->bias - f->mantissa));
+    LVal pushed = l_sub(b, l_add(b, a, pusher), pusher);
+    r = l_select(b, l_lt(b, a, like(b, x, ldexp(1, 1 - f->bias))), pushed, r);
     double beyond = f->specials == IEEE ? (double)INFINITY : (double)NAN;
     if (saturate || f->specials == NO_SPECIAL) beyond = f->largest;
     r = l_select(b, l_lt(b, like(b, x, f->largest), r), like(b, x, beyond), r);

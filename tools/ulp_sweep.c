@@ -1,9 +1,9 @@
 /* ulp_sweep.c: measures the math builders as compiled: every f32 (or every STRIDE-th), or random f64, against libm.
  *
- *   ulp_sweep FUNCTION [--stride N] [--f64 SAMPLES] [--target NAME] [--lanes N] [--bound ULP]
+ *   ulp_sweep FUNCTION [--stride N] [--f64 SAMPLES] [--target NAME] [--lanes N] [--by llvm|tcc] [--bound ULP]
  *
  * Prints the largest error in units in the last place of the exact result, where it is, and a hash of all results, which
- * must be the same for every target and number of lanes (targets without fma excepted).  Exit status 1: beyond --bound.
+ * must be the same for every target, backend and number of lanes.  Exit status 1: beyond --bound.
  * The reference is libm in double for f32 and in long double for f64.  The table of results: docs/math.md.
  */
 #include <float.h>
@@ -42,7 +42,7 @@ typedef struct Options {
     const char *target;
     uint64_t stride, samples;
     uint32_t lanes;
-    bool f64;
+    bool f64, tcc;
     double bound;
 } Options;
 
@@ -55,6 +55,7 @@ static bool options_read(int argc, char **argv, Options *o) {
         else if (strcmp(argv[i], "--f64") == 0) o->f64 = true, o->samples = strtoull(argv[i + 1], NULL, 0);
         else if (strcmp(argv[i], "--target") == 0) o->target = argv[i + 1];
         else if (strcmp(argv[i], "--lanes") == 0) o->lanes = (uint32_t)strtoul(argv[i + 1], NULL, 0);
+        else if (strcmp(argv[i], "--by") == 0) o->tcc = strcmp(argv[i + 1], "tcc") == 0;
         else if (strcmp(argv[i], "--bound") == 0) o->bound = strtod(argv[i + 1], NULL);
         else return false;
     }
@@ -83,8 +84,10 @@ static Compiled *compile(Context *cx, const Options *o) {
     loop_end(b);
     const uint8_t *object;
     size_t n;
-    if (!emit_llvm(m, &(EmitLlvm){.verify = true, .opt_level = 2}, LLVM_OBJECT, &object, &n)) return NULL;
-    LoadedCode *code = llvm_load(cx, object, n, NULL, 0);
+    LoadedCode *code = NULL;
+    Text text = text_new(cx->arena);
+    if (o->tcc && emit_c(m, &(EmitC){0}, &text)) code = tcc_load(cx, text.at, NULL, 0);
+    if (!o->tcc && emit_llvm(m, &(EmitLlvm){.verify = true, .opt_level = 2}, LLVM_OBJECT, &object, &n)) code = llvm_load(cx, object, n, NULL, 0);
     Compiled *f = NULL;
     if (code) *(void **)&f = code_find(code, "f");
     return f;
@@ -153,7 +156,7 @@ static void sweep_f64(const Options *o, Compiled *f, Worst *w) {
 int main(int argc, char **argv) {
     Options o;
     if (!options_read(argc, argv, &o)) {
-        fprintf(stderr, "usage: ulp_sweep FUNCTION [--stride N] [--f64 SAMPLES] [--target NAME] [--lanes N] [--bound ULP]\n");
+        fprintf(stderr, "usage: ulp_sweep FUNCTION [--stride N] [--f64 SAMPLES] [--target NAME] [--lanes N] [--by llvm|tcc] [--bound ULP]\n");
         return 2;
     }
     Context *cx = context_new(NULL);
