@@ -1,0 +1,56 @@
+/* contraction.c: template `contraction`: dot[b.., m.., k] x [b.., k, n] on the register tile.
+ *
+ * x is read in place through its views: a pointer a row and a stride along k.  w is a packed constant, or is packed task by
+ * task (blocks.c), with whatever is fused before it.
+ */
+#include "tile.h"
+
+static void accumulate(Kernel *k, Blocks *s, const Part *part, LVal first_row, uint32_t rows, const Group *gr, LVal *acc) {
+    Context *cx = k->cx;
+    LoopBuilder *b = k->b;
+    Dim row = kernel_index(k, first_row), channel = kernel_index(k, part->first), stride, origin, step, rest, at[MAX_RANK];
+    Fact facts[] = {{REL_LT, row, s->rows}, {REL_LT, channel, s->channels}};
+    const Term *terms;
+    dim_terms(cx, row, &terms);
+    Symbol row_symbol = dim_atom(cx, terms[0].factors[0].atom).symbol;
+    dim_terms(cx, channel, &terms);
+    Symbol channel_symbol = dim_atom(cx, terms[0].factors[0].atom).symbol;
+    KernelScope scope;
+    kernel_enter(k, &scope, facts, 2);
+    blocks_row(k, s, row, at);
+    at[s->x->rank - 1] = channel;
+    Source x = blocks_source(k, s->node->in[0], at);
+    if (!dim_affine(cx, x.offset, channel_symbol, &stride, &origin)) BUG(cx, "the left operand of a contraction has no stride along k");
+    Tile t = {.rows = rows, .panels = gr->panels, .x = s->x->dtype, .same = x.same, .count = part->count};
+    t.stride = kernel_dim(k, stride);
+    bool regular = dim_affine(cx, origin, row_symbol, &step, &rest);
+    for (uint32_t i = 0; i < rows && !x.same.id; i++) {
+        if (i == 0 || !regular) {
+            uint32_t symbols = k->symbols.n;
+            kernel_bind(k, row_symbol, l_add(b, first_row, l_i64(b, i)));
+            t.row[i] = l_offset(b, x.pointer, kernel_dim(k, x.offset));
+            k->symbols.n = symbols;
+        } else {
+            t.row[i] = l_offset(b, t.row[0], l_mul(b, kernel_dim(k, step), l_i64(b, i)));
+        }
+    }
+    blocks_panels(k, s, part->tap, part->first, &t);
+    tile_run(k, &t, acc);
+    kernel_leave(k, &scope);
+}
+
+Dim range_contraction(Kernel *k) {
+    Blocks s = blocks_of(k);
+    return blocks_range(k, &s);
+}
+
+Dim scratch_contraction(Kernel *k) {
+    Blocks s = blocks_of(k);
+    return blocks_scratch(k, &s);
+}
+
+void lower_contraction(Kernel *k, LVal lo, LVal hi) {
+    Blocks s = blocks_of(k);
+    s.accumulate = accumulate;
+    blocks_lower(k, &s, lo, hi);
+}

@@ -1,0 +1,169 @@
+/* convolution.c: template `convolution`: conv over channels-last images, ungrouped, on the register tile.
+ *
+ * The rows are output pixels, flattened over the batch.  For each filter tap a row of the tile is a pointer to the pixel
+ * under the tap, or to a row of zeros where the tap lies outside the image: no halo, no border code.  Where channels are not
+ * contiguous (the model's own channels-first input) the value is switched off instead.
+ * Source: cpu.md "Second machine", "Convolution, dense NHWC".
+ */
+#include "tile.h"
+
+typedef struct Image {           /* x at [n, y.., c]: offset origin + n * step + sum of y[i] * axis[i] + c * channel */
+    Source x;
+    Dim origin, step, axis[MAX_RANK], channel;
+    uint32_t spatial;
+    const int64_t *stride, *dilation;
+    const Dim *low;
+    bool checked[MAX_RANK];      /* taps may leave the image along this axis */
+    bool any_checked;
+    LVal zeros;                  /* pointer to a row of zeros, or 0: not contiguous */
+} Image;
+
+typedef struct Pixels {          /* of the rows of a tile */
+    LVal base[MAX_TILE_ROWS];            /* offset of the pixel under tap 0 */
+    LVal y[MAX_TILE_ROWS][MAX_RANK];     /* its place along each spatial axis */
+} Pixels;
+
+static Symbol symbol_of(Context *cx, Dim d) {
+    const Term *terms;
+    dim_terms(cx, d, &terms);
+    return dim_atom(cx, terms[0].factors[0].atom).symbol;
+}
+
+static bool is_at_most(Context *cx, Dim d, int64_t value) {
+    int64_t known;
+    return dim_const_value(cx, d, &known) && known <= value;
+}
+
+/* A read-only object of zeros that the module's convolutions share: at least `bytes`. */
+static LVal zero_row(Kernel *k, DType memory, int64_t bytes) {
+    LoopModule *m = k->b->module;
+    const char *name = intern(k->cx, arena_print(k->arena, "%s_zeros", m->name));
+    uint32_t i = 0;
+    while (i < m->datas.n && m->datas.at[i].name != name) i++;
+    if (i == m->datas.n) vec_push(m->arena, &m->datas, (LData){.name = name, .align = 64});
+    if (m->datas.at[i].size < (uint64_t)bytes) m->datas.at[i].size = ((uint64_t)bytes + 63) & ~UINT64_C(63);
+    return l_addr(k->b, name, lt_pointer(memory));
+}
+
+static Image image_of(Kernel *k, const Blocks *s) {
+    Context *cx = k->cx;
+    Image im = {.spatial = s->x->rank - 2};
+    im.stride = attr_ints(s->node, ATTR_stride, NULL), im.dilation = attr_ints(s->node, ATTR_dilation, NULL);
+    im.low = attr_dims(s->node, ATTR_low, NULL);
+    const Dim *high = attr_dims(s->node, ATTR_high, NULL);
+    Dim at[MAX_RANK], rest;
+    Fact facts[MAX_RANK];
+    KernelScope scope;
+    kernel_enter(k, &scope, NULL, 0);
+    for (uint32_t i = 0; i < s->x->rank; i++) at[i] = kernel_index(k, l_i64(k->b, 0)), facts[i] = (Fact){REL_LT, at[i], s->x->dims[i]};
+    KernelScope inner;
+    kernel_enter(k, &inner, facts, s->x->rank);
+    im.x = blocks_source(k, s->node->in[0], at);
+    bool ok = dim_affine(cx, im.x.offset, symbol_of(cx, at[0]), &im.step, &rest);
+    for (uint32_t i = 0; i < im.spatial; i++) ok = ok && dim_affine(cx, rest, symbol_of(cx, at[i + 1]), &im.axis[i], &rest);
+    ok = ok && dim_affine(cx, rest, symbol_of(cx, at[s->x->rank - 1]), &im.channel, &im.origin);
+    if (!ok) BUG(cx, "the image of a convolution has no strides");
+    kernel_leave(k, &inner);
+    kernel_leave(k, &scope);
+    for (uint32_t i = 0; i < im.spatial; i++) {
+        im.checked[i] = !is_at_most(cx, im.low[i], 0) || !is_at_most(cx, high[i], 0);
+        im.any_checked |= im.checked[i];
+    }
+    int64_t channels;
+    DType memory = loop_memory_dtype(s->x->dtype);
+    if (im.any_checked && dim_is(cx, im.channel, 1) && dim_const_value(cx, s->channels, &channels))
+        im.zeros = zero_row(k, memory, channels * dtype_bytes(memory));
+    return im;
+}
+
+static void find_pixels(Kernel *k, const Blocks *s, const Image *im, LVal first_row, uint32_t rows, Pixels *p) {
+    Context *cx = k->cx;
+    Dim at[MAX_RANK], row = kernel_index(k, first_row), y[MAX_RANK], base;
+    Fact fact[] = {{REL_LT, row, s->rows}};
+    KernelScope scope;
+    kernel_enter(k, &scope, fact, 1);
+    blocks_row(k, s, row, at);
+    base = dim_add(cx, im->origin, dim_mul(cx, at[0], im->step));
+    for (uint32_t i = 0; i < im->spatial; i++) {
+        y[i] = dim_sub(cx, dim_muli(cx, at[i + 1], im->stride[i]), im->low[i]);
+        base = dim_add(cx, base, dim_mul(cx, y[i], im->axis[i]));
+    }
+    base = kernel_simplify(k, base);
+    for (uint32_t r = 0; r < rows; r++) {
+        uint32_t symbols = k->symbols.n;
+        kernel_bind(k, symbol_of(cx, row), l_add(k->b, first_row, l_i64(k->b, r)));
+        p->base[r] = kernel_dim(k, base);
+        for (uint32_t i = 0; i < im->spatial; i++)
+            if (im->checked[i]) p->y[r][i] = kernel_dim(k, y[i]);
+        k->symbols.n = symbols;
+    }
+    kernel_leave(k, &scope);
+}
+
+/* Row pointers under one tap. */
+static void place_rows(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, LVal tap_value, LVal first, Tile *t) {
+    Context *cx = k->cx;
+    LoopBuilder *b = k->b;
+    Dim tap = kernel_index(k, tap_value), moved = dim_const(cx, 0), shift[MAX_RANK];
+    Fact fact[] = {{REL_LT, tap, s->taps}};
+    KernelScope scope;
+    kernel_enter(k, &scope, fact, 1);
+    for (uint32_t i = im->spatial; i-- > 0;) {
+        Dim r = i ? kernel_simplify(k, dim_mod(cx, tap, s->w->dims[i])) : tap;
+        if (i) tap = kernel_simplify(k, dim_fdiv(cx, tap, s->w->dims[i]));
+        shift[i] = dim_muli(cx, r, im->dilation[i]);
+        moved = dim_add(cx, moved, dim_mul(cx, shift[i], im->axis[i]));
+    }
+    LVal offset = l_add(b, kernel_dim(k, moved), l_mul(b, first, kernel_dim(k, im->channel)));
+    for (uint32_t row = 0; row < t->rows; row++) {
+        LVal ok = {0};
+        for (uint32_t i = 0; i < im->spatial; i++) {
+            if (!im->checked[i]) continue;
+            LVal y = l_add(b, p->y[row][i], kernel_dim(k, shift[i]));
+            LVal inside = l_bin(b, LOP_and, l_bin(b, LOP_le, l_i64(b, 0), y), l_lt(b, y, kernel_dim(k, s->x->dims[i + 1])));
+            ok = ok.id ? l_bin(b, LOP_and, ok, inside) : inside;
+        }
+        t->inside[row] = im->zeros.id ? (LVal){0} : ok;
+        if (im->x.same.id) continue;
+        LVal at = l_offset(b, im->x.pointer, l_add(b, p->base[row], offset));
+        t->row[row] = ok.id ? l_select(b, ok, at, im->zeros.id ? im->zeros : im->x.pointer) : at;
+    }
+    kernel_leave(k, &scope);
+}
+
+static void accumulate(Kernel *k, Blocks *s, const Part *part, LVal first_row, uint32_t rows, const Group *gr, LVal *acc) {
+    const Image *im = s->state;
+    LoopBuilder *b = k->b;
+    Pixels pixels;
+    find_pixels(k, s, im, first_row, rows, &pixels);
+    Tile t = {.rows = rows, .panels = gr->panels, .x = s->x->dtype, .same = im->x.same, .count = part->count};
+    t.stride = kernel_dim(k, im->channel);
+    LVal tap;
+    uint32_t n = rows * gr->panels;
+    bool one = dim_is(k->cx, s->taps, 1);
+    LFor loop = {0};
+    if (one) tap = l_i64(b, 0);
+    else loop = l_for(b, part->tap, part->end, 1, LOOP_SERIAL, acc, n, &tap);
+    place_rows(k, s, im, &pixels, tap, part->first, &t);
+    blocks_panels(k, s, tap, part->first, &t);
+    tile_run(k, &t, acc);
+    if (!one) l_for_end(b, &loop, acc, n);
+}
+
+Dim range_convolution(Kernel *k) {
+    Blocks s = blocks_of(k);
+    return blocks_range(k, &s);
+}
+
+Dim scratch_convolution(Kernel *k) {
+    Blocks s = blocks_of(k);
+    return blocks_scratch(k, &s);
+}
+
+void lower_convolution(Kernel *k, LVal lo, LVal hi) {
+    Blocks s = blocks_of(k);
+    Image image = image_of(k, &s);
+    s.accumulate = accumulate;
+    s.state = &image;
+    blocks_lower(k, &s, lo, hi);
+}

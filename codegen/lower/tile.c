@@ -1,0 +1,47 @@
+/* tile.c: the register tile: rows x panels of accumulators over a run of k.  The one place where products are summed fast.
+ *
+ * Per k: a vector of 16 columns from each panel, a scalar from each row, one fma a pair.  Vectors are 16 lanes on every
+ * target; LLVM splits them where registers are narrower.  Unrolling leaves the chain of each accumulator as it is.
+ * Source: cpu.md section 1 ("IR recipe that produced zero spills").
+ */
+#include "tile.h"
+
+static LVal row_scalar(Kernel *k, const Tile *t, uint32_t i, LVal at) {
+    LoopBuilder *b = k->b;
+    LVal x = t->same.id ? t->same : l_decode(b, l_load(b, t->row[i], at, 1, (LVal){0}), t->x);
+    if (!t->inside[i].id) return x;
+    LType type = loop_type(b, x);
+    return l_select(b, t->inside[i], x, dtype_is_float((DType)type.dtype) ? l_float(b, type, 0) : l_int(b, type, 0));
+}
+
+/* One k: at counts from the run's first. */
+static void tile_step(Kernel *k, const Tile *t, LVal at, LVal *acc) {
+    LoopBuilder *b = k->b;
+    LVal w[MAX_TILE_PANELS], column = l_mul(b, at, l_i64(b, PANEL)), from = l_mul(b, at, t->stride);
+    for (uint32_t j = 0; j < t->panels; j++) w[j] = l_decode(b, l_load(b, t->panel[j], column, PANEL, (LVal){0}), t->w);
+    for (uint32_t i = 0; i < t->rows; i++) {
+        LVal x = l_splat(b, row_scalar(k, t, i, from), PANEL);
+        for (uint32_t j = 0; j < t->panels; j++) {
+            LVal *a = &acc[i * t->panels + j];
+            *a = contract_step(b, k->target->fma, x, w[j], *a);
+        }
+    }
+}
+
+static void tile_loop(Kernel *k, const Tile *t, LVal begin, LVal end, uint32_t unroll, LVal *acc) {
+    int64_t from, to;
+    if (loop_const_int(k->b, begin, &from) && loop_const_int(k->b, end, &to) && from >= to) return;
+    uint32_t n = t->rows * t->panels;
+    LVal at;
+    LFor loop = l_for(k->b, begin, end, unroll, LOOP_SERIAL, acc, n, &at);
+    for (uint32_t u = 0; u < unroll; u++) tile_step(k, t, l_add(k->b, at, l_i64(k->b, u)), acc);
+    l_for_end(k->b, &loop, acc, n);
+}
+
+void tile_run(Kernel *k, const Tile *t, LVal *acc) {
+    LoopBuilder *b = k->b;
+    uint32_t unroll = t->rows * t->panels >= 12 ? 2 : 4;
+    LVal main = l_bin(b, LOP_and, t->count, l_i64(b, -(int64_t)unroll));
+    tile_loop(k, t, l_i64(b, 0), main, unroll, acc);
+    tile_loop(k, t, main, t->count, 1, acc);
+}

@@ -1,0 +1,70 @@
+/* tile.h: what templates contraction and convolution share: the register tile (tile.c) and the loops around it (blocks.c).
+ *
+ * Both are sums of products  y[row, column] = sum over taps t, channels c of  x[row, t, c] * w[t, c, column], where a plain
+ * contraction has one tap.  Rows are the flattened axes of the result before the last, columns the last.
+ * Order law (the same as contract.c's, whatever the schedule): K is cut into parts; each is one ascending chain from +0, and
+ * their sums are added left to right, onto +0 where there may be several.
+ */
+#pragma once
+#include "lower.h"
+
+enum { MAX_TILE_ROWS = 16, MAX_TILE_PANELS = 4, PANEL = LANES };
+
+/* A register tile over a run of k. */
+typedef struct Tile {
+    uint32_t rows, panels;
+    LVal row[MAX_TILE_ROWS];     /* pointer to x at the run's first k */
+    LVal inside[MAX_TILE_ROWS];  /* bool: off: x counts as 0; id 0: on */
+    LVal stride;                 /* elements from one k of x to the next */
+    LVal same;                   /* x is this one number: row is not used; or 0 */
+    DType x;                     /* graph dtype of x */
+    LVal panel[MAX_TILE_PANELS]; /* pointer to 16 columns of w at the run's first k; the next k lies 16 elements on */
+    DType w;                     /* graph dtype of w in memory: that of the constant, or the compute dtype where packed */
+    LVal count;                  /* length of the run */
+} Tile;
+/* acc[i * panels + j] += sum over the run of row i times panel j: one chain each. */
+void tile_run(Kernel *, const Tile *, LVal *acc);
+
+/* A part of K: channels [first, first + count) of each of the taps [tap, end). */
+typedef struct Part { LVal tap, end, first, count; } Part;
+
+typedef enum Columns { COLUMNS_FULL, COLUMNS_TAIL, COLUMNS_DYNAMIC } Columns;
+typedef struct Group {           /* the columns of one task, as code knows them */
+    uint32_t panels;
+    Columns kind;                /* TAIL: the last panel is cut off by the constant extent; DYNAMIC: any panel may be */
+} Group;
+
+typedef struct Blocks Blocks;
+/* Adds the part's products for the rows [first_row, first_row + rows) to acc. */
+typedef void AccumulateFn(Kernel *, Blocks *, const Part *, LVal first_row, uint32_t rows, const Group *, LVal *acc);
+struct Blocks {
+    Val anchor;
+    const Node *node;
+    const TypeInfo *y, *x, *w;
+    DType compute;
+    uint32_t batch;              /* leading axes that x and w have in common */
+    Dim rows, columns, taps, channels;
+    int64_t chunk;
+    bool whole;                  /* K is one part */
+    bool packs;                  /* w is copied into panels part by part */
+    uint32_t tile_m, tile_n, block_tiles; /* rows and panels of a tile, tiles of a block of rows */
+    AccumulateFn *accumulate;
+    void *state;                 /* accumulate's own */
+    Dim at[MAX_RANK];            /* of the task: batch axes filled in */
+    Dim panel;                   /* first panel of the task */
+    LVal panels, panel_stride;   /* pointer to it, at the part's first k where packed; elements to the next */
+    LVal value;                  /* of the anchor at value_at */
+    Dim value_at[MAX_RANK];
+};
+Blocks blocks_of(Kernel *);
+Dim blocks_range(Kernel *, const Blocks *);
+Dim blocks_scratch(Kernel *, const Blocks *);
+void blocks_lower(Kernel *, Blocks *, LVal lo, LVal hi);
+/* at[] of the row axes of the result from the flat row. */
+void blocks_row(Kernel *, const Blocks *, Dim row, Dim *at);
+/* Panel pointers at channel `first` of tap `tap`. */
+void blocks_panels(Kernel *, const Blocks *, LVal tap, LVal first, Tile *);
+
+/* x read at `at`: the parameter behind its views, and the offset there.  splat: x is one number, in *same. */
+typedef struct Source { Val base; LVal pointer, same; Dim offset; } Source;
+Source blocks_source(Kernel *, Val x, const Dim *at);
