@@ -176,8 +176,10 @@ static void pack_part(Kernel *k, Blocks *s, const Part *part, const Group *gr) {
 static LVal anchor_value(Kernel *k, Val v, const Dim *at) {
     const Blocks *s = k->state;
     if (v.id != s->anchor.id) return (LVal){0};
+    /* Views lead back to the same place, perhaps spelt in another way. */
     for (uint32_t i = 0; i < s->y->rank; i++)
-        if (!dim_same(at[i], s->value_at[i])) BUG(k->cx, "a tiled contraction is read at '%s'", dim_string(k->cx, at[i]));
+        if (prove(k->cx, k->scope, REL_EQ, at[i], s->value_at[i]) == NO)
+            BUG(k->cx, "a tiled contraction is read at '%s', expected '%s'", dim_string(k->cx, at[i]), dim_string(k->cx, s->value_at[i]));
     return l_round(k->b, s->value, s->y->dtype);
 }
 
