@@ -63,3 +63,6 @@ typedef struct OnnxExplanation {
 /* Memory of the Context; false where the file is no ONNX model (after a diagnostic). */
 bool onnx_explain(Context *, const char *file_name, const uint8_t *bytes, size_t n, const ImportOptions *options_or_null,
                   OnnxExplanation *);
+
+/* A TensorProto that stands alone in a file (test data); data in the Context's memory, never a splat. */
+NODISCARD bool onnx_read_tensor(Context *, const char *file_name, const uint8_t *bytes, size_t n, Tensor *out);

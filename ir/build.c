@@ -172,6 +172,25 @@ static bool broadcasts(Graph *g, Loc loc, Dim from, Dim to, Dim a, Dim b) {
     return true;
 }
 
+/* b = min(a, K) with a constant K >= 2, as slicing a table of K rows to a leaves it.  Then a and b meet only where they
+ * are equal: were a above K, neither would be 1. */
+static bool is_clipped(Context *cx, Dim a, Dim b) {
+    const Term *terms;
+    uint32_t n = dim_terms(cx, b, &terms);
+    for (uint32_t i = 0; i < n; i++) {
+        if (terms[i].n != 1 || terms[i].coefficient != -1)
+            continue;
+        Atom atom = dim_atom(cx, terms[i].factors[0].atom);
+        int64_t k;
+        if (atom.kind != ATOM_MAX ||
+            (!dim_const_value(cx, atom.a, &k) && !dim_const_value(cx, atom.b, &k)))
+            continue;
+        if (k >= 2 && dim_same(b, dim_min(cx, a, dim_const(cx, k))))
+            return true;
+    }
+    return false;
+}
+
 Dim b_broadcast_dim(Graph *g, Loc loc, Dim a, Dim b) {
     Context *cx = g->cx;
     if (a.id == 0 || b.id == 0)
@@ -180,6 +199,12 @@ Dim b_broadcast_dim(Graph *g, Loc loc, Dim a, Dim b) {
         return a;
     if (dim_is(cx, a, 1))
         return b;
+    if (is_clipped(cx, a, b) || is_clipped(cx, b, a)) {
+        Dim whole = is_clipped(cx, a, b) ? a : b;
+        bool equal = graph_guard(g, loc, REL_EQ, a, b, "extents %s and %s must be equal",
+                                 dim_string(cx, a), dim_string(cx, b));
+        return equal ? whole : (Dim){0};
+    }
     Dim common = dim_bcast(cx, a, b);
     bool fine = broadcasts(g, loc, a, common, a, b) && broadcasts(g, loc, b, common, a, b);
     return fine ? common : (Dim){0};

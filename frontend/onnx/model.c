@@ -75,7 +75,7 @@ static void read_external(Reader *r, Span s, OnnxTensor *t) {
 static void read_tensor(Reader *r, Span s, OnnxTensor *t) {
     IntVec dims = {0};
     Field f;
-    *t = (OnnxTensor){.name = "", .message = s, .length = -1};
+    *t = (OnnxTensor){.name = intern(r->cx, ""), .message = s, .length = -1};
     if (!enter(r, "TensorProto")) return;
     Wire w = wire_open(s);
     while (wire_next(&w, &f)) switch (field_key(&f)) {
@@ -159,7 +159,7 @@ static const OnnxType *read_type(Reader *r, Span s) {
 
 static OnnxValueInfo read_value_info(Reader *r, Span s) {
     static const OnnxType no_type;
-    OnnxValueInfo v = {"", &no_type};
+    OnnxValueInfo v = {intern(r->cx, ""), &no_type};
     Field f;
     if (!enter(r, "ValueInfoProto")) return v;
     Wire w = wire_open(s);
@@ -235,11 +235,12 @@ static OnnxAttr read_attr(Reader *r, Span s) {
 /* "ai.onnx" is another spelling of the default domain. */
 static const char *read_domain(Reader *r, const Field *f) {
     const char *domain = text_of(r, f);
-    return strcmp(domain, "ai.onnx") == 0 ? "" : domain;
+    return strcmp(domain, "ai.onnx") == 0 ? intern(r->cx, "") : domain;
 }
 
 static OnnxNode read_node(Reader *r, Span s) {
-    OnnxNode n = {.name = "", .op = "", .domain = "", .overload = ""};
+    const char *none = intern(r->cx, "");
+    OnnxNode n = {.name = none, .op = none, .domain = none, .overload = none};
     Arena *arena = r->cx->arena;
     VEC(const char *) ins = {0}, outs = {0};
     VEC(OnnxAttr) attrs = {0};
@@ -296,7 +297,7 @@ static const OnnxGraph *read_graph(Reader *r, Span s) {
 }
 
 static OnnxOpset read_opset(Reader *r, Span s) {
-    OnnxOpset o = {"", 1};
+    OnnxOpset o = {intern(r->cx, ""), 1};
     Field f;
     if (!enter(r, "OperatorSetIdProto")) return o;
     Wire w = wire_open(s);
@@ -309,7 +310,8 @@ static OnnxOpset read_opset(Reader *r, Span s) {
 }
 
 static OnnxFunction read_function(Reader *r, Span s) {
-    OnnxFunction fn = {.name = "", .domain = "", .overload = ""};
+    const char *none = intern(r->cx, "");
+    OnnxFunction fn = {.name = none, .domain = none, .overload = none};
     Arena *arena = r->cx->arena;
     VEC(const char *) ins = {0}, outs = {0};
     VEC(OnnxAttr) attrs = {0};

@@ -196,6 +196,7 @@ typedef struct Value {
     int64_t divisor;                /* >= 1 */
     uint32_t param;                 /* 1 + index of the parameter it is, where its elements can be bound */
     const struct Value *items;      /* sequence; optional: the value, or n 0 */
+    const Fact *fact;               /* a bool scalar that is the truth of this, undecided at import */
 } Value;
 
 typedef struct Importer Importer;
@@ -305,6 +306,7 @@ const OnnxTensor *attr_tensor(Call *, const char *name);
 bool in_dims(Call *, uint32_t i, const Dim **dims, uint32_t *n);
 bool in_ints(Call *, uint32_t i, const int64_t **ints, uint32_t *n);  /* the same, constants only */
 bool value_elements(Call *, Value *);                     /* fills elements where possible */
+void note_fact(Call *);                                   /* output 0 of an undecided Equal learns what it says */
 bool bind_flag(Call *, Value *);                          /* elements of a bool parameter: 0 or 1 */
 bool const_of(Call *, Val, Const *);                      /* evaluates constant expressions */
 bool in_const(Call *, uint32_t i, Const *);

@@ -103,6 +103,15 @@ static bool branch_results(Call *c, Region *r, const OnnxGraph *graph, const Val
     return graph_finish(r->scope->g) != NULL;
 }
 
+/* Then no type can stand for both.  Exporters write such an If for squeeze: the axis has extent 1 or stays. */
+static bool ranks_differ(Call *c, Region *a, Region *b, const Value *out_a, const Value *out_b) {
+    for (uint32_t i = 0; i < c->n_out; i++) {
+        Val x = value_val(&a->call, &out_a[i]), y = value_val(&b->call, &out_b[i]);
+        if (x.id && y.id && val_rank(a->call.g, x) != val_rank(b->call.g, y)) return true;
+    }
+    return false;
+}
+
 Val import_if(Call *c) {
     const OnnxGraph *then = attr_subgraph(c, "then_branch"), *orelse = attr_subgraph(c, "else_branch");
     bool flag;
@@ -117,6 +126,12 @@ Val import_if(Call *c) {
     share_captures(c, &a, &b);
     if (!import_body(c->im, b.scope, orelse, out_b)) return NO_VAL;
     share_captures(c, &b, &a);
+    if (c->in[0].fact && ranks_differ(c, &a, &b, out_a, out_b)) {
+        const Fact *f = c->in[0].fact;
+        diag_warning(c->cx, c->loc, "the branches differ in rank: compiled for %s = %s alone, which run checks", dim_string(c->cx, f->a), dim_string(c->cx, f->b));
+        graph_guard(c->g, c->loc, f->relation, f->a, f->b, "the branches of If differ in rank, so that the model is compiled for one of them");
+        return choose_now(c, then);
+    }
     if (!branch_results(c, &a, then, out_a) || !branch_results(c, &b, orelse, out_b) || !cond.id) return NO_VAL;
     uint32_t n;
     Val *list = operands_with_captures(c, &a, &cond, 1, &n);

@@ -208,8 +208,7 @@ static bool transposed_padding(Call *c, Val x, Window *k, const int64_t *extra) 
         Dim total = dim_sub(cx, full, out);
         if (same) total = dim_max(cx, total, dim_k(c, 0));
         Dim half = dim_fdiv(cx, total, dim_k(c, 2)), rest = dim_sub(cx, total, half);
-        bool low_smaller = same && !lower;
-        k->low[i] = low_smaller ? half : lower || !same ? (same ? rest : half) : half;
+        k->low[i] = same && !lower ? half : rest;
         k->high[i] = dim_sub(cx, total, k->low[i]);
     }
     return true;
@@ -398,8 +397,12 @@ Val import_max_unpool(Call *c) {
         if (!in_dims(c, 2, &shape, &n) || n != d.n) return fail(c, "output_shape has to come from shapes, constants or inputs of known length");
         for (uint32_t i = 0; i < n; i++) full.at[i] = shape[i];
     }
-    Dims flat = {.n = 1, .at = {dim_product(c->cx, full.at, full.n)}}, list = {.n = 1, .at = {dim_product(c->cx, d.at, d.n)}};
+    Dims flat = {.n = 1, .at = {dim_product(c->cx, natural.at, natural.n)}}, list = {.n = 1, .at = {dim_product(c->cx, d.at, d.n)}};
     Attr attrs[2] = {{.key = ATTR_axis, .as.i = 0}, {.key = ATTR_combine, .as.text = intern(c->cx, "set")}};
     Val triple[3] = {splat(c, val_dtype(c->g, x), 0, &flat), shaped(c, to(c, index, DT_i64), &list), shaped(c, x, &list)};
-    return shaped(c, emit(c->g, OP_scatter_elements, c->loc, triple, 3, attrs, 2), &full);
+    Val y = shaped(c, emit(c->g, OP_scatter_elements, c->loc, triple, 3, attrs, 2), &natural);
+    if (!has_in(c, 2)) return y;
+    Dim low[MAX_RANK], high[MAX_RANK];
+    for (uint32_t i = 0; i < d.n; i++) low[i] = dim_k(c, 0), high[i] = dim_sub(c->cx, full.at[i], natural.at[i]);
+    return padded(c, y, num(c, x, 0), low, high);
 }

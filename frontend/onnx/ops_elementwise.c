@@ -92,6 +92,8 @@ static Val convert_e8m0(Call *c, Val x, const char *mode) {
 
 static Val cast_to(Call *c, DType t) {
     Val x = in(c, 0);
+    bool narrow = dtype_is_int(t) && dtype_info[t].value_bits < 8;
+    if (narrow && x.id && dtype_is_float(val_dtype(c->g, x))) x = convert(c, x, DT_i32, true); /* they wrap */
     if (t == DT_f8e8m0) return convert_e8m0(c, x, attr_s(c, "round_mode", "up"));
     return convert(c, x, t, attr_i(c, "saturate", 1) != 0);
 }
@@ -111,6 +113,7 @@ Val import_cast_like(Call *c) {
 Val import_bit_cast(Call *c) {
     Attr t = {.key = ATTR_dtype, .as.dtype = dtype_by_onnx(attr_i(c, "to", 0))};
     Val x = in(c, 0);
+    if (t.as.dtype == DT_bool || (x.id && val_dtype(c->g, x) == DT_bool)) return convert(c, x, t.as.dtype, true);
     if (t.as.dtype == DT_none) return fail(c, "reading the bits as element type %lld is not supported", (long long)attr_i(c, "to", 0));
     return emit(c->g, OP_bitcast, c->loc, &x, 1, &t, 1);
 }

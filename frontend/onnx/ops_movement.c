@@ -31,27 +31,44 @@ static Dim clamp(Call *c, Dim d, Dim low, Dim high) { return dim_min(c->cx, dim_
 
 /* ---- reshapes ---------------------------------------------------------------------------------------------------------------- */
 
+/* The extent that -1 stands for: all elements over those of the other axes.  An exact quotient of polynomials is taken as
+ * it is, so that 12 remains of 12 * batch / batch even where batch may be 0. */
+static Dim rest_extent(Call *c, Dim total, Dim others) {
+    Context *cx = c->cx;
+    if (dim_is(cx, others, 0)) return dim_k(c, 0);
+    Dim q = dim_fdiv(cx, total, others);
+    if (dim_same(dim_mul(cx, q, others), total) || prove(cx, NULL, REL_LT, dim_k(c, 0), others) == YES) return q;
+    return dim_fdiv(cx, total, dim_max(cx, others, dim_k(c, 1)));
+}
+
+/* 1 where the target copies the operand's extent.  A computed extent that can be 0 means 0; only constants and elements
+ * of inputs, which can be negative too, ask for a copy. */
+static Dim copies(Call *c, Dim target, bool allow_zero) {
+    int64_t low, high;
+    if (allow_zero) return dim_k(c, 0);
+    if (dim_is(c->cx, target, 0)) return dim_k(c, 1);
+    dim_range(c->cx, NULL, target, &low, &high);
+    return low >= 0 ? dim_k(c, 0) : is_number(c, target, 0);
+}
+
 static Val reshape_to(Call *c, Val x, const Dim *target, uint32_t n) {
     Context *cx = c->cx;
     Dims d = dims_of(c, x), r = {.n = n};
-    Dim total = dim_product(cx, d.at, d.n), others = dim_k(c, 1), rest = dim_k(c, 0);
-    Dim inferred[MAX_RANK];
+    Dim others = dim_k(c, 1), inferred[MAX_RANK];
     bool allow_zero = attr_i(c, "allowzero", 0) != 0, any = false;
     if (n > MAX_RANK) return fail(c, "rank %u, the largest supported is %d", n, MAX_RANK);
     for (uint32_t i = 0; i < n; i++) {
         inferred[i] = is_number(c, target[i], -1);
-        Dim zero = allow_zero ? dim_k(c, 0) : is_number(c, target[i], 0), copied = dim_k(c, 0);
-        if (!dim_is(cx, zero, 0)) {
-            if (i >= d.n && dim_is(cx, zero, 1)) return fail(c, "axis %u is to be copied, but the operand has rank %u", i, d.n);
-            if (i < d.n) copied = dim_mul(cx, zero, d.at[i]);
-        }
+        Dim zero = copies(c, target[i], allow_zero), copied = dim_k(c, 0);
+        if (i >= d.n && dim_is(cx, zero, 1)) return fail(c, "axis %u is to be copied, but the operand has rank %u", i, d.n);
+        if (i < d.n) copied = dim_mul(cx, zero, d.at[i]);
         bool inferring = !dim_is(cx, inferred[i], 0);
         Dim stated = inferring ? dim_max(cx, target[i], dim_k(c, 0)) : target[i];
         r.at[i] = dim_add(cx, stated, copied);
         others = dim_mul(cx, others, dim_add(cx, r.at[i], inferred[i]));
         any = any || inferring;
     }
-    if (any && !dim_is(cx, others, 0)) rest = dim_fdiv(cx, total, prove(cx, NULL, REL_LT, dim_k(c, 0), others) == YES ? others : dim_max(cx, others, dim_k(c, 1)));
+    Dim rest = any ? rest_extent(c, dim_product(cx, d.at, d.n), others) : others;
     for (uint32_t i = 0; i < n && any; i++) {
         if (dim_is(cx, inferred[i], 1)) r.at[i] = rest;
         else if (!dim_is(cx, inferred[i], 0)) r.at[i] = dim_add(cx, r.at[i], dim_mul(cx, inferred[i], rest));
@@ -277,7 +294,7 @@ static void slice_axis(Call *c, Dim from, Dim to_, int64_t step, Dim extent, Dim
         *start = bound(c, from, extent, zero, extent);
         Dim end = bound(c, to_, extent, zero, extent);
         Dim length = dim_cdiv(cx, dim_sub(cx, end, *start), dim_k(c, step));
-        *count = dim_max(cx, length, zero);
+        *count = dim_is(cx, *start, 0) ? length : dim_max(cx, length, zero);
     } else {
         *start = bound(c, from, extent, zero, last);
         Dim end = bound(c, to_, extent, dim_k(c, -1), last);

@@ -282,6 +282,12 @@ bool shape_binary(Call *c) {
     return give_over(c, logic ? DT_bool : a->dtype, rank, n, at, divisor);
 }
 
+void note_fact(Call *c) {
+    Value *a = &c->in[0], *b = &c->in[1];
+    if (c->n_in != 2 || !a->elements || !b->elements || a->n != 1 || b->n != 1 || a->divisor != 1 || b->divisor != 1) return;
+    c->out[0].fact = arena_copy(c->im->arena, &(Fact){REL_EQ, a->elements[0], b->elements[0]}, sizeof(Fact));
+}
+
 /* Max, Min, Sum of any number of operands. */
 bool shape_variadic(Call *c) {
     if (c->n_in == 0 || !value_elements(c, &c->in[0])) return false;
