@@ -65,6 +65,9 @@ Dim dim_memo_set(Context *cx, MemoOp op, Dim a, Dim b, Dim result) {
     return result;
 }
 
+void probe_begin(Context *cx) { dim_table(cx)->probing++; }
+void probe_end(Context *cx) { dim_table(cx)->probing--; }
+
 /* ---- symbols ------------------------------------------------------------------------------------------------------ */
 
 static const char *free_name(Context *cx, const char *wanted) {
@@ -446,14 +449,16 @@ static Dim combine(Context *cx, MemoOp op, Combine *with, Dim a, Dim b, int64_t 
     Dim result;
     if (!a.id || !b.id) return (Dim){0};
     if (dim_memo_get(cx, op, a, b, &result)) return result;
-    if (!with(cx, a, b, sign, &result)) {
-        const DimTable *t = dim_table(cx);
-        bool first = dim_entry(t, a)->n >= dim_entry(t, b)->n;
-        Dim x = first ? dim_let(cx, a) : a, y = first ? b : dim_let(cx, b);
-        if (!with(cx, x, y, sign, &result) && !with(cx, dim_let(cx, a), dim_let(cx, b), sign, &result))
-            BUG(cx, "two let-symbols do not fit in a dim");
-    }
-    return dim_memo_set(cx, op, a, b, result);
+    const DimTable *t = dim_table(cx);
+    MemoOp with_let = (MemoOp)(op + MEMO_LET);
+    if (dim_memo_get(cx, with_let, a, b, &result)) return t->probing ? (Dim){0} : result;
+    if (with(cx, a, b, sign, &result)) return dim_memo_set(cx, op, a, b, result);
+    if (t->probing) return (Dim){0};
+    bool first = dim_entry(t, a)->n >= dim_entry(t, b)->n;
+    Dim x = first ? dim_let(cx, a) : a, y = first ? b : dim_let(cx, b);
+    if (!with(cx, x, y, sign, &result) && !with(cx, dim_let(cx, a), dim_let(cx, b), sign, &result))
+        BUG(cx, "two let-symbols do not fit in a dim");
+    return dim_memo_set(cx, with_let, a, b, result);
 }
 
 static void order_pair(Dim *a, Dim *b) {

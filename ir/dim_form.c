@@ -4,12 +4,21 @@
  * bcast, in which the extents are compatible); facts of a scope are dim_simplify's business, or ids would depend on them.
  * mod, ceiling division and min are sugar.  An atom is made only where no rule applies, so rebuilding one gives itself.
  *
+ * Rules try things out between probe_begin and probe_end: what would not fit in a dim makes them not apply.
+ *
  * Why no rationals: ceiling(d/2 - 1/2) and floor(d/2) never meet; floor((d-1+1)/2) and floor(d/2) do.
  * Source: reference prototype (17 of its 18 identities are normal forms; prove() finds the last).
  */
 #include "dim_table.h"
 
 static Dim sum(Context *cx, Dim q, Dim rest) { return dim_is(cx, q, 0) ? rest : dim_add(cx, q, rest); }
+
+/* What is built, and remembered, may not depend on who asks. */
+static uint32_t leave_probe(Context *cx) {
+    uint32_t probing = dim_table(cx)->probing;
+    dim_table(cx)->probing = 0;
+    return probing;
+}
 
 /* Operands too deep become let-symbols, and the rules look at those again: what is read back must be what was made. */
 static Dim new_quotient(Context *cx, Dim a, Dim b) {
@@ -32,8 +41,10 @@ static bool nested(Context *cx, Dim a, Dim b, Dim *result) {
         if (by <= 0 || !ck_mul(by, c, &product)) return false;
         if (dim_const_value(cx, b, &outer) && !ck_mul(by, outer, &product)) return false;
     }
+    probe_begin(cx);
     *result = dim_fdiv(cx, dim_add(cx, inner.a, dim_muli(cx, inner.b, c)), dim_mul(cx, b, inner.b));
-    return true;
+    probe_end(cx);
+    return result->id != 0;
 }
 
 /* Coefficients nearest to 0 keep intervals short: 63*j + 63 over 64 is j + floor((63 - j)/64), which is j. */
@@ -44,7 +55,9 @@ static bool decided_by_range(Context *cx, Dim a, int64_t n, Dim *result) {
     for (uint32_t i = 0; i < e.n; i++)
         if (e.terms[i].n && e.terms[i].coefficient > n / 2)
             quotient = dim_add(cx, quotient, dim_monomial(cx, 1, e.monomials[i]));
+    probe_begin(cx);
     DimRange r = dim_birth(cx, dim_sub(cx, a, dim_muli(cx, quotient, n)));
+    probe_end(cx);
     if (r.min == INT64_MIN || r.max == INT64_MAX || floor_div(r.min, n) != floor_div(r.max, n)) return false;
     *result = dim_addi(cx, quotient, floor_div(r.min, n));
     return true;
@@ -91,9 +104,9 @@ static bool divide(Context *cx, Dim a, Dim b, Dim *q, Dim *r) {
     *q = *r = dim_const(cx, 0);
     if (lead == INT64_MIN) return false;
     for (int fuel = 64; fuel; fuel--) {
+        if (!a.id || !q->id || !r->id) return false;
         DimEntry e = *dim_entry(t, a);
         if (!e.n) return true;
-        if (e.n + by.n > DIM_TERMS || dim_entry(t, *q)->n == DIM_TERMS || dim_entry(t, *r)->n == DIM_TERMS) return false;
         uint32_t m;
         int64_t size = lead < 0 ? -lead : lead, k = floor_div(e.terms[0].coefficient, size);
         if (k && k != INT64_MIN && monomial_div(cx, e.monomials[0], by.monomials[0], &m)) {
@@ -128,15 +141,21 @@ static Dim divide_monomial(Context *cx, Dim a, uint32_t m) {
 /* a in [k*b, (k+1)*b) by birth ranges, for k = 0 and -1. */
 static bool within(Context *cx, Dim a, Dim b, Dim *result) {
     DimRange r = dim_birth(cx, a);
-    if (r.min >= 0 && dim_birth(cx, dim_sub(cx, b, a)).min >= 1) return *result = dim_const(cx, 0), true;
-    if (r.max < 0 && dim_birth(cx, dim_add(cx, a, b)).min >= 0) return *result = dim_const(cx, -1), true;
-    return false;
+    probe_begin(cx);
+    bool zero = r.min >= 0 && dim_birth(cx, dim_sub(cx, b, a)).min >= 1;
+    bool minus_one = r.max < 0 && dim_birth(cx, dim_add(cx, a, b)).min >= 0;
+    probe_end(cx);
+    *result = dim_const(cx, zero ? 0 : -1);
+    return zero || minus_one;
 }
 
 static Dim fdiv_symbolic(Context *cx, Dim a, Dim b) {
     Dim q, r, result;
     if (dim_is(cx, a, 0)) return a;
-    if (divide(cx, a, b, &q, &r) && !dim_is(cx, q, 0)) return dim_add(cx, q, dim_fdiv(cx, r, b));
+    probe_begin(cx);
+    bool divided = divide(cx, a, b, &q, &r);
+    probe_end(cx);
+    if (divided && !dim_is(cx, q, 0)) return dim_add(cx, q, dim_fdiv(cx, r, b));
     if (within(cx, a, b, &result)) return result;
     DimEntry by = *dim_entry(dim_table(cx), b);
     int64_t g = gcd_i64(dim_content(cx, a), dim_content(cx, b)), c;
@@ -165,7 +184,10 @@ Dim dim_fdiv(Context *cx, Dim a, Dim b) {
     Dim result;
     if (!a.id || !b.id) return (Dim){0};
     if (dim_memo_get(cx, MEMO_FDIV, a, b, &result)) return result;
-    return dim_memo_set(cx, MEMO_FDIV, a, b, fdiv(cx, a, b));
+    uint32_t probing = leave_probe(cx);
+    result = fdiv(cx, a, b);
+    dim_table(cx)->probing = probing;
+    return dim_memo_set(cx, MEMO_FDIV, a, b, result);
 }
 
 /* ceiling(a/b) => floor((a + b - 1) / b) */
@@ -213,7 +235,7 @@ static bool max_leaves(Context *cx, Dim d, Leaves *leaves) {
 static void drop_dominated(Context *cx, Leaves *leaves) {
     for (uint32_t i = 0; i < leaves->n;) {
         uint32_t j = 0;
-        while (j < leaves->n && (j == i || dim_birth(cx, dim_sub(cx, leaves->at[j], leaves->at[i])).min < 0)) j++;
+        while (j < leaves->n && (j == i || dim_birth_difference(cx, leaves->at[j], leaves->at[i]).min < 0)) j++;
         if (j == leaves->n)
             i++;
         else
@@ -264,21 +286,28 @@ static bool let_deep_leaves(Context *cx, Leaves *leaves) {
     return any;
 }
 
-typedef Dim Build(Context *, Leaves);
-
-/* The first leaf against the rest, which is a normal form of its own. */
-static Dim chain(Context *cx, AtomKind kind, Build *build, const Leaves *leaves) {
+static Leaves rest_of(const Leaves *leaves) {
     Leaves rest = {.n = 0};
     for (uint32_t i = 1; i < leaves->n; i++) rest.at[rest.n++] = leaves->at[i];
-    Dim inner = build(cx, rest);
-    if (!dim_too_deep(cx, inner)) return dim_new_atom(cx, kind, leaves->at[0], inner);
-    return build(cx, (Leaves){.at = {leaves->at[0], dim_let(cx, inner)}, .n = 2});
+    return rest;
+}
+
+static Dim max_of(Context *, Leaves);
+
+/* The first leaf against the rest, which is a normal form of its own; where that says the same with fewer leaves, anew. */
+static Dim max_chain(Context *cx, const Leaves *leaves) {
+    Dim first = leaves->at[0], inner = max_of(cx, rest_of(leaves));
+    Leaves again = {.at = {first}, .n = 1};
+    if (max_leaves(cx, inner, &again) && again.n < leaves->n) return max_of(cx, again);
+    if (!dim_too_deep(cx, inner)) return dim_new_atom(cx, ATOM_MAX, first, inner);
+    return max_of(cx, (Leaves){.at = {first, dim_let(cx, inner)}, .n = 2});
 }
 
 static Dim max_of(Context *cx, Leaves leaves) {
     drop_dominated(cx, &leaves);
     if (leaves.n == 1) return leaves.at[0];
     if (let_deep_leaves(cx, &leaves)) return max_of(cx, leaves);
+    sort_leaves(cx, &leaves);
     Dim common = common_terms(cx, &leaves);
     int64_t g = 0, c;
     for (uint32_t i = 0; i < leaves.n; i++) {
@@ -286,10 +315,10 @@ static Dim max_of(Context *cx, Leaves leaves) {
         dim_split_constant(cx, leaves.at[i], &c);
         g = gcd_i64(gcd_i64(g, dim_content(cx, leaves.at[i])), c);
     }
+    if (g <= 1 && dim_is(cx, common, 0)) return max_chain(cx, &leaves);
+    /* what is left is shorter, so that more may apply */
     for (uint32_t i = 0; i < leaves.n && g > 1; i++) leaves.at[i] = dim_divide_coefficients(cx, leaves.at[i], g);
-    sort_leaves(cx, &leaves);
-    Dim core = chain(cx, ATOM_MAX, max_of, &leaves);
-    return sum(cx, common, g > 1 ? dim_muli(cx, core, g) : core);
+    return sum(cx, common, dim_muli(cx, max_of(cx, leaves), g > 1 ? g : 1));
 }
 
 Dim dim_max(Context *cx, Dim a, Dim b) {
@@ -297,9 +326,12 @@ Dim dim_max(Context *cx, Dim a, Dim b) {
     if (!a.id || !b.id) return (Dim){0};
     if (dim_same(a, b)) return a;
     if (dim_memo_get(cx, MEMO_MAX, a, b, &result)) return result;
+    uint32_t probing = leave_probe(cx);
     Leaves leaves = {.n = 0};
     if (!max_leaves(cx, a, &leaves) || !max_leaves(cx, b, &leaves)) leaves = (Leaves){.at = {a, b}, .n = 2};
-    return dim_memo_set(cx, MEMO_MAX, a, b, max_of(cx, leaves));
+    result = max_of(cx, leaves);
+    dim_table(cx)->probing = probing;
+    return dim_memo_set(cx, MEMO_MAX, a, b, result);
 }
 
 /* min(a, b) => a + b - max(a, b) */
@@ -335,14 +367,19 @@ static Dim bcast_of(Context *cx, Leaves leaves) {
     sort_leaves(cx, &leaves);
     if (bcast_decided(cx, &leaves, &result)) return result;
     if (let_deep_leaves(cx, &leaves)) return bcast_of(cx, leaves);
-    return chain(cx, ATOM_BCAST, bcast_of, &leaves);
+    Dim inner = bcast_of(cx, rest_of(&leaves));
+    if (!dim_too_deep(cx, inner)) return dim_new_atom(cx, ATOM_BCAST, leaves.at[0], inner);
+    return bcast_of(cx, (Leaves){.at = {leaves.at[0], dim_let(cx, inner)}, .n = 2});
 }
 
 Dim dim_bcast(Context *cx, Dim a, Dim b) {
     Dim result;
     if (!a.id || !b.id) return (Dim){0};
     if (dim_memo_get(cx, MEMO_BCAST, a, b, &result)) return result;
+    uint32_t probing = leave_probe(cx);
     Leaves leaves = {.n = 0};
     if (!bcast_leaves(cx, a, &leaves) || !bcast_leaves(cx, b, &leaves)) leaves = (Leaves){.at = {a, b}, .n = 2};
-    return dim_memo_set(cx, MEMO_BCAST, a, b, bcast_of(cx, leaves));
+    result = bcast_of(cx, leaves);
+    dim_table(cx)->probing = probing;
+    return dim_memo_set(cx, MEMO_BCAST, a, b, result);
 }

@@ -110,28 +110,46 @@ int64_t monomial_multiple(Context *cx, uint32_t monomial) {
 
 /* ---- intervals of dims -------------------------------------------------------------------------------------------- */
 
-/* d = rest + c*rem*(x mod n), where d has the pair and rest fewer terms. */
+/* d = rest + c*m*(x mod n) with n*c*m*floor(x/n) a term of d. */
+typedef struct ModPair {
+    Dim rest;
+    int64_t c, n;
+    uint32_t m;
+} ModPair;
+
+static bool mod_pair(Context *cx, Dim d, uint32_t i, uint32_t atom_id, ModPair *pair) {
+    DimTable *t = dim_table(cx);
+    const DimEntry *e = dim_entry(t, d);
+    Atom atom = dim_atom(cx, atom_id);
+    int64_t coefficient = e->terms[i].coefficient;
+    if (atom.kind != ATOM_FDIV || !dim_const_value(cx, atom.b, &pair->n) || pair->n <= 0) return false;
+    if (coefficient % pair->n || coefficient == INT64_MIN) return false;
+    Dim quotient = dim_from_atom(cx, atom_id);
+    if (!monomial_div(cx, dim_entry(t, d)->monomials[i], dim_entry(t, quotient)->monomials[0], &pair->m)) return false;
+    pair->c = -(coefficient / pair->n);
+    Dim mod = dim_sub(cx, atom.a, dim_muli(cx, quotient, pair->n));
+    pair->rest = dim_sub(cx, d, dim_mul(cx, dim_monomial(cx, pair->c, pair->m), mod));
+    return pair->rest.id != 0;
+}
+
+/* Only the pair that leaves the fewest terms is followed, and only if they are fewer: trying all would be exponential. */
 static DimRange meet_mod_pairs(Context *cx, uint32_t set, Dim d, DimRange range) {
     DimTable *t = dim_table(cx);
     DimEntry e = *dim_entry(t, d);
+    ModPair pair, best = {.n = 0};
+    uint32_t fewest = e.n;
     for (uint32_t i = 0; i < e.n; i++) {
-        Term term = e.terms[i];
-        for (uint32_t f = 0; f < term.n; f++) {
-            Atom atom = dim_atom(cx, term.factors[f].atom);
-            int64_t n;
-            if (atom.kind != ATOM_FDIV || !dim_const_value(cx, atom.b, &n) || n <= 0) continue;
-            if (term.coefficient % n || term.coefficient == INT64_MIN) continue;
-            uint32_t rem, alone = dim_entry(t, dim_from_atom(cx, term.factors[f].atom))->monomials[0];
-            if (!monomial_div(cx, e.monomials[i], alone, &rem)) continue;
-            int64_t c = -(term.coefficient / n);
-            Dim pair = dim_sub(cx, atom.a, dim_muli(cx, dim_from_atom(cx, term.factors[f].atom), n));
-            Dim rest = dim_sub(cx, d, dim_mul(cx, dim_monomial(cx, c, rem), pair));
-            if (dim_entry(t, rest)->n >= e.n) continue;
-            DimRange mod = range_mul(range_mul((DimRange){c, c}, (DimRange){0, n - 1}), monomial_interval(cx, set, rem));
-            range = range_meet(range, range_add(dim_interval(cx, set, rest), mod));
+        for (uint32_t f = 0; f < e.terms[i].n; f++) {
+            if (!mod_pair(cx, d, i, e.terms[i].factors[f].atom, &pair)) continue;
+            if (dim_entry(t, pair.rest)->n >= fewest) continue;
+            fewest = dim_entry(t, pair.rest)->n;
+            best = pair;
         }
     }
-    return range;
+    if (!best.n) return range;
+    DimRange mod = range_mul(range_mul((DimRange){best.c, best.c}, (DimRange){0, best.n - 1}),
+                             monomial_interval(cx, set, best.m));
+    return range_meet(range, range_add(dim_interval(cx, set, best.rest), mod));
 }
 
 static DimRange interval(Context *cx, uint32_t set, Dim d) {
@@ -145,7 +163,11 @@ static DimRange interval(Context *cx, uint32_t set, Dim d) {
         for (uint32_t f = 0; f < e.terms[i].n; f++)
             fdiv |= dim_atom(cx, e.terms[i].factors[f].atom).kind == ATOM_FDIV;
     }
-    return fdiv && e.n > 1 ? meet_mod_pairs(cx, set, d, r) : r;
+    if (!fdiv || e.n < 2) return r;
+    probe_begin(cx);
+    r = meet_mod_pairs(cx, set, d, r);
+    probe_end(cx);
+    return r;
 }
 
 DimRange dim_interval(Context *cx, uint32_t set, Dim d) {
@@ -173,6 +195,13 @@ DimRange dim_interval(Context *cx, uint32_t set, Dim d) {
 
 DimRange dim_birth(Context *cx, Dim d) { return dim_interval(cx, 0, d); }
 
+DimRange dim_birth_difference(Context *cx, Dim a, Dim b) {
+    probe_begin(cx);
+    Dim d = dim_sub(cx, a, b);
+    probe_end(cx);
+    return dim_birth(cx, d);
+}
+
 /* ---- fact sets ---------------------------------------------------------------------------------------------------- */
 
 enum { MAX_FACTS = 96, MAX_OTHER = 24 };
@@ -186,7 +215,7 @@ typedef struct Building {
 static void build_dim(Dim *at, uint32_t *n, uint32_t cap, Dim d) {
     for (uint32_t i = 0; i < *n; i++)
         if (dim_same(at[i], d)) return;
-    if (*n < cap) at[(*n)++] = d;
+    if (d.id && *n < cap) at[(*n)++] = d;
 }
 
 /* What birth ranges say already is no news. */
@@ -264,7 +293,7 @@ static void sharpen(Context *cx, Building *b) {
     for (uint32_t i = 0; i < b->n_unequal; i++) {
         if (dim_birth(cx, b->unequal[i]).min == 0) build_nonneg(cx, b, dim_addi(cx, b->unequal[i], -1));
         for (uint32_t j = 0; j < b->n; j++)
-            if (dim_same(b->nonneg[j], b->unequal[i])) b->nonneg[j] = dim_addi(cx, b->nonneg[j], -1);
+            if (dim_same(b->nonneg[j], b->unequal[i])) build_nonneg(cx, b, dim_addi(cx, b->nonneg[j], -1));
     }
 }
 
@@ -275,9 +304,11 @@ uint32_t fact_set(Context *cx, const Scope *scope) {
     Building b;
     b.n = b.n_unequal = b.n_divides = 0;
     uint64_t stamp = ++t->stamp;
+    probe_begin(cx);
     for (; scope; scope = scope->parent)
         for (uint32_t i = 0; i < scope->n; i++) build_fact(cx, &b, &scope->facts[i], stamp);
     sharpen(cx, &b);
+    probe_end(cx);
     return intern_set(cx, &b);
 }
 
@@ -302,6 +333,8 @@ uint32_t fact_set_with_divisors(Context *cx, uint32_t set, Dim d) {
     if (!dim_entry(t, d)->depth) return set;
     Building b;
     load_set(&t->sets.at[set], &b);
+    probe_begin(cx);
     build_divisors(cx, &b, d, ++t->stamp);
+    probe_end(cx);
     return intern_set(cx, &b);
 }

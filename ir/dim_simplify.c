@@ -92,6 +92,21 @@ static bool decide_bcast(Context *cx, uint32_t set, Dim a, Dim b, Dim *result) {
     return false;
 }
 
+static bool decide(Context *cx, uint32_t set, Atom atom, Dim *result) {
+    switch (atom.kind) {
+    case ATOM_SYMBOL: return false;
+    case ATOM_FDIV:
+        return decide_quotient(cx, set, atom.a, atom.b, result) || shorten_quotient(cx, set, atom.a, atom.b, result);
+    case ATOM_MAX:
+        *result = atom.a;
+        if (dim_nonneg(cx, set, dim_sub(cx, atom.a, atom.b))) return true;
+        *result = atom.b;
+        return dim_nonneg(cx, set, dim_sub(cx, atom.b, atom.a));
+    case ATOM_BCAST: return decide_bcast(cx, set, atom.a, atom.b, result);
+    }
+    return false;
+}
+
 static Dim simplify_atom(Context *cx, uint32_t set, uint32_t id) {
     Atom atom = dim_atom(cx, id);
     Dim same = dim_from_atom(cx, id), result = same;
@@ -104,21 +119,10 @@ static Dim simplify_atom(Context *cx, uint32_t set, uint32_t id) {
         if (!dim_same(result, same)) return dim_simplify_under(cx, set, result);
     }
     context_spend(cx, 1);
-    bool decided = false;
-    switch (atom.kind) {
-    case ATOM_SYMBOL: break;
-    case ATOM_FDIV:
-        decided = decide_quotient(cx, set, atom.a, atom.b, &result) || shorten_quotient(cx, set, atom.a, atom.b, &result);
-        break;
-    case ATOM_MAX:
-        decided = true;
-        if (dim_nonneg(cx, set, dim_sub(cx, atom.a, atom.b))) result = atom.a;
-        else if (dim_nonneg(cx, set, dim_sub(cx, atom.b, atom.a))) result = atom.b;
-        else decided = false;
-        break;
-    case ATOM_BCAST: decided = decide_bcast(cx, set, atom.a, atom.b, &result); break;
-    }
-    return decided ? dim_simplify_under(cx, set, result) : result;
+    probe_begin(cx);
+    bool decided = decide(cx, set, atom, &result) && result.id;
+    probe_end(cx);
+    return decided ? dim_simplify_under(cx, set, result) : same;
 }
 
 Dim dim_simplify_under(Context *cx, uint32_t set, Dim d) {

@@ -56,7 +56,10 @@ typedef struct DimEntry {
     uint32_t let;          /* the let-symbol that stands for it, or 0 */
 } DimEntry;
 
-typedef enum MemoOp { MEMO_ADD, MEMO_SUB, MEMO_MUL, MEMO_FDIV, MEMO_MAX, MEMO_BCAST, MEMO_UPPER } MemoOp;
+typedef enum MemoOp {
+    MEMO_ADD, MEMO_SUB, MEMO_MUL, MEMO_FDIV, MEMO_MAX, MEMO_BCAST, MEMO_UPPER,
+    MEMO_LET = 8 /* added to ADD, SUB, MUL: of operands that became let-symbols */
+} MemoOp;
 
 /* What a Scope says, flattened, normalised and interned: id 0 says nothing. */
 typedef struct FactSet {
@@ -82,9 +85,15 @@ typedef struct DimTable {
     Map simplified;           /* (fact set, dim) -> dim */
     Map ranged;               /* (fact set, dim) -> index into ranges */
     uint64_t stamp;
+    uint32_t probing;         /* above 0: sums and products that do not fit are poison */
 } DimTable;
 
 DimTable *dim_table(Context *);
+
+/* Analyses build dims to look at them.  Between begin and end what does not fit is poison, of which nothing is known,
+ * instead of a new let-symbol, which would be analysed in turn.  fdiv, max and bcast build as always. */
+void probe_begin(Context *);
+void probe_end(Context *);
 
 /* ---- dim.c -------------------------------------------------------------------------------------------------------- */
 
@@ -116,6 +125,7 @@ Dim dim_memo_set(Context *, MemoOp, Dim a, Dim b, Dim result);
 /* ---- dim_range.c, prove.c, dim_simplify.c ------------------------------------------------------------------------- */
 
 DimRange dim_birth(Context *, Dim);            /* by birth ranges alone */
+DimRange dim_birth_difference(Context *, Dim a, Dim b);
 DimRange dim_interval(Context *, uint32_t set, Dim);
 DimRange atom_interval(Context *, uint32_t set, uint32_t atom);
 DimRange monomial_interval(Context *, uint32_t set, uint32_t monomial);

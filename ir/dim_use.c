@@ -235,47 +235,50 @@ static Dim upper_term(Context *cx, int64_t coefficient, uint32_t monomial) {
     return product;
 }
 
-/* A bound of d with fewer terms, or d: for c*rem*n*floor(x/n) = c*rem*(x - x mod n), and for c*rem*max(a, b), c < 0. */
+/* A bound of d with fewer terms, or id 0: for c*rem*n*floor(x/n) = c*rem*(x - x mod n), and for c*rem*max(a, b), c < 0. */
 static Dim relax(Context *cx, Dim d, uint32_t i, uint32_t atom_id) {
+    const Dim none = {0};
     DimTable *t = dim_table(cx);
     DimEntry e = *dim_entry(t, d);
     Atom atom = dim_atom(cx, atom_id);
     int64_t c = e.terms[i].coefficient, n;
     uint32_t rem, alone = dim_entry(t, dim_from_atom(cx, atom_id))->monomials[0];
     monomial_div(cx, e.monomials[i], alone, &rem);
-    if (monomial_interval(cx, 0, rem).min < 0 || c == INT64_MIN) return d;
+    if (monomial_interval(cx, 0, rem).min < 0 || c == INT64_MIN) return none;
     Dim gone = dim_sub(cx, d, dim_monomial(cx, c, e.monomials[i]));
     if (atom.kind == ATOM_MAX && c < 0) {
         for (int side = 0; side < 2; side++) {
             Dim bound = dim_add(cx, gone, dim_mul(cx, dim_monomial(cx, c, rem), side ? atom.b : atom.a));
-            if (dim_entry(t, bound)->n < e.n) return bound;
+            if (bound.id && dim_entry(t, bound)->n < e.n) return bound;
         }
     }
-    if (atom.kind != ATOM_FDIV) return d;
+    if (atom.kind != ATOM_FDIV) return none;
     if (dim_const_value(cx, atom.b, &n)) {
-        if (n <= 0 || c % n) return d;
+        if (n <= 0 || c % n) return none;
         Dim scale = dim_monomial(cx, c / n, rem), bound = dim_add(cx, gone, dim_mul(cx, scale, atom.a));
         if (c < 0) bound = dim_sub(cx, bound, dim_muli(cx, scale, n - 1));
-        return dim_entry(t, bound)->n < e.n ? bound : d;
+        return bound.id && dim_entry(t, bound)->n < e.n ? bound : none;
     }
     /* c*rem*n*floor(x/n) <= c*rem*x for a symbolic product n too; without this n counts twice */
     const DimEntry *by = dim_entry(t, atom.b);
     uint32_t left;
-    if (c < 0 || by->n != 1 || c % by->terms[0].coefficient || !monomial_div(cx, rem, by->monomials[0], &left)) return d;
-    if (monomial_interval(cx, 0, left).min < 0 || by->terms[0].coefficient < 0) return d;
+    if (c < 0 || by->n != 1 || c % by->terms[0].coefficient || !monomial_div(cx, rem, by->monomials[0], &left)) return none;
+    if (monomial_interval(cx, 0, left).min < 0 || by->terms[0].coefficient < 0) return none;
     return dim_add(cx, gone, dim_mul(cx, dim_monomial(cx, c / by->terms[0].coefficient, left), atom.a));
 }
 
 static Dim relaxed(Context *cx, Dim d) {
+    probe_begin(cx);
     for (int fuel = DIM_TERMS; fuel; fuel--) {
         DimEntry e = *dim_entry(dim_table(cx), d);
-        Dim next = d;
-        for (uint32_t i = 0; i < e.n && dim_same(next, d); i++)
-            for (uint32_t f = 0; f < e.terms[i].n && dim_same(next, d); f++)
+        Dim next = {0};
+        for (uint32_t i = 0; i < e.n && !next.id; i++)
+            for (uint32_t f = 0; f < e.terms[i].n && !next.id; f++)
                 next = relax(cx, d, i, e.terms[i].factors[f].atom);
-        if (dim_same(next, d)) break;
+        if (!next.id) break;
         d = next;
     }
+    probe_end(cx);
     return d;
 }
 

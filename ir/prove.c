@@ -11,7 +11,14 @@
  */
 #include "dim_table.h"
 
-enum { PROVE_DEPTH = 6, PROVE_BUDGET = 256, SIGN_DEPTH = 2, MAX_ATOMS = 24 };
+enum {
+    PROVE_DEPTH = 6,
+    PROVE_BUDGET = 256, /* polynomials looked at for one question */
+    LONG_BUDGET = 48,   /* for one of more than LONG_TERMS terms: no index expression, and costly */
+    LONG_TERMS = 12,
+    SIGN_DEPTH = 2,
+    MAX_ATOMS = 24
+};
 
 typedef struct Prover {
     Context *cx;
@@ -214,7 +221,9 @@ static Dim tighten(Context *cx, Dim p) {
 static bool nonneg(Prover *v, uint32_t set, Dim p, uint32_t depth) {
     Context *cx = v->cx;
     DimTable *t = dim_table(cx);
+    if (!p.id) return false;
     p = tighten(cx, p);
+    if (v->budget) v->budget--;
     DimRange r = dim_interval(cx, set, p);
     if (r.min >= 0) return true;
     if (r.max < 0) return false;
@@ -222,7 +231,6 @@ static bool nonneg(Prover *v, uint32_t set, Dim p, uint32_t depth) {
     uint32_t known = map_get(&t->proved, key);
     if (known == 1) return true;
     if (!depth || !v->budget || known >= 2 + depth) return false;
-    v->budget--;
     context_spend(cx, 1);
     bool fdiv = dim_entry(t, p)->depth > 0;
     bool proven = (fdiv && by_pairs(v, set, p, depth)) || by_atoms(v, set, p, depth) || by_facts(v, set, p, depth);
@@ -231,8 +239,12 @@ static bool nonneg(Prover *v, uint32_t set, Dim p, uint32_t depth) {
 }
 
 bool dim_nonneg(Context *cx, uint32_t set, Dim d) {
-    Prover v = {.cx = cx, .budget = PROVE_BUDGET};
-    return nonneg(&v, set, d, PROVE_DEPTH);
+    bool is_long = dim_entry(dim_table(cx), d)->n > LONG_TERMS;
+    Prover v = {.cx = cx, .budget = is_long ? LONG_BUDGET : PROVE_BUDGET};
+    probe_begin(cx);
+    bool proven = nonneg(&v, set, d, PROVE_DEPTH);
+    probe_end(cx);
+    return proven;
 }
 
 /* ---- relations ---------------------------------------------------------------------------------------------------- */
@@ -311,7 +323,7 @@ static Truth prove_divides(Context *cx, uint32_t set, Dim a, Dim b) {
     return c % g != 0 ? NO : UNKNOWN;
 }
 
-static Truth prove_under(Context *cx, uint32_t set, Relation relation, Dim a, Dim b) {
+static Truth prove_relation(Context *cx, uint32_t set, Relation relation, Dim a, Dim b) {
     Truth equal;
     switch (relation) {
     case REL_EQ: return prove_equal(cx, set, a, b);
@@ -321,6 +333,13 @@ static Truth prove_under(Context *cx, uint32_t set, Relation relation, Dim a, Di
     case REL_DIVIDES: return prove_divides(cx, set, a, b);
     }
     return UNKNOWN;
+}
+
+static Truth prove_under(Context *cx, uint32_t set, Relation relation, Dim a, Dim b) {
+    probe_begin(cx);
+    Truth truth = prove_relation(cx, set, relation, a, b);
+    probe_end(cx);
+    return truth;
 }
 
 Truth prove(Context *cx, const Scope *scope, Relation relation, Dim a, Dim b) {
