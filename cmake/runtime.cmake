@@ -3,6 +3,7 @@
 # codegen/runtime.c.  Variants in names: single, threads; weights: they come from outside; bare: without malloc.
 set(runtime_flags -std=c99 -Os -fPIC -ffunction-sections -fdata-sections -fvisibility=hidden -fomit-frame-pointer
   -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-stack-protector -fno-ident -fno-common
+  -fno-optimize-sibling-calls # a tail call costs a second epilogue
   -I${PROJECT_SOURCE_DIR}/include)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   list(APPEND runtime_flags -march=x86-64 -mgeneral-regs-only -fcf-protection=none)

@@ -194,11 +194,11 @@ static void write_model(Interface *w, const char *name) {
     loop_end(b);
 }
 
-/* Declarations of the runtime's functions, as far as this artifact may refer to them: p pointer, i i32, u u32, l i64, w u64,
+/* Declarations of the runtime's functions, as far as this artifact may refer to them: p pointer, q pointer to i64, i i32, u u32, l i64, w u64,
  * v nothing; the result first. */
 static const struct { const char *name, *types; } externs[] = {
-    {"ingot_rt_bytes", "wppip"},       {"ingot_rt_create", "ipuppp"},       {"ingot_rt_destroy", "vp"},
-    {"ingot_rt_reserve", "ippp"},      {"ingot_rt_run", "ippp"},            {"ingot_rt_model_query", "ipuppp"},
+    {"ingot_rt_bytes", "wpqip"},       {"ingot_rt_create", "ipuppp"},       {"ingot_rt_destroy", "vp"},
+    {"ingot_rt_reserve", "ipqp"},      {"ingot_rt_run", "ipqp"},            {"ingot_rt_model_query", "ipuppp"},
     {"ingot_rt_model_create", "ipppp"}, {"ingot_rt_model_reserve", "ipupp"}, {"ingot_rt_model_run", "ippp"},
     {"ingot_rt_cpu", "ipp"},           {"ingot_rt_pool_open", "iipp"},      {"ingot_rt_pool_close", "vp"},
     {"ingot_rt_weights_open", "ipppp"}, {"ingot_rt_weights_close", "vp"},    {"ingot_rt_use_weights", "ippp"},
@@ -207,6 +207,7 @@ static const struct { const char *name, *types; } externs[] = {
 static LType letter_type(char c) {
     switch (c) {
     case 'p': return lt_pointer(DT_u8);
+    case 'q': return lt_pointer(DT_i64);
     case 'i': return lt_scalar(DT_i32);
     case 'u': return lt_scalar(DT_u32);
     case 'l': return lt_scalar(DT_i64);

@@ -110,7 +110,7 @@ ingot_status ingot_rt_create(Model *m, uint32_t signature, const ingot_options *
     c->work_bytes = bytes - m->fixed_bytes;
     c->frame[FRAME_PARALLEL].cp = opt ? opt->parallel : NULL;
 #if INGOT_RT_WEIGHTS
-    rc = ingot_rt_use_weights(c, opt ? opt->weights : NULL, err);
+    if ((opt && opt->weights) || (!m->weights && m->weights_bytes)) rc = ingot_rt_use_weights(c, opt ? opt->weights : NULL, err);
 #else
     if (opt && opt->weights) rc = fail(err, "\014the weights of %s are embedded", m->name);
 #endif

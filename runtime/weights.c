@@ -167,7 +167,7 @@ static ingot_status source_open(ingot_weights *w, const ingot_rt_model *m, const
     } else if (source && source->path) {
         from = source->path;
         rc = from_file(w, from, flags, &at, &n, err);
-    } else if (m->weights) {
+    } else if (m->weights || !m->weights_bytes) {
         w->bytes = (const uint8_t *)m->weights;
         return INGOT_OK;
     } else {
