@@ -17,7 +17,7 @@ bool cc_object(Context *cx, const char *cc_or_null, const Target *target, const 
     const char *source = temporary_path(folder, "module.c");
     const char *march = arena_print(cx->arena, "-march=%s", target ? target->name : "x86-64");
     const char *const argv[] = {cc, "-std=gnu99", "-O2", march, "-fPIC", "-ffp-contract=off", "-fno-math-errno",
-                                "-fno-trapping-math", "-fno-strict-aliasing", "-fwrapv", "-fvisibility=hidden", "-w", "-c",
+                                "-fno-trapping-math", "-fno-strict-aliasing", "-fwrapv", "-fvisibility=hidden", "-w", "-Wno-psabi", "-c",
                                 source, "-o", path, NULL};
     bool ok = file_write(cx, source, c_text, n, 0600) && process_run(cx, argv);
     temporary_remove(folder);

@@ -330,7 +330,7 @@ static void add_control(Suite *s) {
     close_case(&o, (LVal){0});
 }
 
-static const uint8_t greeting[] = "what??/ \"a\\b\" \n\0017\1778 end";
+static const uint8_t greeting[] = "what\?\?/ \"a\\b\" \n\0017\1778 end";
 static const uint8_t weights[256] = {1, 2, 3, 250, 0, 9};
 
 /* A kernel that is launched over rows and reads data objects, one of them a table of addresses. */
