@@ -44,7 +44,7 @@ typedef struct Parser {
     bool failed;    /* after the first mistake everything says no */
     bool declare;   /* names of dims that nobody declared become symbols: a text without `where` */
     uint32_t depth; /* of regions and of tuple types */
-    const char *counted, *line_start; /* lines are counted up to here; positions ascend, mostly */
+    const char *counted, *line_start; /* lines are counted up to here; the next position is near */
     uint32_t line;
 } Parser;
 

@@ -16,10 +16,15 @@ static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 static bool is_word(char c) { return is_letter(c) || is_digit(c); }
 
 Loc parser_loc(Parser *p, const char *at) {
-    if (at < p->counted) {
-        p->counted = p->line_start = p->text;
-        p->line = 1;
-    }
+    bool crossed = false;
+    for (; p->counted > at; p->counted--)
+        if (p->counted[-1] == '\n') {
+            p->line--;
+            crossed = true;
+        }
+    if (crossed)
+        for (p->line_start = at; p->line_start > p->text && p->line_start[-1] != '\n';)
+            p->line_start--;
     for (; p->counted < at; p->counted++)
         if (*p->counted == '\n') {
             p->line++;

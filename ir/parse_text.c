@@ -108,9 +108,32 @@ bool parse_ints(Parser *p, uint32_t *n, const int64_t **ints) {
  * -----------------------------------------------------------------------------------------------
  */
 
+/* A number or a known symbol alone needs no position: most dims of a text. */
+static bool parse_plain_dim(Parser *p, Dim *d) {
+    if (*p->at != ',' && *p->at != ']')
+        return false;
+    if (p->token.kind == TOKEN_NAME) {
+        Symbol s = symbol_find(p->cx, p->token.text);
+        if (s.id == 0)
+            return false;
+        *d = dim_symbol(p->cx, s);
+    } else {
+        char *end;
+        errno = 0;
+        long long value = strtoll(p->token.text, &end, 10);
+        if (p->token.kind != TOKEN_NUMBER || errno || *end)
+            return false;
+        *d = dim_const(p->cx, value);
+    }
+    lex_next(p);
+    return true;
+}
+
 bool parse_dim(Parser *p, Dim *d) {
     if (p->failed)
         return false;
+    if (parse_plain_dim(p, d))
+        return !p->failed;
     const char *at = p->token.at;
     *d = dim_parse(p->cx, parser_loc(p, at), &at, p->declare);
     if (d->id == 0) {
