@@ -152,6 +152,8 @@ static void lex_punct(Parser *p) {
 }
 
 void lex_next(Parser *p) {
+    if (p->failed)
+        p->at = p->end; /* an escape may have ended behind it */
     skip_blank(p);
     p->token = (Token){.kind = TOKEN_END, .at = p->at, .text = ""};
     if (p->at >= p->end || p->failed)

@@ -741,6 +741,8 @@ static void hostile_texts_are_survived(void **state) {
         assert_true(g || diag_error_count(fresh));
         context_free(fresh);
     }
+    static const char half_escape[] = "graph @\"\\";
+    assert_null(try_parse(cx, "t", half_escape, strlen(half_escape)));
     static const char *const nests[] = {
         "graph @g(%0 \"x\": ((((",
         "graph @g() { %1 = kernel {body=graph @g() { %1 = kernel {body="};
