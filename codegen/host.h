@@ -15,7 +15,7 @@
 typedef struct HostFacts {
     VEC(Symbol) symbols;           /* in the frame's order: INPUT symbols (public) first, then FOUND ones */
     uint32_t n_input_symbols;
-    VEC(const char *) guards;      /* message by number */
+    VEC(const char *) guards;      /* by number: first byte the status, then the message, two %d for the values compared */
     VEC(const char *) launches;    /* the model's nodes behind launch number i */
     VEC(int64_t) output_offset;    /* per output: -1 written in place, else index into offsets: run copies it out */
     uint32_t n_offsets;

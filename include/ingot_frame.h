@@ -80,7 +80,7 @@ typedef struct ingot_rt_model {
     const ingot_symbol *const *symbols;
     const ingot_tensor_info *const *tensors; /* inputs, then outputs */
     const int64_t *output_offset;     /* per output: -1 written in place, else its index in the offsets */
-    const char *const *guards;        /* message by number */
+    const char *const *guards;        /* by number: a status as first byte, a text, its two %d the values compared */
     const char *const *launches;      /* the model's nodes by number of the launch */
     const ingot_rt_feature *features;
     const void *weights;              /* embedded ones, or NULL */

@@ -169,7 +169,7 @@ static ingot_status bind(ingot_context *c, const int64_t *given, uint32_t flags,
     int64_t *bounds = c->frame[FRAME_BOUNDS].p, *wanted = c->frame[FRAME_WANTED].p;
     ingot_rt_sizes s;
     int32_t guard = m->bind(c->frame);
-    if (guard) return fail(err, "\002%s: found %d and %d", m->guards[guard - 1], failed[1], failed[2]);
+    if (guard) return fail(err, m->guards[guard - 1], failed[1], failed[2]);
     ingot_status rc = check(m, given ? given : symbols, symbols, err);
     if (rc) return rc;
     if (!covered(c, symbols)) {

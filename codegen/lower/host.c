@@ -44,9 +44,24 @@ uint32_t program_base(Program *p, const Graph *g) {
 
 /* ---- what the whole program needs to know first ------------------------------------------------------------------------ */
 
-static void collect_symbols(Program *p, SymbolKind kind) {
-    for (uint32_t i = 1; i <= symbol_count(p->cx); i++)
-        if (symbol_info(p->cx, (Symbol){i})->kind == kind) vec_push(p->arena, &p->facts->symbols, (Symbol){i});
+/* Input symbols are those that some input determines; found ones are all there are. */
+static bool is_bound(Program *p, const Graph *g, Symbol s) {
+    for (uint32_t i = 0; i < g->params.n; i++) {
+        const TypeInfo *t = val_type(g, g->params.at[i]);
+        for (uint32_t d = 0; d < t->rank; d++)
+            if (dim_uses(p->cx, t->dims[d], s)) return true;
+    }
+    for (uint32_t i = 0; i < g->bindings.n; i++)
+        if (g->bindings.at[i].symbol.id == s.id) return true;
+    return false;
+}
+
+static void collect_symbols(Program *p, const Graph *g, SymbolKind kind) {
+    for (uint32_t i = 1; i <= symbol_count(p->cx); i++) {
+        Symbol s = {i};
+        if (symbol_info(p->cx, s)->kind != kind || (kind == SYMBOL_INPUT && !is_bound(p, g, s))) continue;
+        vec_push(p->arena, &p->facts->symbols, s);
+    }
 }
 
 static void add_constant(Program *p, const Node *n) {
@@ -175,9 +190,21 @@ static void find_symbols(Host *h, const KernelInfo *info) {
     p->symbols[info->found.id] = l_load(p->b, h->symbols, l_i64(p->b, program_symbol_index(p, info->found)), 1, (LVal){0});
 }
 
+/* Cancellation and tracing, between kernels. */
+static void step(Host *h) {
+    Program *p = h->p;
+    LVal in[] = {p->frame, l_i64(p->b, p->facts->launches.n)};
+    LVal status = l_call(p->b, "ingot_rt_step", lt_scalar(DT_i32), in, 2);
+    LIf branch = l_if(p->b, l_bin(p->b, LOP_ne, status, l_int(p->b, lt_scalar(DT_i32), 0)));
+    l_return(p->b, status);
+    l_else(p->b, &branch, NULL, 0);
+    l_if_end(p->b, &branch, NULL, 0, NULL);
+}
+
 static void launch(Host *h, Frame *fr, Val v) {
     Program *p = h->p;
     const Node *n = node(fr->g, v);
+    step(h);
     const KernelInfo *info = kernel_for(p, n);
     const Schedule *s = node_attr(n, ATTR_schedule)->as.schedule;
     const Graph *body = attr_graph(n, ATTR_body);
@@ -343,6 +370,11 @@ static LVal frame_value(Program *p, int slot) {
     return l_load(p->b, recast(p, p->frame, DT_i64), l_i64(p->b, slot), 1, (LVal){0});
 }
 
+static void declare_step(Program *p) {
+    LParam params[] = {{.name = "frame", .type = lt_pointer(DT_u64)}, {.name = "launch", .type = lt_scalar(DT_i64)}};
+    loop_end(loop_begin(p->m, "ingot_rt_step", LF_EXTERN, params, 2, lt_scalar(DT_i32)));
+}
+
 static void program_main(Program *p, const Graph *g) {
     LParam param = {.name = "frame", .type = lt_pointer(DT_u64)};
     LoopBuilder *b = p->b = loop_begin(p->m, program_name(p, "main"), LF_EXPORT, &param, 1, lt_scalar(DT_i32));
@@ -387,12 +419,13 @@ LoopModule *lower_graph(Context *cx, const Graph *g, const char *name, const Tar
     LoopModule *m = loop_module_new(cx, name, target);
     Program p = {.cx = cx, .arena = m->arena, .m = m, .facts = facts, .scratch = dim_const(cx, 0)};
     if (!g->plan) BUG(cx, "lowering a graph without a plan");
-    collect_symbols(&p, SYMBOL_INPUT);
+    collect_symbols(&p, g, SYMBOL_INPUT);
     facts->n_input_symbols = facts->symbols.n;
-    collect_symbols(&p, SYMBOL_FOUND);
+    collect_symbols(&p, g, SYMBOL_FOUND);
     collect_graph(&p, g);
     add_weights(&p);
     lower_kernels(&p, g);
+    declare_step(&p);
     place_outputs(&p, g);
     program_bind(&p, g);
     program_plan(&p, g);

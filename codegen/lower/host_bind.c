@@ -21,7 +21,7 @@ static LVal frame_pointer(Program *p, int slot, DType t) {
 /* if (!holds) return the guard's number with both values. */
 static void check(Solver *s, LVal holds, const char *message, LVal found, LVal expected) {
     LoopBuilder *b = s->p->b;
-    vec_push(s->p->arena, &s->p->facts->guards, message);
+    vec_push(s->p->arena, &s->p->facts->guards, arena_print(s->p->arena, "\002%s", message));
     int64_t known;
     if (loop_const_int(b, holds, &known) && known) {
         s->p->facts->guards.n--;
@@ -35,8 +35,20 @@ static void check(Solver *s, LVal holds, const char *message, LVal found, LVal e
     l_if_end(b, &branch, NULL, 0, NULL);
 }
 
-static const char *print(Solver *s, const char *fmt, const char *name, uint32_t axis) {
-    return arena_print(s->p->arena, fmt, name, axis);
+/* Names of the model's in a text that is a format: no % may come from them. */
+static const char *plain(Solver *s, const char *text) {
+    char *copy = arena_print(s->p->arena, "%s", text);
+    for (char *c = copy; *c; c++)
+        if (*c == '%') *c = '?';
+    return copy;
+}
+
+static const char *print_element(Solver *s, const char *name) {
+    return arena_print(s->p->arena, "element of input '%s'", plain(s, name));
+}
+
+static const char *print_axis(Solver *s, const char *name, uint32_t axis) {
+    return arena_print(s->p->arena, "input '%s' axis %u", plain(s, name), axis);
 }
 
 /* A symbol got its value: its declared range and multiple. */
@@ -46,11 +58,11 @@ static void bind_symbol(Solver *s, Symbol sym, LVal value, const char *where) {
     p->symbols[sym.id] = value;
     LoopBuilder *b = p->b;
     l_store(b, frame_pointer(p, FRAME_SYMBOLS, DT_i64), l_i64(b, program_symbol_index(p, sym)), value, (LVal){0});
-    const char *text = arena_print(p->arena, "%s (%s): found %%a, expected at least %%b", where, info->name);
+    const char *text = arena_print(p->arena, "%s (%s): found %%d, expected at least %%d", where, info->name);
     if (info->min != INT64_MIN) check(s, l_bin(b, LOP_le, l_i64(b, info->min), value), text, value, l_i64(b, info->min));
-    text = arena_print(p->arena, "%s (%s): found %%a, expected at most %%b", where, info->name);
+    text = arena_print(p->arena, "%s (%s): found %%d, expected at most %%d", where, info->name);
     if (info->max != INT64_MAX) check(s, l_bin(b, LOP_le, value, l_i64(b, info->max)), text, value, l_i64(b, info->max));
-    text = arena_print(p->arena, "%s (%s): found %%a, expected a multiple of %%b", where, info->name);
+    text = arena_print(p->arena, "%s (%s): found %%d, expected a multiple of %%d", where, info->name);
     LVal k = l_i64(b, info->multiple);
     if (info->multiple > 1) check(s, l_bin(b, LOP_eq, l_bin(b, LOP_rem, value, k), l_i64(b, 0)), text, value, k);
 }
@@ -77,7 +89,7 @@ static bool solve(Solver *s, Dim d, LVal value, const char *where) {
     LVal left = l_sub(b, value, program_dim(p, rest));
     if (scale != 1) {
         LVal k = l_i64(b, scale);
-        const char *text = arena_print(p->arena, "%s: found %%a, which fits no %s (%s)", where, symbol_info(p->cx, sym)->name, dim_string(p->cx, d));
+        const char *text = arena_print(p->arena, "%s: found %%d, which fits no %s (%s)", where, symbol_info(p->cx, sym)->name, dim_string(p->cx, d));
         check(s, l_bin(b, LOP_eq, l_bin(b, LOP_rem, left, k), l_i64(b, 0)), text, value, k);
         left = l_bin(b, LOP_div, left, k);
     }
@@ -98,7 +110,7 @@ static void bind_elements(Solver *s) {
         LVal pointer = l_inst(b, LOP_load_pointer, lt_pointer(loop_memory_dtype(t)), in, 2, 0);
         LVal value = l_decode(b, l_load(b, pointer, l_i64(b, (int64_t)e->element), 1, (LVal){0}), t);
         const Attr *name = node_attr(node(s->g, v), ATTR_name);
-        bind_symbol(s, e->symbol, l_convert(b, value, DT_i64), print(s, "element of input '%s'", name->as.text, 0));
+        bind_symbol(s, e->symbol, l_convert(b, value, DT_i64), print_element(s, name->as.text));
     }
 }
 
@@ -111,7 +123,7 @@ static void bind_dims(Solver *s) {
         const TypeInfo *t = type_info(p->cx, n->type);
         for (uint32_t d = 0; d < t->rank; d++) {
             LVal value = l_load(p->b, s->dims, l_i64(p->b, at++), 1, (LVal){0});
-            vec_push(p->arena, &all, (Pending){t->dims[d], value, print(s, "input '%s' axis %u", node_attr(n, ATTR_name)->as.text, d), false});
+            vec_push(p->arena, &all, (Pending){t->dims[d], value, print_axis(s, node_attr(n, ATTR_name)->as.text, d), false});
         }
     }
     for (bool again = true; again;) {
@@ -127,9 +139,9 @@ static void bind_dims(Solver *s) {
             continue;
         }
         LVal expected = program_dim(p, all.at[i].dim);
-        const char *text = arena_print(p->arena, "%s: found %%a, expected %%b (%s)", all.at[i].where, dim_string(p->cx, all.at[i].dim));
+        const char *text = arena_print(p->arena, "%s: found %%d, expected %%d (%s)", all.at[i].where, dim_string(p->cx, all.at[i].dim));
         int64_t constant;
-        if (dim_const_value(p->cx, all.at[i].dim, &constant)) text = arena_print(p->arena, "%s: found %%a, expected %%b", all.at[i].where);
+        if (dim_const_value(p->cx, all.at[i].dim, &constant)) text = arena_print(p->arena, "%s: found %%d, expected %%d", all.at[i].where);
         check(s, l_bin(p->b, LOP_eq, all.at[i].value, expected), text, all.at[i].value, expected);
     }
 }
@@ -147,7 +159,7 @@ static void check_guards(Solver *s) {
             holds = l_bin(p->b, test[guard->fact.relation], x, y);
         }
         const char *where = loc_string(p->cx, guard->loc);
-        const char *text = arena_print(p->arena, "%s%s%s: %%a and %%b", guard->message, *where ? ", required by " : "", where);
+        const char *text = arena_print(p->arena, "%s%s%s: found %%d and %%d", plain(s, guard->message), *where ? ", required by " : "", plain(s, where));
         check(s, holds, text, x, y);
     }
 }

@@ -130,7 +130,7 @@ static TestModel test_model(Context *cx, const char *name, const char *target) {
     vec_push(a, &t.facts.symbols, n);
     vec_push(a, &t.facts.symbols, u);
     t.facts.n_input_symbols = 1;
-    vec_push(a, &t.facts.guards, "inputs 'x' and 'class' must have as many rows");
+    vec_push(a, &t.facts.guards, "\002inputs 'x' and 'class' must have as many rows: found %d and %d");
     vec_push(a, &t.facts.launches, "node 'Gather_3' (Gather)");
     vec_push(a, &t.facts.output_offset, -1);
     vec_push(a, &t.facts.output_offset, 0);
