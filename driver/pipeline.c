@@ -3,6 +3,7 @@
  * Stands on top of everything: frontends give the graph that goes in, codegen/lower takes the planned graph that comes out.
  * The runner owns every aid: printing, stopping, timing, verifying and checking by interpretation.
  */
+#define _GNU_SOURCE
 #include "pipeline.h"
 #include <string.h>
 #include <time.h>
@@ -25,17 +26,30 @@ static double now(void) {
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
+/* Constants of a graph that is only shown are left out of its text: they may be gigabytes. */
 static void say(Context *cx, const PipelineOptions *o, const char *pass, const Graph *before, const Graph *g, double ms) {
-    if (!o->print) return;
-    Text title = text_new(cx->arena);
+    bool whole = o->print_after && (strcmp(o->print_after, "all") == 0 || strcmp(o->print_after, pass) == 0);
+    if (!o->print || (!whole && !o->time_passes)) return;
+    Arena *arena = arena_new(cx);
+    Text title = text_new(arena), text = text_new(arena), constants = text_new(arena);
     text_add(&title, "after %s", pass);
     if (graph_equal(before, g)) text_add(&title, " (unchanged)");
     if (o->time_passes) text_add(&title, ": %.1f ms, %u nodes", ms, g->nodes.n - 1);
-    bool whole = o->print_after && (strcmp(o->print_after, "all") == 0 || strcmp(o->print_after, pass) == 0);
-    if (!whole && !o->time_passes) return;
-    Text text = text_new(cx->arena);
-    if (whole) graph_print(g, &text, NULL);
+    if (whole) graph_print(g, &text, &constants);
     o->print(o->user, title.at, whole ? text.at : NULL);
+    arena_free(arena);
+}
+
+static bool dump(Context *cx, const PipelineOptions *o, uint32_t number, const char *pass, const Graph *g) {
+    if (!o->dump_folder) return true;
+    Arena *arena = arena_new(cx);
+    Text text = text_new(arena), constants = text_new(arena);
+    graph_print(g, &text, &constants);
+    const char *path = arena_print(arena, "%s/%02u-%s.graph", o->dump_folder, number, pass);
+    bool ok = file_write(cx, path, text.at, text.n, 0644) &&
+              (!constants.n || file_write(cx, arena_print(arena, "%s.bin", path), constants.at, constants.n, 0644));
+    arena_free(arena);
+    return ok;
 }
 
 static const Graph *run_pass(Context *cx, const Graph *g, const PassInfo *pass, const PipelineOptions *o) {
@@ -51,17 +65,51 @@ static const Graph *run_pass(Context *cx, const Graph *g, const PassInfo *pass, 
     return o->check_each && !check_pass(cx, g, out, pass->name) ? NULL : out;
 }
 
-const Graph *pipeline_graph(Context *cx, const Graph *g, const PipelineOptions *o) {
+typedef VEC(const PassInfo *) Passes;
+
+static const PassInfo *find_pass(Context *cx, const char *name, const char *purpose) {
+    const PassInfo *pass = pass_find(name);
+    if (pass) return pass;
+    const char **names = arena_new_array(cx->arena, const char *, n_passes);
+    Text known = text_new(cx->arena);
+    for (uint32_t i = 0; i < n_passes; i++) {
+        names[i] = pass_info[i].name;
+        text_add(&known, " %s", names[i]);
+    }
+    const char *close = closest_word(name, names, n_passes);
+    diag_error(cx, (Loc){0}, "no pass '%s' to %s%s%s%s; passes:%s", name, purpose, close ? " (did you mean '" : "",
+               close ? close : "", close ? "'?)" : "", known.at);
+    return NULL;
+}
+
+static bool choose_passes(Context *cx, const PipelineOptions *o, Passes *to) {
+    if (o->print_after && strcmp(o->print_after, "all") != 0 && !find_pass(cx, o->print_after, "print after")) return false;
+    if (o->passes) {
+        for (const char *at = o->passes; *at;) {
+            size_t n = strcspn(at, ",");
+            const PassInfo *pass = find_pass(cx, intern_n(cx, at, n), "run");
+            if (!pass) return false;
+            vec_push(cx->arena, to, pass);
+            at += n + (at[n] == ',');
+        }
+        return true;
+    }
     uint32_t last = COUNT(order);
     if (o->stop_after) {
+        if (!find_pass(cx, o->stop_after, "stop after")) return false;
         while (last > 0 && strcmp(order[last - 1], o->stop_after) != 0) last--;
-        if (!last) {
-            diag_error(cx, (Loc){0}, "no pass '%s' to stop after; passes: canon expand permute pack fuse schedule plan", o->stop_after);
-            return NULL;
-        }
     }
+    for (uint32_t i = 0; i < last; i++) vec_push(cx->arena, to, pass_find(order[i]));
+    return true;
+}
+
+const Graph *pipeline_graph(Context *cx, const Graph *g, const PipelineOptions *o) {
+    Passes passes = {0};
+    if (!choose_passes(cx, o, &passes) || !dump(cx, o, 0, "input", g)) return NULL;
     /* A graph that already is planned (printed after plan, read back) goes straight through. */
-    for (uint32_t i = 0; i < last && !g->plan; i++)
-        if (!(g = run_pass(cx, g, pass_find(order[i]), o))) return NULL;
+    for (uint32_t i = 0; i < passes.n && !g->plan; i++) {
+        g = run_pass(cx, g, passes.at[i], o);
+        if (!g || !dump(cx, o, i + 1, passes.at[i]->name, g)) return NULL;
+    }
     return g;
 }

@@ -1,0 +1,133 @@
+/* bench.c: ingot bench: the time of a run, by threads, with percentiles and kernels. */
+#define _GNU_SOURCE
+#include "command.h"
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+enum { MOST_KERNELS = 512, LEAST_RUNS = 10, MOST_RUNS = 100000 };
+typedef struct Kernel { const char *name; uint64_t ns; } Kernel;
+typedef struct Profile { Kernel kernels[MOST_KERNELS]; int n; } Profile;
+
+static void traced(void *user, const char *kernel, uint64_t ns) {
+    Profile *p = user;
+    int i = 0;
+    while (i < p->n && strcmp(p->kernels[i].name, kernel) != 0) i++;
+    if (i == MOST_KERNELS) return;
+    if (i == p->n) p->kernels[p->n++] = (Kernel){kernel, 0};
+    p->kernels[i].ns += ns;
+}
+
+static int by_time(const void *a, const void *b) {
+    const Kernel *x = a, *y = b;
+    return (x->ns < y->ns) - (x->ns > y->ns);
+}
+static int by_value(const void *a, const void *b) {
+    const double *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+typedef struct Times { double *at; int n; } Times;
+static double percentile(const Times *t, double p) {
+    int i = (int)(p * (t->n - 1) + 0.5);
+    return t->at[i] * 1e3;
+}
+
+static int measure(Session *s, double repeat, Times *t) {
+    int status = EXIT_YES, most = repeat > 0 ? (int)(repeat < MOST_RUNS ? repeat : MOST_RUNS) : MOST_RUNS;
+    t->n = 0;
+    t->at = malloc((size_t)most * sizeof *t->at);
+    if (!t->at) return fail_machine("out of memory");
+    for (int i = 0; i < 3 && !status; i++) status = session_run(s, NULL, NULL);
+    double end = now() + 1;
+    while (!status && t->n < most && (repeat > 0 || t->n < LEAST_RUNS || now() < end)) {
+        double start = now();
+        status = session_run(s, NULL, NULL);
+        t->at[t->n++] = now() - start;
+    }
+    qsort(t->at, (size_t)t->n, sizeof *t->at, by_value);
+    return status;
+}
+
+static void print_profile(const Profile *p, int runs, bool json) {
+    double sum = 0;
+    for (int i = 0; i < p->n; i++) sum += (double)p->kernels[i].ns;
+    if (json) printf(", \"kernels\": [");
+    for (int i = 0; i < p->n; i++) {
+        double ms = (double)p->kernels[i].ns * 1e-6 / runs;
+        if (json) {
+            printf("%s{\"name\": ", i ? ", " : "");
+            json_string(stdout, p->kernels[i].name);
+            printf(", \"ms\": %.6f}", ms);
+        } else {
+            printf("  %9.4f ms %5.1f %%  %.100s\n", ms, 100 * (double)p->kernels[i].ns / sum, p->kernels[i].name);
+        }
+    }
+    if (json) printf("]");
+}
+
+static int profile(Session *s, bool json) {
+    static const int runs = 5;
+    Profile *p = calloc(1, sizeof *p);
+    int status = p ? EXIT_YES : fail_machine("out of memory");
+    for (int i = 0; i < runs && !status; i++) status = session_run(s, traced, p);
+    if (!status) {
+        qsort(p->kernels, (size_t)p->n, sizeof *p->kernels, by_time);
+        print_profile(p, runs, json);
+    }
+    free(p);
+    return status;
+}
+
+static void print_times(Arguments *a, const Times *t, int threads, bool first) {
+    bool jitter = a->value[OPT_jitter] != NULL;
+    if (a->value[OPT_json]) {
+        printf("%s\n  {\"threads\": %d, \"runs\": %d, \"min_ms\": %.6f, \"median_ms\": %.6f, \"p90_ms\": %.6f, \"p99_ms\": %.6f, \"p999_ms\": %.6f, \"max_ms\": %.6f",
+               first ? "" : ",", threads, t->n, percentile(t, 0), percentile(t, 0.5), percentile(t, 0.9), percentile(t, 0.99), percentile(t, 0.999), percentile(t, 1));
+        return;
+    }
+    printf("%d thread%s: median %.4f ms, min %.4f, p90 %.4f, p99 %.4f", threads, threads == 1 ? "" : "s", percentile(t, 0.5), percentile(t, 0), percentile(t, 0.9), percentile(t, 0.99));
+    if (jitter) printf(", p99.9 %.4f, max %.4f", percentile(t, 0.999), percentile(t, 1));
+    printf(" (%d runs)\n", t->n);
+}
+
+static int bench(Arguments *a, int threads, bool first) {
+    Session s = {0};
+    Times t = {0};
+    double seed = 1, repeat = 0;
+    if (!option_number(a, OPT_seed, &seed) || !option_number(a, OPT_repeat, &repeat)) return EXIT_USAGE;
+    int status = session_open(&s, a, a->rest.at[0], NULL, threads);
+    if (!status) status = session_sizes(&s, a, 0);
+    if (!status) status = session_random(&s, (uint64_t)seed);
+    progress_end();
+    if (!status) status = measure(&s, repeat, &t);
+    if (!status) print_times(a, &t, threads, first);
+    if (!status && a->value[OPT_profile]) status = profile(&s, a->value[OPT_json] != NULL);
+    if (!status && a->value[OPT_json]) printf("}");
+    free(t.at);
+    session_close(&s);
+    return status;
+}
+
+int command_bench(Arguments *a) {
+    const char *list = a->value[OPT_threads] && *a->value[OPT_threads] ? a->value[OPT_threads] : "1";
+    int status = EXIT_YES;
+    if (a->rest.n != 1) return fail_usage("expected one library or model; usage: ingot bench %s", a->command->usage);
+    if (a->value[OPT_json]) printf("[");
+    for (const char *at = list; !status;) {
+        char *end;
+        long threads = strtol(at, &end, 10);
+        if (end == at || threads < 1 || threads > 256 || (*end && *end != ',')) return fail_usage("--threads=%s: expected numbers from 1 to 256, such as 1,2,4", list);
+        status = bench(a, (int)threads, at == list);
+        if (!*end) break;
+        at = end + 1;
+    }
+    if (a->value[OPT_json]) printf("\n]\n");
+    return status;
+}

@@ -1,0 +1,113 @@
+/* command.h: the command line's own header.  It is a client of ingot.h and sees nothing else of the compiler.
+ *
+ * main.c picks a command; arguments.c parses by options.def; session.c loads and runs; every command is a file.
+ */
+#pragma once
+#include "ingot.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/* Exit statuses. */
+enum { EXIT_YES, EXIT_NO, EXIT_USAGE, EXIT_BUG, EXIT_MACHINE };
+
+typedef enum Option {
+#define OPTION(id, ...) OPT_##id,
+#include "options.def"
+    OPT_COUNT
+} Option;
+typedef struct Arguments Arguments;
+typedef struct Command {
+    const char *name, *usage, *summary, *examples;
+    int (*run)(Arguments *);
+} Command;
+extern const Command commands[];
+extern const size_t n_commands;
+
+typedef struct List { const char **at; uint32_t n; } List;
+struct Arguments {
+    const Command *command;
+    const char *value[OPT_COUNT]; /* NULL: not given; "" where it has no argument; the last one given wins */
+    List dims, constants, rest;
+};
+
+/* ---- arguments.c ------------------------------------------------------------------------------------------------------- */
+
+/* argv behind the command's name.  EXIT_YES, or the status to end with after a message. */
+int arguments_parse(Arguments *, int argc, char **argv);
+void arguments_free(Arguments *);
+void print_help(FILE *, const Command *command_or_null);
+const Command *command_find(const char *name);
+bool option_number(Arguments *, Option, double *value); /* unchanged where absent; false after a message */
+
+/* ---- message.c: everything that goes to stderr --------------------------------------------------------------------------- */
+
+#if defined(__GNUC__)
+#define FORMAT(f, a) __attribute__((format(printf, f, a)))
+#else
+#define FORMAT(f, a)
+#endif
+void message_setup(const Arguments *);
+int fail_usage(const char *fmt, ...) FORMAT(1, 2); /* EXIT_USAGE */
+int fail_machine(const char *fmt, ...) FORMAT(1, 2);
+int fail_no(const char *fmt, ...) FORMAT(1, 2);
+void warn(const char *fmt, ...) FORMAT(1, 2);
+int exit_status(ingot_status);
+int fail_error(const char *what, const ingot_error *);  /* exit status of the error */
+/* "did you mean": the nearest of n candidates, or NULL. */
+typedef const char *Candidate(const void *user, size_t i);
+const char *closest(const char *word, Candidate *, const void *user, size_t n);
+
+/* ---- settings.c --------------------------------------------------------------------------------------------------------- */
+
+/* Settings of the options; EXIT_YES, or a status after a message. */
+typedef struct Prepared { ingot_settings settings; ingot_constant *constants; } Prepared;
+int prepare(Arguments *, Prepared *);
+void prepared_free(Prepared *);
+void progress_end(void);
+
+/* ---- json.c -------------------------------------------------------------------------------------------------------------- */
+
+void json_string(FILE *, const char *);
+void json_number(FILE *, double); /* null where it is not finite */
+
+/* ---- npy.c: NumPy's file format, versions 1 to 3 -------------------------------------------------------------------------- */
+
+/* data is malloc'd.  0, or EXIT_NO, EXIT_MACHINE with a text. */
+int npy_read(const char *path, ingot_tensor *out, char text[256]);
+int npy_write(const char *path, const ingot_tensor *, char text[256]);
+
+/* ---- session.c: a model that can be run ------------------------------------------------------------------------------------ */
+
+typedef struct Session {
+    const char *path;
+    const ingot_model *model;
+    void *library;           /* dlopen'd; NULL: in process */
+    const ingot_entry *entry;
+    ingot_weights *weights;
+    ingot_parallel pool;
+    bool has_pool;
+    ingot_context *context;
+    ingot_tensor *in, *out;  /* data of inputs is malloc'd */
+    int64_t *symbols;
+    int32_t fixed_dims;      /* entries of symbols that --dim gave */
+} Session;
+/* backend_or_null overrides the option.  EXIT_YES, or a status after a message; session_close in any case. */
+int session_open(Session *, Arguments *, const char *path, const char *backend_or_null, int threads);
+void session_close(Session *);
+/* Sizes from --dim, hints and `typical`; then random data of these sizes for inputs without data. */
+int session_sizes(Session *, Arguments *, int64_t typical);
+int session_random(Session *, uint64_t seed);
+void session_forget_inputs(Session *);
+int session_run(Session *, void (*trace)(void *, const char *, uint64_t), void *user); /* message on failure */
+uint64_t element_count(const ingot_tensor *);
+void print_shape(FILE *, const ingot_tensor *);
+
+/* ---- the commands ---------------------------------------------------------------------------------------------------------- */
+
+int command_compile(Arguments *);
+int command_run(Arguments *);
+int command_inspect(Arguments *);
+int command_explain(Arguments *);
+int command_verify(Arguments *);
+int command_bench(Arguments *);

@@ -1,0 +1,164 @@
+/* compile.c: a model to a complete Loop module: import or parse, passes, lowering, interface.
+ *
+ * Everything that the artifact depends on is in the module when this is done (settings as notes), so that printing it,
+ * reading it back and emitting it gives the same bytes as emitting it at once.
+ */
+#include "compile.h"
+#include <stdio.h>
+#include <string.h>
+
+static void say(void *user, const char *title, const char *text) {
+    Job *job = user;
+    if (job->set.text) job->set.text(job->set.user, title, text);
+}
+static void progress(void *user, const char *stage) { job_progress(user, stage); }
+
+static bool constants(Job *job, ImportOptions *o) {
+    ImportConstant *to = arena_new_array(job->cx->arena, ImportConstant, job->set.n_constants);
+    for (uint32_t i = 0; i < job->set.n_constants; i++) {
+        const ingot_constant *c = &job->set.constants[i];
+        DType dtype = DT_none;
+        for (int t = 1; t < DT_COUNT; t++)
+            if (dtype_info[t].dlpack == c->tensor.dtype) dtype = (DType)t;
+        if (dtype == DT_none || c->tensor.rank < 0 || c->tensor.rank > 8) {
+            diag_error(job->cx, (Loc){0}, "constant '%s' has an unknown dtype or rank", c->name);
+            return false;
+        }
+        to[i] = (ImportConstant){c->name, dtype, (uint32_t)c->tensor.rank, c->tensor.dims, c->tensor.data};
+    }
+    o->constants = to;
+    o->n_constants = job->set.n_constants;
+    return true;
+}
+
+ImportOptions job_import_options(Job *job) {
+    return (ImportOptions){.dims = job->set.dims,
+                           .n_dims = job->set.n_dims,
+                           .symbolic_inputs = (job->set.flags & INGOT_SYMBOLIC) != 0,
+                           .external_folder = job->folder};
+}
+
+/* Settings that only an ONNX model can take. */
+static bool refuse_import_settings(Job *job) {
+    if (!job->set.n_dims && !job->set.n_constants && !(job->set.flags & INGOT_SYMBOLIC)) return true;
+    diag_error(job->cx, (Loc){0}, "%s is text IR, whose dims are fixed in its text: dims, constants and symbolic inputs apply to ONNX models", job->file);
+    job->usage = true;
+    return false;
+}
+
+const Graph *job_import(Job *job) {
+    job_progress(job, "import");
+    if (job->kind == INPUT_GRAPH)
+        return refuse_import_settings(job) ? graph_parse(job->cx, job->file, (const char *)job->bytes, job->n, job->side, job->side_n) : NULL;
+    if (job->kind == INPUT_LOOP) {
+        diag_error(job->cx, (Loc){0}, "%s is Loop IR: there is no graph in it", job->file);
+        job->usage = true;
+        return NULL;
+    }
+    ImportOptions o = job_import_options(job);
+    return constants(job, &o) ? onnx_import(job->cx, job->file, job->bytes, job->n, &o) : NULL;
+}
+
+const Graph *job_passes(Job *job, const Graph *g) {
+    uint32_t flags = job->set.flags;
+    PipelineOptions o = {.target = job->target,
+                         .print_after = job->set.print_after,
+                         .stop_after = job->set.stop_after,
+                         .passes = job->set.passes,
+                         .dump_folder = job->set.dump_folder,
+                         .print = say,
+                         .progress = progress,
+                         .user = job,
+                         .verify_each = INGOT_VERIFY_EACH || (flags & INGOT_VERIFY),
+                         .check_each = (flags & INGOT_CHECK) != 0,
+                         .time_passes = (flags & INGOT_TIME) != 0};
+    return pipeline_graph(job->cx, g, &o);
+}
+
+/* ---- the module ---------------------------------------------------------------------------------------------------------- */
+
+/* How constants are packed, whatever their values: weights of one layout can be exchanged. */
+static uint64_t hash_layout(const Graph *g, uint64_t h) {
+    for (uint32_t i = 1; i < g->nodes.n; i++) {
+        const Node *n = &g->nodes.at[i];
+        for (uint32_t a = 0; a < n->n_attrs; a++) {
+            const Attr *attr = &n->attrs[a];
+            if (attr_info[attr->key].type == AT_GRAPH) h = hash_layout(attr->as.graph, h);
+            if (attr_info[attr->key].type != AT_CONST) continue;
+            const ConstInfo *c = const_info(g->cx, attr->as.data);
+            h = hash_mix(h, (uint64_t)c->dtype << 32 | (uint64_t)c->encoding << 8 | c->splat);
+            h = hash_mix(h, c->splat ? 0 : c->elements);
+        }
+    }
+    return h;
+}
+
+static void add_note(LoopModule *m, const char *key, const char *text) {
+    vec_push(m->arena, &m->notes, (LNote){intern(m->cx, key), intern(m->cx, text)});
+}
+
+static const char *base_name(const char *path) { return strrchr(path, '/') ? strrchr(path, '/') + 1 : path; }
+
+static bool add_interface(Job *job, LoopModule *m, const Graph *g, const HostFacts *facts) {
+    static const char *const places[] = {"embed", "file", "extern"};
+    uint64_t layout = hash_layout(g, 1);
+    InterfaceOptions o = {.model_file = base_name(job->file),
+                          .weights_layout = layout ? layout : 1,
+                          .weights = job->weights == WEIGHTS_embed ? WEIGHTS_EMBEDDED : WEIGHTS_OUTSIDE,
+                          .threads = (job->set.flags & INGOT_THREADS) != 0,
+                          .bare = (job->set.flags & INGOT_BARE) != 0,
+                          .shared = true}; /* outputs that are no shared library leave the getter out: emit.c */
+    Sha256 sha;
+    sha256_init(&sha);
+    sha256_add(&sha, job->bytes, job->n);
+    sha256_end(&sha, o.model_sha256);
+    if (!artifact_interface(m, g, facts, &o)) return false;
+    add_note(m, "name", job->name);
+    add_note(m, "weights", places[job->weights]);
+    add_note(m, "weights_layout", arena_print(m->arena, "%016llx", (unsigned long long)o.weights_layout));
+    if (o.bare) add_note(m, "bare", "1");
+    return true;
+}
+
+/* A module that was printed: its settings are fixed. */
+static LoopModule *read_module(Job *job) {
+    uint32_t fixed = INGOT_THREADS | INGOT_BARE;
+    if (!refuse_import_settings(job)) return NULL;
+    if ((job->set.flags & fixed) || job->set.cpu || job->set.weights || job->set.name) {
+        diag_error(job->cx, (Loc){0}, "%s is Loop IR: name, cpu, threads and place of weights are fixed in it", job->file);
+        job->usage = true;
+        return NULL;
+    }
+    LoopModule *m = loop_parse(job->cx, job->file, (const char *)job->bytes, job->n, job->side, job->side_n);
+    if (m && !m->target) {
+        diag_error(job->cx, (Loc){0}, "%s names no target; expected loop @name target \"x86-64-v3\"", job->file);
+        return NULL;
+    }
+    return m;
+}
+
+LoopModule *job_module(Job *job) {
+    LoopModule *m = NULL;
+    if (job->kind == INPUT_LOOP) {
+        job_progress(job, "parse");
+        m = read_module(job);
+    } else {
+        const Graph *g = job_import(job);
+        if (!g || !(g = job_passes(job, g))) return NULL;
+        if (!g->plan) {
+            diag_error(job->cx, (Loc){0}, "the graph after %s cannot become code: only --emit=graph and dot go with it", job->set.stop_after ? "--stop-after" : "--passes");
+            job->usage = true;
+            return NULL;
+        }
+        HostFacts facts = {0};
+        job_progress(job, "lower");
+        m = lower_graph(job->cx, g, job->name, job->target, &facts);
+        if (m && !add_interface(job, m, g, &facts)) return NULL;
+    }
+    if (!m) return NULL;
+    if (!loop_verify(m)) {
+        if (job->kind != INPUT_LOOP) diag_note(job->cx, (Loc){0}, "the Loop IR made from %s is not well-formed: please report this", job->file);
+        return NULL;
+    }
+    return m;
+}

@@ -1,0 +1,76 @@
+/* compile.h: one call of the public API as a job.  Private to driver/.
+ *
+ * job_begin copies what the caller gave (so that later fields of growable structs read as zero) and makes the Context;
+ * job_end turns diagnostics into callbacks and the status.  Between them everything runs under one context_enter.
+ */
+#pragma once
+#include "ingot.h"
+#include "pipeline.h"
+#include "artifact.h"
+#include "ingot_frame.h"
+
+typedef enum InputKind { INPUT_ONNX, INPUT_GRAPH, INPUT_LOOP } InputKind;
+typedef enum Emit {
+#define EMIT(name, ...) EMIT_##name,
+#include "emits.def"
+    EMIT_COUNT
+} Emit;
+typedef enum Backend { BACKEND_llvm, BACKEND_c, BACKEND_interpreter, BACKEND_COUNT } Backend;
+typedef enum WeightsKind { WEIGHTS_embed, WEIGHTS_file, WEIGHTS_extern, WEIGHTS_COUNT } WeightsKind;
+
+typedef struct Job {
+    Context *cx;
+    ingot_input in;
+    ingot_settings set;
+    const char *path;            /* of the output; NULL: memory, or code in this process */
+    bool ok;                     /* what the work answered; false where it unwound */
+    bool usage;                  /* the settings are wrong */
+    bool limited;                /* the time limit is over */
+    double deadline;             /* on the monotonic clock; 0: none */
+    /* filled by job_open */
+    const Target *target;
+    Emit emit;
+    Backend backend;
+    WeightsKind weights;
+    const char *name;
+    InputKind kind;
+    const char *file, *folder;   /* for messages; for external data, or NULL */
+    const uint8_t *bytes, *side;
+    size_t n, side_n;
+} Job;
+
+/* ---- job.c ------------------------------------------------------------------------------------------------------------ */
+
+/* NULL where there is no memory.  in may be NULL. */
+Job *job_begin(const ingot_input *in, const ingot_settings *, const char *path);
+/* Runs work under the Context's one entry. */
+bool job_run(Job *, bool (*work)(Job *, void *user), void *user);
+/* Reports, and writes err; frees unless keep (a job that lives on as a loaded model). */
+ingot_status job_end(Job *, bool keep, ingot_error *err);
+void job_free(Job *);
+bool job_open(Job *);            /* settings and input; false after a diagnostic */
+void job_progress(Job *, const char *stage); /* also ends the job where its time is over */
+
+/* ---- compile.c --------------------------------------------------------------------------------------------------------- */
+
+const Graph *job_import(Job *);              /* as the model has it */
+const Graph *job_passes(Job *, const Graph *);
+LoopModule *job_module(Job *);               /* complete, with its interface; verified */
+ImportOptions job_import_options(Job *);
+
+/* ---- emit.c ------------------------------------------------------------------------------------------------------------ */
+
+bool emit_file(Job *);                       /* to job->path */
+bool emit_memory(Job *, Text *out, Text *side_or_null);
+
+/* ---- jit.c, reference.c: models in this process ------------------------------------------------------------------------- */
+
+/* What an in-process `const ingot_model *` points to. */
+typedef struct InProcess {
+    ingot_rt_public public;
+    void (*close)(struct InProcess *);
+    Job *job;                    /* its Context owns code, weights and graph */
+    LoadedCode *code;            /* NULL: interpreted */
+} InProcess;
+bool jit_load(Job *, InProcess *);
+bool reference_load(Job *, InProcess *);

@@ -1,0 +1,282 @@
+/* emit.c: a complete Loop module to bytes or files.
+ *
+ * Last step of compiling.  Files are made in a private folder or in memory and then put in place one by one, each whole;
+ * the library itself comes last, so that a failure leaves at most new headers.
+ * A library is: the module's object, the weights' object (written without a compiler), the runtime's objects.  In objects and
+ * static libraries the runtime's symbols get the model's prefix, so that two models link into one program.
+ */
+#define _GNU_SOURCE
+#include "compile.h"
+#include <stdlib.h>
+#include <string.h>
+
+static bool has_note(const LoopModule *m, const char *key, const char *text) {
+    const char *note = loop_note(m, key);
+    return note && strcmp(note, text) == 0;
+}
+
+static RuntimeUse runtime_use(const LoopModule *m) {
+    const char *weights = loop_note(m, "weights");
+    return (RuntimeUse){.threads = has_note(m, "threads", "1"),
+                        .weights = weights && strcmp(weights, "embed") != 0,
+                        .bare = has_note(m, "bare", "1")};
+}
+
+static const LData *find_weights(const LoopModule *m) {
+    for (uint32_t i = 0; i < m->datas.n; i++)
+        if (m->datas.at[i].flags & LD_WEIGHTS) return &m->datas.at[i];
+    return NULL;
+}
+
+/* Only shared libraries have the getter. */
+static const LoopModule *without_getter(const LoopModule *m) {
+    LoopModule *copy = arena_copy(m->arena, m, sizeof *m);
+    memset(&copy->funcs, 0, sizeof copy->funcs);
+    for (uint32_t i = 0; i < m->funcs.n; i++)
+        if (strcmp(m->funcs.at[i]->name, "ingot_model_v1") != 0) vec_push(m->arena, &copy->funcs, m->funcs.at[i]);
+    return copy;
+}
+
+/* ---- objects ------------------------------------------------------------------------------------------------------------- */
+
+typedef struct Part { const char *name; const uint8_t *bytes; size_t n; } Part;
+typedef struct Library {
+    Job *job;
+    const LoopModule *m;
+    Temporary *folder;
+    VEC(Part) parts;
+} Library;
+
+static bool add_file(Library *lib, const char *name, const char *path) {
+    size_t n;
+    const uint8_t *bytes = file_map(lib->job->cx, path, &n);
+    if (bytes) vec_push(lib->job->cx->arena, &lib->parts, (Part){name, bytes, n});
+    return bytes != NULL;
+}
+
+static bool add_code(Library *lib) {
+    Job *job = lib->job;
+    const uint8_t *bytes;
+    size_t n;
+    if (job->backend == BACKEND_llvm) {
+        EmitLlvm o = {.external_weights = true, .opt_level = 2, .verify = (job->set.flags & INGOT_VERIFY) != 0};
+        if (!emit_llvm(lib->m, &o, LLVM_OBJECT, &bytes, &n)) return false;
+        vec_push(job->cx->arena, &lib->parts, (Part){"model.o", bytes, n});
+        return true;
+    }
+    EmitC o = {.external_weights = true};
+    Text text = text_new(job->cx->arena);
+    const char *path = temporary_path(lib->folder, "code.o");
+    return emit_c(lib->m, &o, &text) && cc_object(job->cx, NULL, lib->m->target, text.at, text.n, path) &&
+           add_file(lib, "model.o", path);
+}
+
+static bool add_weights(Library *lib) {
+    const LData *w = find_weights(lib->m);
+    if (!w || runtime_use(lib->m).weights) return true;
+    DataPart part = {w->bytes, w->size};
+    const char *path = temporary_path(lib->folder, "data.o");
+    return elf_write_data(lib->job->cx, path, w->name, &part, 1) && add_file(lib, "weights.o", path);
+}
+
+static bool add_runtime(Library *lib) {
+    uint32_t n;
+    const RuntimeObject *objects = runtime_objects(lib->job->cx->arena, runtime_use(lib->m), &n);
+    for (uint32_t i = 0; i < n; i++)
+        vec_push(lib->job->cx->arena, &lib->parts, (Part){objects[i].name, objects[i].bytes, objects[i].n});
+    return true;
+}
+
+static bool rename_runtime(Library *lib) {
+    Context *cx = lib->job->cx;
+    const char *prefix = arena_print(cx->arena, "%s_rt_", lib->m->name);
+    for (uint32_t i = 0; i < lib->parts.n; i++) {
+        Part *p = &lib->parts.at[i];
+        if (!(p->bytes = elf_rename(cx, p->bytes, p->n, "ingot_rt_", prefix, &p->n))) return false;
+    }
+    return true;
+}
+
+/* The parts as files, for a linker. */
+static const char **part_files(Library *lib) {
+    Context *cx = lib->job->cx;
+    const char **paths = arena_new_array(cx->arena, const char *, lib->parts.n + 1);
+    for (uint32_t i = 0; i < lib->parts.n; i++) {
+        const Part *p = &lib->parts.at[i];
+        paths[i] = temporary_path(lib->folder, p->name);
+        if (!file_write(cx, paths[i], p->bytes, p->n, 0600)) return NULL;
+    }
+    return paths;
+}
+
+/* ---- libraries ----------------------------------------------------------------------------------------------------------- */
+
+static const char *base_name(const char *path) { return strrchr(path, '/') ? strrchr(path, '/') + 1 : path; }
+
+static bool write_shared(Library *lib, const char *path) {
+    Context *cx = lib->job->cx;
+    VEC(const char *) exports = {0};
+    const char **objects = part_files(lib), *names = loop_note(lib->m, "exports");
+    for (const char *at = names ? names : ""; *at; at += strspn(at, " ")) {
+        size_t n = strcspn(at, " ");
+        vec_push(cx->arena, &exports, intern_n(cx, at, n));
+        at += n;
+    }
+    LinkShared link = {.path = path,
+                       .soname = lib->job->path ? base_name(lib->job->path) : arena_print(cx->arena, "lib%s.so", lib->m->name),
+                       .objects = objects,
+                       .n_objects = lib->parts.n,
+                       .exports = exports.at,
+                       .n_exports = exports.n};
+    return objects && link_shared(cx, &link);
+}
+
+static bool write_archive(Library *lib, const char *path) {
+    Context *cx = lib->job->cx;
+    ArchiveMember *members = arena_new_array(cx->arena, ArchiveMember, lib->parts.n);
+    for (uint32_t i = 0; i < lib->parts.n; i++) {
+        const Part *p = &lib->parts.at[i];
+        members[i] = (ArchiveMember){arena_print(cx->arena, "%s_%s", lib->m->name, p->name), p->bytes, p->n};
+    }
+    return archive_write(cx, path, members, lib->parts.n);
+}
+
+static bool write_object(Library *lib, const char *path) {
+    static const char *const linkers[] = {"ld.lld-19", "ld.lld", "ld"};
+    Context *cx = lib->job->cx;
+    const char **objects = part_files(lib), *linker = process_find(cx, linkers, COUNT(linkers));
+    if (!linker) {
+        diag_machine(cx, (Loc){0}, "no linker found on PATH (ld.lld-19, ld.lld, ld); install lld, or write a static library");
+        return false;
+    }
+    VEC(const char *) argv = {0};
+    vec_push(cx->arena, &argv, linker);
+    vec_push(cx->arena, &argv, "-r");
+    vec_push(cx->arena, &argv, "-o");
+    vec_push(cx->arena, &argv, path);
+    for (uint32_t i = 0; objects && i < lib->parts.n; i++) vec_push(cx->arena, &argv, objects[i]);
+    vec_push(cx->arena, &argv, NULL);
+    return objects && process_run(cx, argv.at);
+}
+
+/* Writes the library to a file in the private folder; NULL after a diagnostic. */
+static const char *make_library(Job *job, const LoopModule *m) {
+    Library lib = {.job = job, .m = job->emit == EMIT_so ? m : without_getter(m), .folder = temporary_new(job->cx)};
+    if (!lib.folder) return NULL;
+    const char *path = temporary_path(lib.folder, "out");
+    job_progress(job, "code");
+    if (!add_code(&lib) || !add_weights(&lib) || !add_runtime(&lib)) return NULL;
+    job_progress(job, "link");
+    if (job->emit == EMIT_so) return write_shared(&lib, path) ? path : NULL;
+    if (!rename_runtime(&lib)) return NULL;
+    return (job->emit == EMIT_a ? write_archive(&lib, path) : write_object(&lib, path)) ? path : NULL;
+}
+
+/* ---- texts --------------------------------------------------------------------------------------------------------------- */
+
+static bool emit_c_text(Job *job, const LoopModule *m, Text *out) {
+    EmitC o = {.external_weights = runtime_use(m).weights, .before = runtime_text(job->cx->arena, runtime_use(m))};
+    o.declared = runtime_functions(&o.n_declared);
+    return emit_c(without_getter(m), &o, out);
+}
+
+static bool emit_llvm_text(Job *job, const LoopModule *m, Text *out) {
+    EmitLlvm o = {.external_weights = runtime_use(m).weights, .opt_level = 2};
+    const uint8_t *bytes;
+    size_t n;
+    if (!emit_llvm(m, &o, job->emit == EMIT_asm ? LLVM_ASSEMBLY : LLVM_TEXT, &bytes, &n)) return false;
+    text_add_n(out, (const char *)bytes, n);
+    return true;
+}
+
+static bool emit_graph(Job *job, Text *out, Text *side) {
+    const Graph *g = job_import(job);
+    if (g && (job->set.stop_after || job->set.passes)) g = job_passes(job, g);
+    if (!g) return false;
+    if (job->emit == EMIT_dot) graph_dot(g, out);
+    else graph_print(g, out, side);
+    return true;
+}
+
+static bool emit_text(Job *job, const LoopModule *m, Text *out, Text *side) {
+    job_progress(job, "print");
+    switch (job->emit) {
+    case EMIT_c: return emit_c_text(job, m, out);
+    case EMIT_llvm:
+    case EMIT_asm: return emit_llvm_text(job, m, out);
+    case EMIT_loop: loop_print(m, out, side); return true;
+    case EMIT_header: text_add(out, "%s", loop_note(m, "header") ? loop_note(m, "header") : ""); return true;
+    case EMIT_so:
+    case EMIT_a:
+    case EMIT_obj: {
+        size_t n;
+        const char *path = make_library(job, m);
+        const uint8_t *bytes = path ? file_map(job->cx, path, &n) : NULL;
+        if (bytes) text_add_n(out, (const char *)bytes, n);
+        return bytes != NULL;
+    }
+    case EMIT_graph:
+    case EMIT_dot:
+    case EMIT_COUNT: break;
+    }
+    return false;
+}
+
+bool emit_memory(Job *job, Text *out, Text *side) {
+    if (job->emit == EMIT_graph || job->emit == EMIT_dot) return emit_graph(job, out, side);
+    LoopModule *m = job_module(job);
+    return m && emit_text(job, m, out, side);
+}
+
+/* ---- files --------------------------------------------------------------------------------------------------------------- */
+
+static bool write_text(Job *job, const char *path, const char *text) { return file_write(job->cx, path, text, strlen(text), 0644); }
+
+static bool write_headers(Job *job, const LoopModule *m) {
+    Context *cx = job->cx;
+    const char *folder = path_folder(cx, job->path), *header = loop_note(m, "header");
+    return !header || (write_text(job, arena_print(cx->arena, "%s/%s.h", folder, m->name), header) &&
+                       write_text(job, arena_print(cx->arena, "%s/ingot_rt.h", folder), runtime_header()));
+}
+
+/* <name>.weights beside the library. */
+static bool write_weights(Job *job, const LoopModule *m) {
+    Context *cx = job->cx;
+    const LData *w = find_weights(m);
+    const char *layout = loop_note(m, "weights_layout");
+    if (!w || !has_note(m, "weights", "file")) return true;
+    ingot_rt_weights_header h = {.magic = "INGOTWT1", .bytes = w->size, .layout = layout ? strtoull(layout, NULL, 16) : 0};
+    uint8_t *bytes = arena_alloc(cx->arena, sizeof h + w->size);
+    Sha256 sha;
+    if (w->bytes) memcpy(bytes + sizeof h, w->bytes, w->size);
+    sha256_init(&sha);
+    sha256_add(&sha, bytes + sizeof h, w->size);
+    sha256_end(&sha, h.sha256);
+    memcpy(bytes, &h, sizeof h);
+    const char *path = arena_print(cx->arena, "%s/%s.weights", path_folder(cx, job->path), m->name);
+    return file_write(cx, path, bytes, sizeof h + w->size, 0644);
+}
+
+static bool is_library(Emit e) { return e == EMIT_so || e == EMIT_a || e == EMIT_obj || e == EMIT_c; }
+
+static bool emit_texts(Job *job, const LoopModule *m) {
+    Context *cx = job->cx;
+    Text out = text_new(cx->arena), side = text_new(cx->arena);
+    text_add(&out, "%s", "");
+    if (!(m ? emit_text(job, m, &out, &side) : emit_graph(job, &out, &side))) return false;
+    if (side.n && !file_write(cx, arena_print(cx->arena, "%s.bin", job->path), side.at, side.n, 0644)) return false;
+    if (m && is_library(job->emit) && !(write_headers(job, m) && write_weights(job, m))) return false;
+    return file_write(cx, job->path, out.at, out.n, job->emit == EMIT_so ? 0755 : 0644);
+}
+
+bool emit_file(Job *job) {
+    if (job->emit == EMIT_graph || job->emit == EMIT_dot) return emit_texts(job, NULL);
+    const LoopModule *m = job_module(job);
+    if (!m) return false;
+    if (job->emit != EMIT_so && job->emit != EMIT_a && job->emit != EMIT_obj) return emit_texts(job, m);
+    size_t n;
+    const char *made = make_library(job, m); /* mapped: it may be larger than the memory limit */
+    const uint8_t *bytes = made ? file_map(job->cx, made, &n) : NULL;
+    return bytes && write_headers(job, m) && write_weights(job, m) &&
+           file_write(job->cx, job->path, bytes, n, job->emit == EMIT_so ? 0755 : 0644);
+}

@@ -1,0 +1,56 @@
+/* jit.c: a complete Loop module to code in this process, behind the same `const ingot_model *` that a library gives.
+ *
+ * The runtime is the one inside this process.  Weights are used where the module has them; the job's Context stays alive as
+ * long as the model, because it owns code, weights and mapped files.
+ */
+#include "compile.h"
+#include <string.h>
+
+/* Generated code and the runtime expect weights at 64 bytes. */
+static void *aligned_weights(Job *job, const LData *w) {
+    if (!w->bytes || ((uintptr_t)w->bytes & 63) == 0) return (void *)(uintptr_t)w->bytes;
+    uint8_t *copy = arena_alloc(job->cx->arena, w->size + 63);
+    copy += -(uintptr_t)copy & 63;
+    memcpy(copy, w->bytes, w->size);
+    return copy;
+}
+
+static LoadedCode *load(Job *job, const LoopModule *m) {
+    Context *cx = job->cx;
+    uint32_t n;
+    const CodeSymbol *runtime = runtime_symbols(cx->arena, &n);
+    CodeSymbol *symbols = arena_new_array(cx->arena, CodeSymbol, n + m->datas.n);
+    memcpy(symbols, runtime, n * sizeof *symbols);
+    for (uint32_t i = 0; i < m->datas.n; i++)
+        if (m->datas.at[i].flags & LD_WEIGHTS) symbols[n++] = (CodeSymbol){m->datas.at[i].name, aligned_weights(job, &m->datas.at[i])};
+    job_progress(job, "code");
+    if (job->backend == BACKEND_llvm) {
+        EmitLlvm o = {.external_weights = true, .opt_level = 2, .verify = (job->set.flags & INGOT_VERIFY) != 0};
+        const uint8_t *object;
+        size_t bytes;
+        return emit_llvm(m, &o, LLVM_OBJECT, &object, &bytes) ? llvm_load(cx, object, bytes, symbols, n) : NULL;
+    }
+    EmitC o = {.external_weights = true};
+    Text text = text_new(cx->arena);
+    return emit_c(m, &o, &text) ? tcc_load(cx, text.at, symbols, n) : NULL;
+}
+
+static void close_code(InProcess *p) { code_free(p->code); }
+
+bool jit_load(Job *job, InProcess *to) {
+    const LoopModule *m = job_module(job);
+    LoadedCode *code = m ? load(job, m) : NULL;
+    void *at = code ? code_find(code, "ingot_model_v1") : NULL;
+    ingot_get_model get;
+    if (!code) return false;
+    if (!at) {
+        diag_error(job->cx, (Loc){0}, "%s has no function ingot_model_v1: it was not made by ingot", job->file);
+        return false;
+    }
+    memcpy(&get, &at, sizeof get);
+    memcpy(&to->public, get(), sizeof to->public);
+    code_detach(code);
+    to->code = code;
+    to->close = close_code;
+    return true;
+}

@@ -1,0 +1,236 @@
+/* job.c: one call of the public API: its settings and input going in, its diagnostics and status coming out.
+ *
+ * First and last step of everything in api.c.  Settings are checked here, once, against tables.
+ */
+#define _GNU_SOURCE
+#include "compile.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* A growable struct of a caller of any version: fields it does not have are zero. */
+static void copy_growable(void *to, size_t bytes, const void *from) {
+    uint32_t size = 0;
+    if (!from) return;
+    memcpy(&size, from, sizeof size);
+    memcpy(to, from, size < bytes ? size : bytes);
+}
+
+Job *job_begin(const ingot_input *in, const ingot_settings *settings, const char *path) {
+    Job *job = calloc(1, sizeof *job);
+    if (!job) return NULL;
+    copy_growable(&job->in, sizeof job->in, in);
+    copy_growable(&job->set, sizeof job->set, settings);
+    job->path = path;
+    if (job->set.time_limit > 0) job->deadline = now() + job->set.time_limit;
+    Limits limits = {.memory_bytes = job->set.memory_limit};
+    job->cx = context_new(&limits);
+    if (job->cx) return job;
+    free(job);
+    return NULL;
+}
+
+bool job_run(Job *job, bool (*work)(Job *, void *), void *user) {
+    job->ok = false;
+    if (context_enter(job->cx)) job->ok = work(job, user);
+    context_leave(job->cx);
+    return job->ok;
+}
+
+void job_free(Job *job) {
+    if (!job) return;
+    context_free(job->cx);
+    free(job);
+}
+
+static ingot_status status_of(const Job *job) {
+    const Context *cx = job->cx;
+    if (job->ok && !diag_error_count(cx)) return INGOT_OK;
+    if (cx->bug) return INGOT_E_BUG;
+    if (job->limited || strstr(diag_at(cx, diag_count(cx) - 1)->text, "out of memory:")) return INGOT_E_LIMIT;
+    if (diag_is_machine(cx)) return INGOT_E_SYSTEM;
+    return job->usage ? INGOT_E_ARG : INGOT_E_MODEL;
+}
+
+ingot_status job_end(Job *job, bool keep, ingot_error *err) {
+    Context *cx = job->cx;
+    ingot_status status = status_of(job);
+    const Diag *first = NULL;
+    for (uint32_t i = 0; i < diag_count(cx); i++) {
+        static const int32_t kinds[] = {[DIAG_ERROR] = INGOT_ERROR, [DIAG_WARNING] = INGOT_WARNING, [DIAG_NOTE] = INGOT_NOTE};
+        const Diag *d = diag_at(cx, i);
+        if (!first && d->kind == DIAG_ERROR) first = d;
+        if (job->set.diagnostic) job->set.diagnostic(job->set.user, kinds[d->kind], loc_string(cx, d->loc), d->text);
+    }
+    if (err && status) {
+        const char *where = first ? loc_string(cx, first->loc) : "", *text = first ? first->text : "failed without a diagnostic";
+        err->code = status;
+        snprintf(err->text, sizeof err->text, "%s%s%s", where, *where ? ": " : "", text);
+    }
+    diag_truncate(cx, 0);
+    if (!keep || status) job_free(job);
+    return status;
+}
+
+void job_progress(Job *job, const char *stage) {
+    if (job->set.progress) job->set.progress(job->set.user, stage);
+    if (job->deadline == 0 || now() < job->deadline) return;
+    job->limited = true;
+    diag_fatal(job->cx, "stopped before %s: compiling took longer than the limit of %g seconds", stage, job->set.time_limit);
+}
+
+/* ---- settings ----------------------------------------------------------------------------------------------------------- */
+
+static const char *const emit_names[] = {
+#define EMIT(name, ...) #name,
+#include "emits.def"
+};
+static const char *const emit_suffixes[] = {
+#define EMIT(name, suffixes, ...) suffixes,
+#include "emits.def"
+};
+static const char *const backend_names[] = {"llvm", "c", "interpreter"};
+static const char *const weights_names[] = {"embed", "file", "extern"};
+
+/* Index of value among names; -1 after a diagnostic. */
+static int choose(Job *job, const char *what, const char *value, const char *const *names, size_t n) {
+    Text known = text_new(job->cx->arena);
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(value, names[i]) == 0) return (int)i;
+        text_add(&known, "%s%s", i ? ", " : "", names[i]);
+    }
+    const char *close = closest_word(value, names, n);
+    diag_error(job->cx, (Loc){0}, "unknown %s '%s'%s%s%s; expected one of %s", what, value, close ? " (did you mean '" : "",
+               close ? close : "", close ? "'?)" : "", known.at);
+    job->usage = true;
+    return -1;
+}
+
+static bool has_suffix(const char *path, const char *suffixes) {
+    size_t n = strlen(path);
+    for (const char *s = suffixes; *s; s += strspn(s, " ")) {
+        size_t k = strcspn(s, " ");
+        if (k < n && strncmp(path + n - k, s, k) == 0) return true;
+        s += k;
+    }
+    return false;
+}
+
+static bool choose_emit(Job *job) {
+    const char *emit = job->set.emit;
+    int chosen = EMIT_so;
+    if (emit) chosen = choose(job, "output", emit, emit_names, EMIT_COUNT);
+    else if (job->path) {
+        for (chosen = 0; chosen < EMIT_COUNT && !has_suffix(job->path, emit_suffixes[chosen]); chosen++) {}
+        if (chosen == EMIT_COUNT) {
+            job->usage = true;
+            diag_error(job->cx, (Loc){0}, "'%s' does not tell what to write: use a suffix such as .so, .a, .o, .c, or --emit", job->path);
+            return false;
+        }
+    }
+    job->emit = (Emit)chosen;
+    return chosen >= 0;
+}
+
+static bool choose_target(Job *job) {
+    const char **names = arena_new_array(job->cx->arena, const char *, n_targets);
+    for (uint32_t i = 0; i < n_targets; i++) names[i] = targets[i].name;
+    int i = choose(job, "cpu", job->set.cpu ? job->set.cpu : "x86-64-v3", names, n_targets);
+    if (i >= 0) job->target = &targets[i];
+    return i >= 0;
+}
+
+/* libminilm.so -> minilm; any file name becomes a C identifier. */
+static const char *name_from(Job *job, const char *path) {
+    const char *stem = path_stem(job->cx, path);
+    if (strncmp(stem, "lib", 3) == 0 && stem[3] && job->path == path) stem += 3;
+    Text name = text_new(job->cx->arena);
+    if (!(stem[0] >= 'a' && stem[0] <= 'z') && !(stem[0] >= 'A' && stem[0] <= 'Z')) text_add(&name, "m");
+    for (; *stem; stem++) {
+        bool fine = (*stem >= 'a' && *stem <= 'z') || (*stem >= 'A' && *stem <= 'Z') || (*stem >= '0' && *stem <= '9');
+        text_add(&name, "%c", fine ? *stem : '_');
+    }
+    return intern(job->cx, name.at);
+}
+
+static bool choose_name(Job *job) {
+    const char *name = job->set.name;
+    if (!name) {
+        job->name = name_from(job, job->path ? job->path : job->in.path ? job->in.path : "model");
+        return true;
+    }
+    bool fine = *name && !(*name >= '0' && *name <= '9') && strlen(name) < 64;
+    for (const char *p = name; *p; p++)
+        fine = fine && ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '_');
+    if (!fine) {
+        diag_error(job->cx, (Loc){0}, "'%s' cannot be the model's name: expected a C identifier of at most 63 characters", name);
+        job->usage = true;
+    }
+    job->name = intern(job->cx, name);
+    return fine;
+}
+
+static bool choose_backend(Job *job) {
+    const char *backend = job->set.backend ? job->set.backend : have_llvm() ? "llvm" : "c";
+    int b = choose(job, "backend", backend, backend_names, BACKEND_COUNT);
+    int w = choose(job, "place of weights", job->set.weights ? job->set.weights : "embed", weights_names, WEIGHTS_COUNT);
+    if (b < 0 || w < 0) return false;
+    job->backend = (Backend)b;
+    job->weights = (WeightsKind)w;
+    return true;
+}
+
+/* ---- input -------------------------------------------------------------------------------------------------------------- */
+
+static bool is_text_of(const char *at, size_t n, const char *keyword) {
+    size_t k = strlen(keyword);
+    return n > k && memcmp(at, keyword, k) == 0 && (at[k] == ' ' || at[k] == '\t' || at[k] == '@');
+}
+
+static InputKind sniff(const uint8_t *bytes, size_t n) {
+    const char *at = (const char *)bytes, *end = at + n;
+    for (;;) { /* behind space and comments */
+        while (at < end && (*at == ' ' || *at == '\n' || *at == '\t' || *at == '\r')) at++;
+        if (end - at < 2 || at[0] != '/' || at[1] != '/') break;
+        while (at < end && *at != '\n') at++;
+    }
+    if (is_text_of(at, (size_t)(end - at), "loop")) return INPUT_LOOP;
+    return is_text_of(at, (size_t)(end - at), "graph") ? INPUT_GRAPH : INPUT_ONNX;
+}
+
+static bool open_input(Job *job) {
+    Context *cx = job->cx;
+    const ingot_input *in = &job->in;
+    job->file = in->path ? in->path : "model";
+    job->folder = in->folder ? in->folder : in->path && !in->bytes ? path_folder(cx, in->path) : NULL;
+    job->bytes = in->bytes, job->n = (size_t)in->n;
+    job->side = in->side, job->side_n = (size_t)in->side_n;
+    if (!in->bytes && !in->path) {
+        diag_error(cx, (Loc){0}, "no model given: neither a path nor bytes");
+        job->usage = true;
+        return false;
+    }
+    if (!in->bytes && !(job->bytes = file_map(cx, in->path, &job->n))) return false;
+    if (job->n >= 4 && memcmp(job->bytes, "\177ELF", 4) == 0) {
+        diag_error(cx, (Loc){0}, "%s is a compiled library or object; expected a model (.onnx, .graph, .loop)", job->file);
+        return false;
+    }
+    job->kind = sniff(job->bytes, job->n);
+    if (job->kind == INPUT_ONNX || in->bytes) return true;
+    const char *side = arena_print(cx->arena, "%s.bin", in->path);
+    if (access(side, F_OK) != 0) return true;
+    job->side = file_map(cx, side, &job->side_n);
+    return job->side != NULL;
+}
+
+bool job_open(Job *job) {
+    return choose_emit(job) && choose_target(job) && choose_backend(job) && choose_name(job) && open_input(job);
+}
