@@ -6,7 +6,12 @@
  */
 #include "passes.h"
 
-enum { TASK_COST = 32768 /* elementary operations worth a thread: about 3 us */ };
+enum {
+    TASK_COST = 32768 /* elementary operations worth a thread: about 3 us */,
+    MULTIPLIES = 16 /* of a register tile, in the time of one elementary operation */,
+    MANY_TASKS = 64 /* enough for threads to share evenly */,
+    PANEL = 16
+};
 
 /* The template of an anchor where its op alone decides; 0: see anchor_template. */
 static const Template op_template[OP_COUNT] = {
@@ -101,31 +106,56 @@ static int64_t staged_nodes(Context *cx, const Graph *g, const Node *anchor) {
 
 /* ---- contractions -------------------------------------------------------------------------------------------------------- */
 
-/* Register tile of rows x panels: as many accumulators as leave room for the panels and a broadcast. */
-static void tile(Schedule *s, const Target *t, DType compute, int64_t columns) {
-    int64_t per_panel = 16 * dtype_bytes(compute) / t->vector_bytes; /* registers a panel row takes */
-    if (per_panel < 1) per_panel = 1;
-    int64_t panels = per_panel >= 4 ? 1 : t->vector_registers >= 32 ? 4 / per_panel : 1;
-    if (panels < 1) panels = 1;
-    int64_t needed = columns > 0 ? (columns + 15) / 16 : panels;
-    if (panels > needed) panels = needed;
-    int64_t rows = (t->vector_registers - 2 - panels * per_panel) / (panels * per_panel);
+/* Register tile of rows x panels: as many accumulators as leave room for the panels and a broadcast.  Four panels share each
+ * broadcast where registers allow; few rows are one tile, so that the weights are read once. */
+static void tile(Schedule *s, const Target *t, DType compute, int64_t rows, int64_t columns) {
+    int64_t each = PANEL * dtype_bytes(compute) / t->vector_bytes, room = t->vector_registers - 1; /* registers a panel takes */
+    if (each < 1) each = 1;
+    int64_t panels = each >= 2 ? 1 : 4, needed = (columns + PANEL - 1) / PANEL;
+    if (t->vector_registers >= 32 && each == 2) panels = 2;
+    if (needed > 0 && panels > needed) panels = needed;
+    while (panels > 1 && rows > 6 && rows <= 14 && (rows + 1) * panels * each > room) panels--;
+    int64_t most = room / (panels * each) - 1;
+    if (most > 14) most = 14;
     s->field[SCHED_tile_n] = panels;
-    s->field[SCHED_tile_m] = rows < 1 ? 1 : rows > 8 ? 8 : rows;
-    if (panels == 4 && per_panel == 1) s->field[SCHED_tile_m] = 6;
+    s->field[SCHED_tile_m] = most < 1 ? 1 : rows > 0 && rows < most ? rows : most;
+}
+
+/* Constant extent, or 0. */
+static int64_t known(Context *cx, Dim d) {
+    int64_t value = 0;
+    return dim_const_value(cx, d, &value) ? value : 0;
+}
+
+static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* Rows of a block: x's part of K fills half of the cache, unless that makes too few tasks. */
+static void blocks(Context *cx, Schedule *s, const Target *t, const Graph *body, const Node *anchor) {
+    const TypeInfo *y = type_info(cx, anchor->type), *w = val_type(body, anchor->in[1]);
+    uint32_t batch = anchor->op == OP_dot ? (uint32_t)attr_int(anchor, ATTR_batch) : 0;
+    int64_t chunk = attr_int(anchor, ATTR_chunk), tile_m = s->field[SCHED_tile_m], width = PANEL * s->field[SCHED_tile_n];
+    int64_t rows = dim_hint(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
+    int64_t depth = dim_hint(cx, dim_product(cx, w->dims + batch, w->rank - batch - 1)), part = depth < chunk ? depth : chunk;
+    int64_t others = dim_hint(cx, dim_product(cx, y->dims, batch)) * divide_up(dim_hint(cx, y->dims[y->rank - 1]), width);
+    int64_t block = t->l2_bytes / 2 / ((part < 128 ? 128 : part) * 4);
+    /* A run-time operand is packed again for every block of rows. */
+    bool packs = w->encoding != ENCODING_PANEL16;
+    if (packs && block < 512) block = 512;
+    while (block > (packs ? 192 : 48) && others * divide_up(rows, block) < MANY_TASKS) block /= 2;
+    s->field[SCHED_block_k] = chunk;
+    s->field[SCHED_block_m] = block < tile_m ? tile_m : block / tile_m * tile_m;
+    s->field[SCHED_block_n] = width;
+    int64_t taken = rows < block ? rows : block, work = (taken < 1 ? 1 : taken) * width * (depth < 1 ? 1 : depth);
+    s->field[SCHED_grain] = (int64_t)TASK_COST * MULTIPLIES / work + 1;
 }
 
 static void contraction(Context *cx, Schedule *s, const Target *t, const Graph *body, const Node *anchor) {
     const TypeInfo *y = type_info(cx, anchor->type);
-    int64_t columns = 0;
-    dim_const_value(cx, y->dims[y->rank - 1], &columns);
+    uint32_t batch = anchor->op == OP_dot ? (uint32_t)attr_int(anchor, ATTR_batch) : 0;
     DType compute = dtype_bytes(y->dtype) < 4 ? DT_f32 : y->dtype;
-    tile(s, t, compute, columns);
-    (void)body;
-    s->field[SCHED_block_k] = attr_int(anchor, ATTR_chunk);
-    int64_t rows = t->l2_bytes / 4 / (s->field[SCHED_block_k] * 4), tile_m = s->field[SCHED_tile_m];
-    s->field[SCHED_block_m] = (rows < 4 * tile_m ? 4 * tile_m : rows) / tile_m * tile_m;
-    s->field[SCHED_block_n] = 512;
+    int64_t rows = known(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
+    tile(s, t, compute, rows, known(cx, y->dims[y->rank - 1]));
+    blocks(cx, s, t, body, anchor);
 }
 
 static Schedule choose(Context *cx, const Graph *body, const Target *target) {

@@ -73,10 +73,7 @@ static LVal scratch_at(Kernel *k, int64_t bytes, DType dtype) {
     return dtype == DT_u8 ? at : l_inst(k->b, LOP_recast, lt_pointer(dtype), &at, 1, 0);
 }
 
-static LVal zero_vector(Kernel *k, const Blocks *s) {
-    LType t = lt_vector(s->compute, PANEL);
-    return dtype_is_float(s->compute) ? l_float(k->b, t, 0) : l_int(k->b, t, 0);
-}
+LVal blocks_zero(Kernel *k, const Blocks *s) { return l_int(k->b, lt_vector(s->compute, PANEL), 0); }
 
 /* ---- where operands lie ------------------------------------------------------------------------------------------------- */
 
@@ -120,57 +117,6 @@ void blocks_panels(Kernel *k, const Blocks *s, LVal tap, LVal first, Tile *t) {
     t->w = s->packs ? s->compute : s->w->dtype;
 }
 
-/* ---- packing w ------------------------------------------------------------------------------------------------------------ */
-
-typedef struct Pack { Blocks *s; const Part *part; LVal to; Dim column; } Pack;
-
-/* Sixteen columns of every k of the part; mask: those inside. */
-static void pack_rows(Kernel *k, const Pack *p, LVal mask) {
-    Blocks *s = p->s;
-    LoopBuilder *b = k->b;
-    Dim at[MAX_RANK];
-    KernelLoop loop;
-    for (uint32_t i = 0; i < s->batch; i++) at[i] = s->at[i];
-    Dim i = kernel_loop(k, &loop, p->part->first, l_add(b, p->part->first, p->part->count), s->channels, 1, NULL, 0);
-    at[s->batch] = i, at[s->batch + 1] = p->column;
-    k->lanes = LANES, k->mask = mask;
-    LVal value = l_splat(b, kernel_eval(k, s->node->in[1], at), LANES);
-    if (mask.id) value = l_select(b, mask, value, zero_vector(k, s));
-    k->lanes = 1, k->mask = (LVal){0};
-    l_store(b, p->to, l_mul(b, l_sub(b, kernel_dim(k, i), p->part->first), l_i64(b, PANEL)), value, (LVal){0});
-    kernel_loop_end(k, &loop, NULL, 0);
-}
-
-static void pack_panel(Kernel *k, Pack *p, Dim panel, Columns kind, LVal left) {
-    Context *cx = k->cx;
-    p->column = dim_add(cx, dim_muli(cx, panel, PANEL), dim_symbol(cx, k->lane));
-    Fact inside[] = {{REL_LT, p->column, p->s->columns}};
-    KernelScope scope;
-    kernel_enter(k, &scope, inside, 1);
-    LVal mask = {0};
-    if (kind != COLUMNS_FULL) mask = l_inst(k->b, LOP_lane_mask, lt_vector(DT_bool, LANES), &left, 1, 0);
-    pack_rows(k, p, mask);
-    kernel_leave(k, &scope);
-}
-
-static void pack_part(Kernel *k, Blocks *s, const Part *part, const Group *gr) {
-    LoopBuilder *b = k->b;
-    for (uint32_t j = 0; j < gr->panels; j++) {
-        Dim panel = dim_addi(k->cx, s->panel, j);
-        Pack p = {.s = s, .part = part, .to = l_offset(b, s->panels, l_mul(b, s->panel_stride, l_i64(b, j)))};
-        LVal left = kernel_dim(k, kernel_simplify(k, dim_sub(k->cx, s->columns, dim_muli(k->cx, panel, PANEL))));
-        if (gr->kind != COLUMNS_DYNAMIC) {
-            pack_panel(k, &p, panel, j + 1 < gr->panels ? COLUMNS_FULL : gr->kind, left);
-            continue;
-        }
-        LIf full = l_if(b, l_bin(b, LOP_le, l_i64(b, PANEL), left));
-        pack_panel(k, &p, panel, COLUMNS_FULL, left);
-        l_else(b, &full, NULL, 0);
-        pack_panel(k, &p, panel, COLUMNS_DYNAMIC, left);
-        l_if_end(b, &full, NULL, 0, NULL);
-    }
-}
-
 /* ---- the epilogue --------------------------------------------------------------------------------------------------------- */
 
 static LVal anchor_value(Kernel *k, Val v, const Dim *at) {
@@ -209,8 +155,8 @@ static void store_panel(Kernel *k, Blocks *s, Dim column, LVal value, LVal mask)
     kernel_leave(k, &scope);
 }
 
-/* The row's sums lie at sums[0 .. 16 * panels). */
-static void store_row(Kernel *k, Blocks *s, const Group *gr, Dim row, LVal sums) {
+/* The row's sums, panel by panel: at sums[0 .. 16 * panels), or in acc. */
+static void store_row(Kernel *k, Blocks *s, const Group *gr, Dim row, LVal sums, const LVal *acc) {
     Context *cx = k->cx;
     LoopBuilder *b = k->b;
     Fact inside[] = {{REL_LT, row, s->rows}};
@@ -224,7 +170,7 @@ static void store_row(Kernel *k, Blocks *s, const Group *gr, Dim row, LVal sums)
         LIf some = {0};
         if (gr->kind == COLUMNS_DYNAMIC) some = l_if(b, l_lt(b, l_i64(b, 0), left));
         if (!full) mask = l_inst(b, LOP_lane_mask, lt_vector(DT_bool, LANES), &left, 1, 0);
-        store_panel(k, s, column, l_load(b, sums, at, PANEL, (LVal){0}), mask);
+        store_panel(k, s, column, acc ? acc[j] : l_load(b, sums, at, PANEL, (LVal){0}), mask);
         if (gr->kind != COLUMNS_DYNAMIC) continue;
         l_else(b, &some, NULL, 0);
         l_if_end(b, &some, NULL, 0, NULL);
@@ -238,7 +184,7 @@ static void store_rows(Kernel *k, Blocks *s, const Group *gr, LVal first, LVal e
     LoopBuilder *b = k->b;
     Dim row = kernel_loop(k, &loop, first, end, s->rows, 1, NULL, 0);
     LVal at = l_mul(b, l_sub(b, kernel_dim(k, row), first), l_i64(b, (int64_t)gr->panels * PANEL));
-    store_row(k, s, gr, row, l_offset(b, sums, at));
+    store_row(k, s, gr, row, l_offset(b, sums, at), NULL);
     kernel_loop_end(k, &loop, NULL, 0);
 }
 
@@ -291,16 +237,28 @@ typedef struct TileRun {
     LVal sums;                   /* of the first row */
 } TileRun;
 
-static void run_tile(Kernel *k, const TileRun *t, uint32_t rows) {
+/* The results straight from the accumulators. */
+static void store_tile(Kernel *k, const TileRun *t, uint32_t rows, const LVal *acc) {
+    for (uint32_t i = 0; i < rows; i++) {
+        KernelScope scope;
+        kernel_enter(k, &scope, NULL, 0);
+        Dim row = kernel_index(k, l_add(k->b, t->first, l_i64(k->b, i)));
+        store_row(k, t->s, t->group, row, (LVal){0}, acc + i * t->group->panels);
+        kernel_leave(k, &scope);
+    }
+}
+
+static void run_tile(Kernel *k, const TileRun *t, uint32_t rows, bool finish) {
     Blocks *s = t->s;
     LVal acc[MAX_TILE_ROWS * MAX_TILE_PANELS];
     uint32_t panels = t->group->panels;
-    for (uint32_t i = 0; i < rows * panels; i++) acc[i] = zero_vector(k, s);
+    for (uint32_t i = 0; i < rows * panels; i++) acc[i] = blocks_zero(k, s);
     KernelScope scope;
     kernel_enter(k, &scope, NULL, 0);
     s->accumulate(k, s, t->part, t->first, rows, t->group, acc);
     kernel_leave(k, &scope);
-    for (uint32_t i = 0; i < rows * panels; i++) {
+    if (finish) store_tile(k, t, rows, acc);
+    for (uint32_t i = 0; i < rows * panels && !finish; i++) {
         LVal at = l_i64(k->b, (int64_t)i * PANEL);
         if (!s->whole) acc[i] = l_add(k->b, l_load(k->b, t->sums, at, PANEL, (LVal){0}), acc[i]);
         l_store(k->b, t->sums, at, acc[i], (LVal){0});
@@ -308,18 +266,30 @@ static void run_tile(Kernel *k, const TileRun *t, uint32_t rows) {
 }
 
 /* if (size == a) … else if (size == b) … over the sizes in the set. */
-static void choose_rows(Kernel *k, const TileRun *t, LVal size, uint32_t sizes) {
+static void choose_rows(Kernel *k, const TileRun *t, LVal size, uint32_t sizes, bool finish) {
     if (!sizes) return;
     uint32_t rows = 31 - (uint32_t)__builtin_clz(sizes), rest = sizes & ~(1u << rows);
     if (!rest) {
-        run_tile(k, t, rows);
+        run_tile(k, t, rows, finish);
         return;
     }
     LIf branch = l_if(k->b, l_bin(k->b, LOP_eq, size, l_i64(k->b, rows)));
-    run_tile(k, t, rows);
+    run_tile(k, t, rows, finish);
     l_else(k->b, &branch, NULL, 0);
-    choose_rows(k, t, size, rest);
+    choose_rows(k, t, size, rest, finish);
     l_if_end(k->b, &branch, NULL, 0, NULL);
+}
+
+/* An epilogue short enough to be written out for every accumulator. */
+static bool short_epilogue(const Graph *g, Val anchor) {
+    uint32_t n = 0;
+    for (uint32_t i = anchor.id + 1; i < g->nodes.n; i++) {
+        const Node *v = &g->nodes.at[i];
+        bool long_one = (v->op >= OP_sqrt && v->op <= OP_softplus) || v->op == OP_pow || v->op == OP_div;
+        if (op_info[v->op].kind == KIND_INDEXED || long_one) return false;
+        n += op_info[v->op].kind == KIND_EW;
+    }
+    return n <= 6 && g->results.n <= 2;
 }
 
 static void run_tiles(Kernel *k, Blocks *s, const Part *part, const Group *gr, const Rows *r, LVal sums) {
@@ -329,15 +299,31 @@ static void run_tiles(Kernel *k, Blocks *s, const Part *part, const Group *gr, c
     TileRun t = {.s = s, .part = part, .group = gr, .first = tile_start(k, r, tile), .sums = sums};
     LVal end = tile_start(k, r, l_add(b, tile, l_i64(b, 1))), size = l_sub(b, end, t.first);
     if (!s->whole) t.sums = l_offset(b, sums, l_mul(b, l_sub(b, t.first, base), l_i64(b, (int64_t)gr->panels * PANEL)));
-    choose_rows(k, &t, size, reachable_rows(k, s));
-    if (s->whole) store_rows(k, s, gr, t.first, end, sums);
+    uint32_t sizes = reachable_rows(k, s), often = 1u << s->tile_m;
+    int64_t rows;
+    if (dim_const_value(k->cx, s->rows, &rows)) often = sizes;
+    if (!s->whole || gr->kind == COLUMNS_DYNAMIC || !short_epilogue(k->body, s->anchor)) often = 0;
+    often &= sizes;
+    if (often != sizes) {
+        LIf branch = {0};
+        if (often) {
+            branch = l_if(b, l_bin(b, LOP_eq, size, l_i64(b, s->tile_m)));
+            choose_rows(k, &t, size, often, true);
+            l_else(b, &branch, NULL, 0);
+        }
+        choose_rows(k, &t, size, sizes & ~often, false);
+        if (s->whole) store_rows(k, s, gr, t.first, end, sums);
+        if (often) l_if_end(b, &branch, NULL, 0, NULL);
+    } else {
+        choose_rows(k, &t, size, often, true);
+    }
     l_for_end(b, &loop, NULL, 0);
 }
 
 /* ---- parts of K --------------------------------------------------------------------------------------------------------------- */
 
 static void run_part(Kernel *k, Blocks *s, const Part *part, const Group *gr, const Rows *r, LVal sums) {
-    if (s->packs) pack_part(k, s, part, gr);
+    if (s->packs) blocks_pack(k, s, part, gr);
     run_tiles(k, s, part, gr, r, sums);
 }
 
@@ -375,7 +361,7 @@ static void run_parts(Kernel *k, Blocks *s, const Group *gr, const Rows *r) {
     LVal sums = scratch_at(k, 0, s->compute), first = tile_start(k, r, r->begin), end = tile_start(k, r, r->end);
     LVal elements = l_mul(b, l_sub(b, end, first), l_i64(b, (int64_t)gr->panels * PANEL));
     LFor clear = l_for(b, zero, elements, PANEL, LOOP_SERIAL, NULL, 0, &at);
-    l_store(b, sums, at, zero_vector(k, s), (LVal){0});
+    l_store(b, sums, at, blocks_zero(k, s), (LVal){0});
     l_for_end(b, &clear, NULL, 0);
     LFor parts = l_for(b, zero, kernel_dim(k, part_count(k, s)), 1, LOOP_SERIAL, NULL, 0, &i);
     Part part = part_at(k, s, i);

@@ -1,4 +1,5 @@
-/* tile.h: what templates contraction and convolution share: the register tile (tile.c) and the loops around it (blocks.c).
+/* tile.h: what templates contraction and convolution share: the register tile (tile.c) the loops around it (blocks.c) and the
+ * panels made while running (panels.c).
  *
  * Both are sums of products  y[row, column] = sum over taps t, channels c of  x[row, t, c] * w[t, c, column], where a plain
  * contraction has one tap.  Rows are the flattened axes of the result before the last, columns the last.
@@ -64,6 +65,10 @@ void blocks_lower(Kernel *, Blocks *, LVal lo, LVal hi);
 void blocks_row(Kernel *, const Blocks *, Dim row, Dim *at);
 /* Panel pointers at channel `first` of tap `tap`. */
 void blocks_panels(Kernel *, const Blocks *, LVal tap, LVal first, Tile *);
+
+LVal blocks_zero(Kernel *, const Blocks *);  /* sixteen of the compute dtype */
+/* Copies the part of w under the group's panels to s->panels; columns outside become zero.  panels.c */
+void blocks_pack(Kernel *, Blocks *, const Part *, const Group *);
 
 /* x read at `at`: the parameter behind its views, and the offset there.  splat: x is one number, in *same. */
 typedef struct Source { Val base; LVal pointer, same; Dim offset; } Source;

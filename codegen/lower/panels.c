@@ -1,0 +1,160 @@
+/* panels.c: a contraction's run-time operand copied into panels of 16 columns, for one part of K and one group of columns.
+ *
+ * Whatever is fused before the operand is evaluated here (kernel_eval).  A plain view whose k is contiguous in memory (keys
+ * against queries) is transposed in registers, 16 x 16, instead of gathered.  Tail columns become zero.
+ */
+#include "tile.h"
+
+typedef struct Pack {
+    Blocks *s;
+    LVal first, end;             /* k */
+    LVal base;                   /* k at the panel's row 0 */
+} Pack;
+
+static LVal panel_at(Kernel *k, const Blocks *s, uint32_t j) {
+    return l_offset(k->b, s->panels, l_mul(k->b, s->panel_stride, l_i64(k->b, j)));
+}
+
+/* ---- any operand: row by row ---------------------------------------------------------------------------------------- */
+
+static void pack_row(Kernel *k, const Pack *p, Dim row, Dim column, LVal to, LVal mask) {
+    Blocks *s = p->s;
+    Dim at[MAX_RANK];
+    for (uint32_t i = 0; i < s->batch; i++) at[i] = s->at[i];
+    at[s->batch] = row, at[s->batch + 1] = column;
+    Fact inside[] = {{REL_LT, column, s->columns}};
+    KernelScope scope;
+    kernel_enter(k, &scope, inside, 1);
+    k->lanes = LANES, k->mask = mask;
+    LVal value = l_splat(k->b, kernel_eval(k, s->node->in[1], at), LANES);
+    if (mask.id) value = l_select(k->b, mask, value, blocks_zero(k, s));
+    k->lanes = 1, k->mask = (LVal){0};
+    l_store(k->b, to, l_mul(k->b, l_sub(k->b, kernel_dim(k, row), p->base), l_i64(k->b, PANEL)), value, (LVal){0});
+    kernel_leave(k, &scope);
+}
+
+/* Panels [from, from + n) of the task; masked: only the last, cut off after `left` columns. */
+static void pack_rows(Kernel *k, const Pack *p, uint32_t from, uint32_t n, bool masked, LVal left) {
+    Context *cx = k->cx;
+    const Blocks *s = p->s;
+    KernelLoop loop;
+    LVal mask = {0};
+    if (masked) mask = l_inst(k->b, LOP_lane_mask, lt_vector(DT_bool, LANES), &left, 1, 0);
+    Dim row = kernel_loop(k, &loop, p->first, p->end, s->channels, 1, NULL, 0);
+    for (uint32_t j = from; j < from + n; j++) {
+        Dim column = dim_add(cx, dim_muli(cx, dim_addi(cx, s->panel, j), PANEL), dim_symbol(cx, k->lane));
+        pack_row(k, p, row, column, panel_at(k, s, j), j + 1 == from + n ? mask : (LVal){0});
+    }
+    kernel_loop_end(k, &loop, NULL, 0);
+}
+
+/* ---- contiguous along k: sixteen rows at a time ----------------------------------------------------------------------- */
+
+static void transpose(LoopBuilder *b, LVal *v) {
+    for (uint32_t d = PANEL / 2; d; d /= 2) {
+        int64_t low[PANEL], high[PANEL];
+        for (uint32_t i = 0; i < PANEL; i++) {
+            low[i] = i & d ? PANEL + i - d : i;
+            high[i] = i & d ? PANEL + i : i + d;
+        }
+        for (uint32_t i = 0; i < PANEL; i++) {
+            if (i & d) continue;
+            LVal x = v[i], y = v[i + d];
+            v[i] = l_shuffle(b, x, y, low, PANEL);
+            v[i + d] = l_shuffle(b, x, y, high, PANEL);
+        }
+    }
+}
+
+typedef struct Lines { LVal pointer; Dim start, pitch; } Lines; /* column c, row k: pointer[start + k + c * pitch] */
+
+static Symbol symbol_of(Context *cx, Dim d) {
+    const Term *terms;
+    dim_terms(cx, d, &terms);
+    return dim_atom(cx, terms[0].factors[0].atom).symbol;
+}
+
+/* Column 0 and k 0 of the operand's lines, where its memory lies so. */
+static bool find_lines(Kernel *k, const Blocks *s, Lines *lines) {
+    Context *cx = k->cx;
+    DType t = s->w->dtype;
+    if (loop_memory_dtype(t) != s->compute || dtype_bytes(s->compute) != 4) return false;
+    for (Val v = s->node->in[1]; val_op(k->body, v) != OP_param; v = val_in(k->body, v, 0))
+        if (op_info[val_op(k->body, v)].kind != KIND_VIEW) return false;
+    Dim at[MAX_RANK], step, rest;
+    KernelScope scope, inner;
+    kernel_enter(k, &scope, NULL, 0);
+    for (uint32_t i = 0; i < s->batch; i++) at[i] = s->at[i];
+    Dim row = kernel_index(k, l_i64(k->b, 0)), column = kernel_index(k, l_i64(k->b, 0));
+    at[s->batch] = row, at[s->batch + 1] = column;
+    Fact facts[] = {{REL_LT, row, s->channels}, {REL_LT, column, s->columns}};
+    kernel_enter(k, &inner, facts, 2);
+    Source source = blocks_source(k, s->node->in[1], at);
+    bool ok = source.base.id && dim_affine(cx, source.offset, symbol_of(cx, row), &step, &rest) && dim_is(cx, step, 1) &&
+              dim_affine(cx, rest, symbol_of(cx, column), &lines->pitch, &lines->start) && !dim_is(cx, lines->pitch, 1);
+    lines->pointer = source.pointer;
+    kernel_leave(k, &inner);
+    kernel_leave(k, &scope);
+    return ok;
+}
+
+/* A full panel: blocks of sixteen k, then the rest row by row. */
+static void pack_lines(Kernel *k, const Pack *p, const Lines *lines, uint32_t j) {
+    LoopBuilder *b = k->b;
+    const Blocks *s = p->s;
+    Dim first = dim_add(k->cx, lines->start, dim_mul(k->cx, dim_muli(k->cx, dim_addi(k->cx, s->panel, j), PANEL), lines->pitch));
+    LVal from = l_offset(b, lines->pointer, kernel_dim(k, first)), pitch = kernel_dim(k, lines->pitch), at, v[PANEL];
+    LVal to = panel_at(k, s, j), whole = l_add(b, p->first, l_bin(b, LOP_and, l_sub(b, p->end, p->first), l_i64(b, -PANEL)));
+    LFor loop = l_for(b, p->first, whole, PANEL, LOOP_SERIAL, NULL, 0, &at);
+    for (uint32_t i = 0; i < PANEL; i++) v[i] = l_load(b, from, l_add(b, at, l_mul(b, pitch, l_i64(b, i))), PANEL, (LVal){0});
+    transpose(b, v);
+    LVal place = l_mul(b, l_sub(b, at, p->base), l_i64(b, PANEL));
+    for (uint32_t i = 0; i < PANEL; i++) l_store(b, to, l_add(b, place, l_i64(b, (int64_t)i * PANEL)), v[i], (LVal){0});
+    l_for_end(b, &loop, NULL, 0);
+    Pack rest = *p;
+    rest.first = whole;
+    pack_rows(k, &rest, j, 1, false, (LVal){0});
+}
+
+/* ---- a group ------------------------------------------------------------------------------------------------------------ */
+
+static void pack_full(Kernel *k, const Pack *p, const Lines *lines, uint32_t from, uint32_t n) {
+    if (!lines) {
+        if (n) pack_rows(k, p, from, n, false, (LVal){0});
+        return;
+    }
+    for (uint32_t j = from; j < from + n; j++) pack_lines(k, p, lines, j);
+}
+
+static LVal columns_left(Kernel *k, const Blocks *s, uint32_t j) {
+    Dim first = dim_muli(k->cx, dim_addi(k->cx, s->panel, j), PANEL);
+    return kernel_dim(k, kernel_simplify(k, dim_sub(k->cx, s->columns, first)));
+}
+
+void blocks_pack(Kernel *k, Blocks *s, const Part *part, const Group *gr) {
+    LoopBuilder *b = k->b;
+    Lines found, *lines = find_lines(k, s, &found) ? &found : NULL;
+    Pack p = {s, part->first, l_add(b, part->first, part->count), part->first};
+    if (gr->kind != COLUMNS_DYNAMIC) {
+        uint32_t full = gr->kind == COLUMNS_FULL ? gr->panels : gr->panels - 1;
+        pack_full(k, &p, lines, 0, full);
+        if (full < gr->panels) pack_rows(k, &p, full, 1, true, columns_left(k, s, full));
+        return;
+    }
+    LIf whole = l_if(b, l_bin(b, LOP_le, l_i64(b, PANEL), columns_left(k, s, gr->panels - 1)));
+    pack_full(k, &p, lines, 0, gr->panels);
+    l_else(b, &whole, NULL, 0);
+    for (uint32_t j = 0; j < gr->panels; j++) {
+        LVal left = columns_left(k, s, j);
+        if (!lines) {
+            pack_rows(k, &p, j, 1, true, left);
+            continue;
+        }
+        LIf full = l_if(b, l_bin(b, LOP_le, l_i64(b, PANEL), left));
+        pack_full(k, &p, lines, j, 1);
+        l_else(b, &full, NULL, 0);
+        pack_rows(k, &p, j, 1, true, left);
+        l_if_end(b, &full, NULL, 0, NULL);
+    }
+    l_if_end(b, &whole, NULL, 0, NULL);
+}
