@@ -188,8 +188,11 @@ static bool bind_elements(Interp *ip, const Graph *g, const Tensor *inputs) {
                        (long long)tensor_elements(&inputs[b.param]));
             return false;
         }
-        if (!interp_bind(ip, dim_symbol(ip->cx, b.symbol),
-                         tensor_int(&inputs[b.param], (int64_t)b.element), what))
+        const Tensor *t = &inputs[b.param];
+        Scalar x = tensor_at(t, (int64_t)b.element), scaled = {.f = x.f * ELEMENT_SCALE};
+        int64_t value = dtype_is_float(t->dtype) ? scalar_convert(DT_i64, DT_f64, scaled, true).i
+                                                 : tensor_int(t, (int64_t)b.element);
+        if (!interp_bind(ip, dim_symbol(ip->cx, b.symbol), value, what))
             return false;
     }
     return true;

@@ -261,6 +261,10 @@ typedef struct Buffer {
     const Graph *frame;      /* not NULL: the frame of this region's body, sized by its own plan */
 } Buffer;
 typedef struct Plan { uint32_t n; const Buffer *buffers; } Plan;
+/* An INPUT symbol whose value is element `element` of parameter `param`: of an integer one the element itself (a Reshape
+ * target, a position), of bool 0 or 1, of a float (a scale) the element times ELEMENT_SCALE, truncated and saturating. */
+#define ELEMENT_SCALE 0x1p32
+typedef struct ElementBinding { Symbol symbol; uint32_t param; uint64_t element; } ElementBinding;
 
 /* A function: closed (captures of a region are its parameters).  Frozen by graph_finish. */
 struct Graph {
@@ -272,6 +276,7 @@ struct Graph {
     VEC(Val) results;
     VEC(const char *) result_names;
     VEC(Guard) guards;
+    VEC(ElementBinding) bindings;
     const Plan *plan;        /* NULL before pass plan */
     Map cse;
     bool fold;               /* emit folds constants and applies identities (builder); off in parse and import */
@@ -335,7 +340,7 @@ Val b_mean(Graph *, Loc, Val, const int64_t *axes, uint32_t n_axes, bool keep);
 Val b_dot(Graph *, Loc, Val, Val, uint32_t batch);
 Val b_get(Graph *, Loc, Val tuple, uint32_t index);
 Dim b_broadcast_dim(Graph *, Loc, Dim, Dim);           /* the common extent; adds a guard where not proven compatible */
-#define CHUNK_K 256                                    /* b_dot's and b_conv's attribute chunk */
+#define CHUNK_K 512                                    /* b_dot's and b_conv's attribute chunk */
 
 /* ---- rewrite.c ---------------------------------------------------------------------------------------------------- */
 
@@ -427,6 +432,7 @@ typedef struct Tensor {
     int64_t dims[MAX_RANK];
     void *data;              /* dense; NULL where a splat */
     bool splat;
+    Encoding encoding;       /* of a constant's data; contractions decode it */
     Scalar value;
 } Tensor;
 int64_t tensor_elements(const Tensor *);

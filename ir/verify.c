@@ -72,11 +72,10 @@ static bool verify_params(const Graph *g) {
 static bool verify_bindings(const Graph *g) {
     for (uint32_t i = 0; i < g->bindings.n; i++) {
         const ElementBinding *b = &g->bindings.at[i];
-        if (b->param < g->params.n && dtype_is_int(val_dtype(g, g->params.at[b->param])))
+        if (b->param < g->params.n && val_dtype(g, g->params.at[b->param]) != DT_none)
             continue;
         diag_error(g->cx, (Loc){0},
-                   "verify: symbol '%s' of '%s' is bound to parameter %u, which is "
-                   "not an integer tensor",
+                   "verify: symbol '%s' of '%s' is bound to parameter %u, which is no tensor",
                    symbol_info(g->cx, b->symbol)->name, g->name, b->param);
         return false;
     }

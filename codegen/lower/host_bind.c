@@ -109,6 +109,7 @@ static void bind_elements(Solver *s) {
         LVal in[] = {s->inputs, l_i64(b, e->param)};
         LVal pointer = l_inst(b, LOP_load_pointer, lt_pointer(loop_memory_dtype(t)), in, 2, 0);
         LVal value = l_decode(b, l_load(b, pointer, l_i64(b, (int64_t)e->element), 1, (LVal){0}), t);
+        if (dtype_is_float(t)) value = l_bin(b, LOP_mul, l_convert(b, value, DT_f64), l_float(b, lt_scalar(DT_f64), ELEMENT_SCALE));
         const Attr *name = node_attr(node(s->g, v), ATTR_name);
         bind_symbol(s, e->symbol, l_convert(b, value, DT_i64), print_element(s, name->as.text));
     }
