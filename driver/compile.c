@@ -160,5 +160,6 @@ LoopModule *job_module(Job *job) {
         if (job->kind != INPUT_LOOP) diag_note(job->cx, (Loc){0}, "the Loop IR made from %s is not well-formed: please report this", job->file);
         return NULL;
     }
+    loop_renumber(m);
     return m;
 }

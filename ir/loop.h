@@ -207,6 +207,9 @@ extern ScalarFn *const scalar_fn[OP_COUNT];
 /* parse(print(m)) == m.  Data objects above 64 bytes go to blob as with graphs. */
 void loop_print(const LoopModule *, Text *out, Text *blob);
 void loop_print_func(const LFunc *, Text *out);
+/* Numbers every function's values in the order of the text, so that a printer that shows ids cannot tell a module that was
+ * built from the same one read back. */
+void loop_renumber(LoopModule *);
 LoopModule *loop_parse(Context *, const char *file, const char *text, size_t n, const uint8_t *blob, size_t blob_bytes);
 bool loop_verify(const LoopModule *);
 

@@ -69,7 +69,7 @@ static const char *option_name(size_t i, OptionName name) {
 
 static const char *candidate(const void *names, size_t i) { return ((const OptionName *)names)[i]; }
 
-static bool push(List *list, const char *text) {
+bool list_push(List *list, const char *text) {
     const char **more = realloc(list->at, (list->n + 1) * sizeof *more);
     if (!more) return false;
     list->at = more;
@@ -89,7 +89,7 @@ static bool push_dims(List *list, const char *text) {
     for (const char *at = text; *at;) {
         size_t n = strcspn(at, ",");
         char *one = copy_n(at, n);
-        if (!one || !push(list, one)) return false;
+        if (!one || !list_push(list, one)) return false;
         at += n + (at[n] == ',');
     }
     return true;
@@ -110,7 +110,7 @@ static int set_option(Arguments *a, size_t i, const char *value) {
     bool ok = true;
     a->value[i] = value;
     if (i == OPT_dim) ok = push_dims(&a->dims, value);
-    if (i == OPT_constant) ok = push(&a->constants, value);
+    if (i == OPT_constant) ok = list_push(&a->constants, value);
     return ok ? EXIT_YES : fail_machine("out of memory");
 }
 
@@ -145,7 +145,7 @@ int arguments_parse(Arguments *a, int argc, char **argv) {
         int status = EXIT_YES;
         if (!only_words && strcmp(argv[i], "--") == 0) only_words = true;
         else if (!only_words && argv[i][0] == '-' && argv[i][1]) status = take_option(a, argv[i], i + 1 < argc ? argv[i + 1] : NULL, &used);
-        else if (!push(&a->rest, argv[i])) status = fail_machine("out of memory");
+        else if (!list_push(&a->rest, argv[i])) status = fail_machine("out of memory");
         if (status) return status;
     }
     const char *color = a->value[OPT_color];

@@ -25,6 +25,7 @@ extern const Command commands[];
 extern const size_t n_commands;
 
 typedef struct List { const char **at; uint32_t n; } List;
+bool list_push(List *, const char *); /* false: no memory */
 struct Arguments {
     const Command *command;
     const char *value[OPT_COUNT]; /* NULL: not given; "" where it has no argument; the last one given wins */
@@ -100,6 +101,7 @@ int session_sizes(Session *, Arguments *, int64_t typical);
 int session_random(Session *, uint64_t seed);
 void session_forget_inputs(Session *);
 int session_run(Session *, void (*trace)(void *, const char *, uint64_t), void *user); /* message on failure */
+bool session_try(Session *, ingot_error *);  /* true where it fails; no message */
 uint64_t element_count(const ingot_tensor *);
 void print_shape(FILE *, const ingot_tensor *);
 

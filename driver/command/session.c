@@ -37,11 +37,16 @@ static int open_model(Session *s, Arguments *a, const char *backend, int threads
     Prepared p;
     ingot_error err;
     int status = prepare(a, &p);
+    List declared = {0}; /* plain sizes are for the run: the model stays general */
+    for (uint32_t i = 0; i < a->dims.n; i++)
+        if (strstr(a->dims.at[i], "..") && !list_push(&declared, a->dims.at[i])) status = fail_machine("out of memory");
+    p.settings.dims = declared.at, p.settings.n_dims = declared.n;
     if (backend) p.settings.backend = backend;
     if (threads > 1) p.settings.flags |= INGOT_THREADS;
     else p.settings.flags &= ~(uint32_t)INGOT_THREADS;
     if (!status) status = exit_status(ingot_jit_file(s->path, &p.settings, &s->model, &err));
     prepared_free(&p);
+    free(declared.at);
     return status;
 }
 
@@ -122,13 +127,14 @@ static int given_size(Session *s, const char *text) {
         if (strncmp(y->name, text, n) != 0 || y->name[n]) continue;
         char *end;
         long long v = strtoll(eq + 1, &end, 10);
-        if (end == eq + 1 || *end) return EXIT_YES;
+        if (strstr(eq, "..")) return EXIT_YES;
+        if (end == eq + 1 || *end) return fail_usage("--dim=%s: expected a number", text);
         if (into_range(y, v) != v) return fail_no("%s = %lld, declared %lld..%lld%s", y->name, v, (long long)y->min, (long long)y->max, y->multiple > 1 ? " with a multiple" : "");
         s->symbols[i] = v;
         s->fixed_dims++;
         return EXIT_YES;
     }
-    if (!s->library) return EXIT_YES; /* a declaration made it a number; unknown names were refused on import */
+    if (strstr(eq, "..")) return EXIT_YES; /* a range of one value leaves no symbol */
     char name[128];
     snprintf(name, sizeof name, "%.*s", (int)(n < 120 ? n : 120), text);
     const char *close = closest(name, symbol_name, s->model, s->model->n_symbols);
@@ -213,13 +219,19 @@ int session_random(Session *s, uint64_t seed) {
 
 /* ---- running -------------------------------------------------------------------------------------------------------------- */
 
-int session_run(Session *s, void (*trace)(void *, const char *, uint64_t), void *user) {
-    ingot_error err = {0};
+static ingot_status run_once(Session *s, void (*trace)(void *, const char *, uint64_t), void *user, ingot_error *err) {
     for (uint32_t i = 0; i < s->entry->n_outputs; i++)
         s->out[i] = (ingot_tensor){.dtype = s->entry->outputs[i]->dtype, .rank = s->entry->outputs[i]->rank};
     ingot_call call = {.size = sizeof call, .n_inputs = s->entry->n_inputs, .n_outputs = s->entry->n_outputs, .inputs = s->in,
                        .outputs = s->out, .trace = trace, .trace_user = user};
-    return s->model->run(s->context, &call, &err) ? fail_error(s->path, &err) : EXIT_YES;
+    return s->model->run(s->context, &call, err);
+}
+
+bool session_try(Session *s, ingot_error *err) { return run_once(s, NULL, NULL, err) != INGOT_OK; }
+
+int session_run(Session *s, void (*trace)(void *, const char *, uint64_t), void *user) {
+    ingot_error err = {0};
+    return run_once(s, trace, user, &err) ? fail_error(s->path, &err) : EXIT_YES;
 }
 
 void print_shape(FILE *to, const ingot_tensor *t) {
