@@ -304,6 +304,24 @@ static int64_t atom_multiple(Context *cx, const Atom *atom) {
     return 1;
 }
 
+/* The depth an atom over d has by d.  What a flattened max or bcast nests in its own kind counts once. */
+static uint32_t operand_depth(const DimTable *t, AtomKind kind, Dim d) {
+    const DimEntry *e = dim_entry(t, d);
+    uint32_t depth = 1;
+    for (uint32_t i = 0; i < e->n; i++) {
+        bool alone = e->terms[i].n == 1 && e->terms[i].factors[0].power == 1;
+        alone &= kind == ATOM_MAX ? e->terms[i].coefficient > 0 : kind == ATOM_BCAST && e->n == 1;
+        for (uint32_t f = 0; f < e->terms[i].n; f++) {
+            const AtomEntry *atom = &t->atoms.at[e->terms[i].factors[f].atom];
+            uint32_t own = atom->depth + !(alone && atom->atom.kind == kind);
+            depth = own > depth ? own : depth;
+        }
+    }
+    return depth;
+}
+
+bool dim_too_deep(Context *cx, AtomKind kind, Dim d) { return operand_depth(dim_table(cx), kind, d) > DIM_DEPTH; }
+
 static uint32_t atom_intern(Context *cx, Atom atom) {
     DimTable *t = dim_table(cx);
     uint64_t key = hash_mix(hash_mix(hash_mix(atom.kind, atom.symbol.id), atom.a.id), atom.b.id);
@@ -326,7 +344,8 @@ static uint32_t atom_intern(Context *cx, Atom atom) {
         }
     } else {
         const DimEntry *a = dim_entry(t, atom.a), *b = dim_entry(t, atom.b);
-        entry.depth = 1 + (a->depth > b->depth ? a->depth : b->depth);
+        uint32_t depth_a = operand_depth(t, atom.kind, atom.a), depth_b = operand_depth(t, atom.kind, atom.b);
+        entry.depth = depth_a > depth_b ? depth_a : depth_b;
         entry.size = saturating(saturating(a->size, b->size), 1);
         entry.mask = a->mask | b->mask;
         entry.range = (DimRange){INT64_MIN, INT64_MAX};
@@ -360,8 +379,6 @@ Dim dim_symbol(Context *cx, Symbol s) {
     }
     return dim_from_atom(cx, t->symbols.at[s.id].atom);
 }
-
-bool dim_too_deep(Context *cx, Dim d) { return dim_entry(dim_table(cx), d)->depth >= DIM_DEPTH; }
 
 Dim dim_let(Context *cx, Dim d) {
     DimTable *t = dim_table(cx);

@@ -22,7 +22,7 @@ static uint32_t leave_probe(Context *cx) {
 
 /* Operands too deep become let-symbols, and the rules look at those again: what is read back must be what was made. */
 static Dim new_quotient(Context *cx, Dim a, Dim b) {
-    bool deep_a = dim_too_deep(cx, a), deep_b = dim_too_deep(cx, b);
+    bool deep_a = dim_too_deep(cx, ATOM_FDIV, a), deep_b = dim_too_deep(cx, ATOM_FDIV, b);
     if (deep_a || deep_b) return dim_fdiv(cx, deep_a ? dim_let(cx, a) : a, deep_b ? dim_let(cx, b) : b);
     return dim_new_atom(cx, ATOM_FDIV, a, b);
 }
@@ -207,6 +207,9 @@ typedef struct Leaves {
     uint32_t n;
 } Leaves;
 
+/* Where flattening gives too many. */
+static Leaves let_leaves(Context *cx, Dim a, Dim b) { return (Leaves){.at = {dim_let(cx, a), dim_let(cx, b)}, .n = 2}; }
+
 static bool push_leaf(Leaves *leaves, Dim d) {
     for (uint32_t i = 0; i < leaves->n; i++)
         if (dim_same(leaves->at[i], d)) return true;
@@ -276,10 +279,10 @@ static Dim common_terms(Context *cx, const Leaves *leaves) {
     return common;
 }
 
-static bool let_deep_leaves(Context *cx, Leaves *leaves) {
+static bool let_deep_leaves(Context *cx, AtomKind kind, Leaves *leaves) {
     bool any = false;
     for (uint32_t i = 0; i < leaves->n; i++) {
-        if (!dim_too_deep(cx, leaves->at[i])) continue;
+        if (!dim_too_deep(cx, kind, leaves->at[i])) continue;
         leaves->at[i] = dim_let(cx, leaves->at[i]);
         any = true;
     }
@@ -294,19 +297,29 @@ static Leaves rest_of(const Leaves *leaves) {
 
 static Dim max_of(Context *, Leaves);
 
-/* The first leaf against the rest, which is a normal form of its own; where that says the same with fewer leaves, anew. */
+static bool simpler(Context *cx, const Leaves *a, const Leaves *b) {
+    const DimTable *t = dim_table(cx);
+    uint64_t size_a = 0, size_b = 0;
+    if (a->n != b->n) return a->n < b->n;
+    for (uint32_t i = 0; i < a->n; i++) {
+        size_a += dim_entry(t, a->at[i])->size;
+        size_b += dim_entry(t, b->at[i])->size;
+    }
+    return size_a < size_b;
+}
+
+/* The first leaf against the rest, which is a normal form of its own; where that has simpler leaves, anew with those. */
 static Dim max_chain(Context *cx, const Leaves *leaves) {
     Dim first = leaves->at[0], inner = max_of(cx, rest_of(leaves));
     Leaves again = {.at = {first}, .n = 1};
-    if (max_leaves(cx, inner, &again) && again.n < leaves->n) return max_of(cx, again);
-    if (!dim_too_deep(cx, inner)) return dim_new_atom(cx, ATOM_MAX, first, inner);
-    return max_of(cx, (Leaves){.at = {first, dim_let(cx, inner)}, .n = 2});
+    if (max_leaves(cx, inner, &again) && simpler(cx, &again, leaves)) return max_of(cx, again);
+    return dim_new_atom(cx, ATOM_MAX, first, inner);
 }
 
 static Dim max_of(Context *cx, Leaves leaves) {
     drop_dominated(cx, &leaves);
     if (leaves.n == 1) return leaves.at[0];
-    if (let_deep_leaves(cx, &leaves)) return max_of(cx, leaves);
+    if (let_deep_leaves(cx, ATOM_MAX, &leaves)) return max_of(cx, leaves);
     sort_leaves(cx, &leaves);
     Dim common = common_terms(cx, &leaves);
     int64_t g = 0, c;
@@ -317,8 +330,13 @@ static Dim max_of(Context *cx, Leaves leaves) {
     }
     if (g <= 1 && dim_is(cx, common, 0)) return max_chain(cx, &leaves);
     /* what is left is shorter, so that more may apply */
-    for (uint32_t i = 0; i < leaves.n && g > 1; i++) leaves.at[i] = dim_divide_coefficients(cx, leaves.at[i], g);
-    return sum(cx, common, dim_muli(cx, max_of(cx, leaves), g > 1 ? g : 1));
+    Leaves shorter = {.n = 0};
+    bool flat = true;
+    for (uint32_t i = 0; i < leaves.n; i++) {
+        if (g > 1) leaves.at[i] = dim_divide_coefficients(cx, leaves.at[i], g);
+        flat = flat && max_leaves(cx, leaves.at[i], &shorter);
+    }
+    return sum(cx, common, dim_muli(cx, max_of(cx, flat ? shorter : leaves), g > 1 ? g : 1));
 }
 
 Dim dim_max(Context *cx, Dim a, Dim b) {
@@ -328,7 +346,7 @@ Dim dim_max(Context *cx, Dim a, Dim b) {
     if (dim_memo_get(cx, MEMO_MAX, a, b, &result)) return result;
     uint32_t probing = leave_probe(cx);
     Leaves leaves = {.n = 0};
-    if (!max_leaves(cx, a, &leaves) || !max_leaves(cx, b, &leaves)) leaves = (Leaves){.at = {a, b}, .n = 2};
+    if (!max_leaves(cx, a, &leaves) || !max_leaves(cx, b, &leaves)) leaves = let_leaves(cx, a, b);
     result = max_of(cx, leaves);
     dim_table(cx)->probing = probing;
     return dim_memo_set(cx, MEMO_MAX, a, b, result);
@@ -366,10 +384,8 @@ static Dim bcast_of(Context *cx, Leaves leaves) {
     if (leaves.n == 1) return leaves.at[0];
     sort_leaves(cx, &leaves);
     if (bcast_decided(cx, &leaves, &result)) return result;
-    if (let_deep_leaves(cx, &leaves)) return bcast_of(cx, leaves);
-    Dim inner = bcast_of(cx, rest_of(&leaves));
-    if (!dim_too_deep(cx, inner)) return dim_new_atom(cx, ATOM_BCAST, leaves.at[0], inner);
-    return bcast_of(cx, (Leaves){.at = {leaves.at[0], dim_let(cx, inner)}, .n = 2});
+    if (let_deep_leaves(cx, ATOM_BCAST, &leaves)) return bcast_of(cx, leaves);
+    return dim_new_atom(cx, ATOM_BCAST, leaves.at[0], bcast_of(cx, rest_of(&leaves)));
 }
 
 Dim dim_bcast(Context *cx, Dim a, Dim b) {
@@ -378,7 +394,7 @@ Dim dim_bcast(Context *cx, Dim a, Dim b) {
     if (dim_memo_get(cx, MEMO_BCAST, a, b, &result)) return result;
     uint32_t probing = leave_probe(cx);
     Leaves leaves = {.n = 0};
-    if (!bcast_leaves(cx, a, &leaves) || !bcast_leaves(cx, b, &leaves)) leaves = (Leaves){.at = {a, b}, .n = 2};
+    if (!bcast_leaves(cx, a, &leaves) || !bcast_leaves(cx, b, &leaves)) leaves = let_leaves(cx, a, b);
     result = bcast_of(cx, leaves);
     dim_table(cx)->probing = probing;
     return dim_memo_set(cx, MEMO_BCAST, a, b, result);

@@ -107,7 +107,7 @@ Dim dim_monomial(Context *, int64_t coefficient, uint32_t monomial);
 /* The atom as it is, without any rule; no operand may be too deep. */
 Dim dim_new_atom(Context *, AtomKind, Dim a, Dim b);
 Dim dim_from_atom(Context *, uint32_t atom);
-bool dim_too_deep(Context *, Dim d);           /* an atom over it would exceed the limit */
+bool dim_too_deep(Context *, AtomKind, Dim d); /* an atom over it would exceed the limit */
 /* A symbol that stands for d; d itself where it is one symbol. */
 Dim dim_let(Context *, Dim d);
 /* d without its constant term, which goes to *constant. */
