@@ -104,7 +104,8 @@ Dim dim_substitute(Context *, Dim, const Symbol *symbols, const Dim *with, uint3
 bool dim_affine(Context *, Dim d, Symbol s, Dim *a, Dim *b);
 /* Value under values[symbol id]; false on overflow or division by 0. LET symbols are computed from their definition. */
 NODISCARD bool dim_eval(Context *, Dim, const int64_t *values, int64_t *result);
-/* Largest value over FOUND symbols up to their capacities and the like: a dim in INPUT symbols only, >= d, monotone. */
+/* Largest value over FOUND symbols up to their capacities and the like: a dim in INPUT symbols only, >= d, monotone.
+ * id 0 where there is none: an INDEX or FOUND symbol without a bound, or a term that may be unboundedly negative. */
 Dim dim_upper(Context *, Dim);
 int64_t dim_hint(Context *, Dim);          /* value at the hints (unknown: 128, clamped to range), for cost models */
 void dim_print(Context *, Text *, Dim);    /* "2*batch*seq+floordiv(h,32)+1" */
