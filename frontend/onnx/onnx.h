@@ -307,6 +307,13 @@ bool in_dims(Call *, uint32_t i, const Dim **dims, uint32_t *n);
 bool in_ints(Call *, uint32_t i, const int64_t **ints, uint32_t *n);  /* the same, constants only */
 bool value_elements(Call *, Value *);                     /* fills elements where possible */
 void note_fact(Call *);                                   /* output 0 of an undecided Equal learns what it says */
+/* Element of a float parameter, known while running: times 2^32, as a dim. */
+bool bind_float(Call *, uint32_t input, uint32_t element, Dim *numerator);
+Dim float_extent(Call *, Dim numerator);                 /* floor of such a dim over 2^32 */
+Dim is_negative(Call *, Dim);                            /* 1 where it is, else 0 */
+Dim is_number(Call *, Dim, int64_t);                     /* 1 where it is, else 0 */
+/* For each axis of the rank 1 where one of the input's elements names it, else 0. */
+bool axis_flags(Call *, uint32_t input, uint32_t rank, Dim *flags, uint32_t *n);
 bool bind_flag(Call *, Value *);                          /* elements of a bool parameter: 0 or 1 */
 bool const_of(Call *, Val, Const *);                      /* evaluates constant expressions */
 bool in_const(Call *, uint32_t i, Const *);

@@ -103,6 +103,18 @@ static bool branch_results(Call *c, Region *r, const OnnxGraph *graph, const Val
     return graph_finish(r->scope->g) != NULL;
 }
 
+/* A scalar and a vector of one element: both become scalars, which whoever takes one of them takes. */
+static void same_rank(Region *a, Region *b, Value *out_a, Value *out_b, uint32_t n) {
+    Dims scalar = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        Val x = value_val(&a->call, &out_a[i]), y = value_val(&b->call, &out_b[i]);
+        if (!x.id || !y.id) continue;
+        uint32_t rx = val_rank(a->call.g, x), ry = val_rank(b->call.g, y);
+        if (rx == 1 && ry == 0 && dim_is(a->call.cx, val_dim(a->call.g, x, 0), 1)) out_a[i] = value_of(&a->call, shaped(&a->call, x, &scalar));
+        if (ry == 1 && rx == 0 && dim_is(b->call.cx, val_dim(b->call.g, y, 0), 1)) out_b[i] = value_of(&b->call, shaped(&b->call, y, &scalar));
+    }
+}
+
 /* Then no type can stand for both.  Exporters write such an If for squeeze: the axis has extent 1 or stays. */
 static bool ranks_differ(Call *c, Region *a, Region *b, const Value *out_a, const Value *out_b) {
     for (uint32_t i = 0; i < c->n_out; i++) {
@@ -126,6 +138,7 @@ Val import_if(Call *c) {
     share_captures(c, &a, &b);
     if (!import_body(c->im, b.scope, orelse, out_b)) return NO_VAL;
     share_captures(c, &b, &a);
+    same_rank(&a, &b, out_a, out_b, c->n_out);
     if (c->in[0].fact && ranks_differ(c, &a, &b, out_a, out_b)) {
         const Fact *f = c->in[0].fact;
         diag_warning(c->cx, c->loc, "the branches differ in rank: compiled for %s = %s alone, which run checks", dim_string(c->cx, f->a), dim_string(c->cx, f->b));

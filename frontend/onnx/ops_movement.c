@@ -10,7 +10,7 @@
 /* ---- choices inside dims --------------------------------------------------------------------------------------------------- */
 
 /* 1 where d < 0, else 0. */
-static Dim is_negative(Call *c, Dim d) {
+Dim is_negative(Call *c, Dim d) {
     Context *cx = c->cx;
     Truth t = prove(cx, NULL, REL_LT, d, dim_k(c, 0));
     if (t != UNKNOWN) return dim_k(c, t == YES);
@@ -18,7 +18,7 @@ static Dim is_negative(Call *c, Dim d) {
 }
 
 /* 1 where d == k, else 0. */
-static Dim is_number(Call *c, Dim d, int64_t k) {
+Dim is_number(Call *c, Dim d, int64_t k) {
     Context *cx = c->cx;
     Truth t = prove(cx, NULL, REL_EQ, d, dim_k(c, k));
     if (t != UNKNOWN) return dim_k(c, t == YES);
@@ -26,6 +26,27 @@ static Dim is_number(Call *c, Dim d, int64_t k) {
     Dim distance = dim_max(cx, off, dim_sub(cx, dim_k(c, 0), off));
     return dim_max(cx, dim_k(c, 0), dim_sub(cx, dim_k(c, 1), distance));
 }
+
+/* [element names axis], counted from either end. */
+static Dim names_axis(Call *c, Dim element, uint32_t axis, uint32_t rank) {
+    return dim_add(c->cx, is_number(c, element, axis), is_number(c, element, (int64_t)axis - rank));
+}
+
+bool axis_flags(Call *c, uint32_t input, uint32_t rank, Dim *flags, uint32_t *n) {
+    const Dim *list;
+    if (!in_dims(c, input, &list, n)) {
+        fail(c, "axes have to come from constants or from an input of known length");
+        return false;
+    }
+    for (uint32_t i = 0; i < rank; i++) {
+        flags[i] = dim_k(c, 0);
+        for (uint32_t k = 0; k < *n; k++) flags[i] = dim_add(c->cx, flags[i], names_axis(c, list[k], i, rank));
+        if (*n > 1) flags[i] = dim_min(c->cx, flags[i], dim_k(c, 1));
+    }
+    return true;
+}
+
+Dim float_extent(Call *c, Dim numerator) { return dim_fdiv(c->cx, numerator, dim_k(c, INT64_C(1) << 32)); }
 
 static Dim clamp(Call *c, Dim d, Dim low, Dim high) { return dim_min(c->cx, dim_max(c->cx, d, low), high); }
 
@@ -135,6 +156,52 @@ static bool axis_set(Call *c, const int64_t *list, uint32_t n, uint32_t rank, ui
     return true;
 }
 
+/* Axes that are only known while running.  Output axis p is the input axis before which p others stay; each extent is a
+ * sum over the candidates. */
+static Val squeeze_running(Call *c, Val x) {
+    Context *cx = c->cx;
+    Dims d = dims_of(c, x), r = {0};
+    Dim flags[MAX_RANK];
+    uint32_t n;
+    if (!axis_flags(c, 1, d.n, flags, &n)) return NO_VAL;
+    if (n > d.n) return fail(c, "%u axes of rank %u", n, d.n);
+    r.n = d.n - n;
+    for (uint32_t p = 0; p < r.n; p++) {
+        Dim before = dim_k(c, 0);
+        r.at[p] = dim_k(c, 0);
+        for (uint32_t i = 0; i < d.n; i++) {
+            Dim stays = dim_sub(cx, dim_k(c, 1), flags[i]);
+            r.at[p] = dim_add(cx, r.at[p], dim_mul(cx, dim_mul(cx, stays, is_number(c, before, p)), d.at[i]));
+            before = dim_add(cx, before, stays);
+        }
+    }
+    return shaped(c, x, &r);
+}
+
+static Val unsqueeze_running(Call *c, Val x) {
+    Context *cx = c->cx;
+    const Dim *list;
+    uint32_t n;
+    Dims d = dims_of(c, x), r = d;
+    Dim flags[MAX_RANK], taken = dim_k(c, 0);
+    if (!in_dims(c, 1, &list, &n) || d.n + n > MAX_RANK) return fail(c, "axes have to come from constants or from an input of known length");
+    r.n = d.n + n;
+    if (!axis_flags(c, 1, r.n, flags, &n)) return NO_VAL;
+    for (uint32_t p = 0; p < r.n; p++) {
+        Dim old = dim_k(c, 0);
+        for (uint32_t i = 0; i < d.n; i++) old = dim_add(cx, old, dim_mul(cx, is_number(c, taken, i), d.at[i]));
+        r.at[p] = dim_add(cx, flags[p], dim_mul(cx, dim_sub(cx, dim_k(c, 1), flags[p]), old));
+        taken = dim_add(cx, taken, dim_sub(cx, dim_k(c, 1), flags[p]));
+    }
+    return shaped(c, x, &r);
+}
+
+static bool running_axes(Call *c, uint32_t input, int64_t from) {
+    const int64_t *list;
+    uint32_t n;
+    return c->opset >= from && has_in(c, input) && !in_ints(c, input, &list, &n);
+}
+
 Val import_squeeze(Call *c) {
     Val x = in(c, 0);
     Dims d = dims_of(c, x), r = {0};
@@ -142,6 +209,7 @@ Val import_squeeze(Call *c) {
     uint32_t n, set = 0;
     bool bad;
     if (!x.id) return x;
+    if (running_axes(c, 1, 13)) return squeeze_running(c, x);
     if (list_arg(c, "axes", 1, 13, &list, &n, &bad)) {
         if (bad || !axis_set(c, list, n, d.n, &set)) return NO_VAL;
     } else if (!bad) {
@@ -160,6 +228,7 @@ Val import_unsqueeze(Call *c) {
     uint32_t n, set, from = 0;
     bool bad;
     if (!x.id) return x;
+    if (running_axes(c, 1, 13)) return unsqueeze_running(c, x);
     if (!list_arg(c, "axes", 1, 13, &list, &n, &bad)) return bad ? NO_VAL : fail(c, "axes are missing");
     if (bad) return NO_VAL;
     if (d.n + n > MAX_RANK) return fail(c, "rank %u, the largest supported is %d", d.n + n, MAX_RANK);
@@ -372,6 +441,38 @@ static Val running_slice(Call *c, Val x, const int64_t *axes, uint32_t n_axes) {
     return shaped(c, y, &r);
 }
 
+/* What the input says about one axis, where its axes (or steps) are only known while running: a sum over the places at
+ * which the axis may be named, `otherwise` where it is not. */
+static Dim stated_for(Call *c, const Dim *values, const Dim *axes, uint32_t n, uint32_t axis, uint32_t rank, Dim otherwise) {
+    Dim named = dim_k(c, 0), value = dim_k(c, 0);
+    for (uint32_t k = 0; k < n; k++) {
+        Dim here = axes ? names_axis(c, axes[k], axis, rank) : dim_k(c, k == axis);
+        named = dim_add(c->cx, named, here);
+        value = dim_add(c->cx, value, dim_mul(c->cx, here, values[k]));
+    }
+    return dim_add(c->cx, value, dim_mul(c->cx, dim_sub(c->cx, dim_k(c, 1), named), otherwise));
+}
+
+/* Reads every axis through start + i * step. */
+static Val slice_running(Call *c, Val x, const Dim *from, const Dim *to_, const Dim *axes, const Dim *steps, uint32_t n) {
+    Context *cx = c->cx;
+    Dims d = dims_of(c, x);
+    Dim zero = dim_k(c, 0), one = dim_k(c, 1);
+    for (uint32_t i = 0; i < d.n && x.id; i++) {
+        Dim step = steps ? stated_for(c, steps, axes, n, i, d.n, one) : one, back = is_negative(c, step), extent = d.at[i];
+        Dim end = stated_for(c, to_, axes, n, i, d.n, extent), start = stated_for(c, from, axes, n, i, d.n, zero);
+        Dim last = dim_sub(cx, extent, back);
+        start = clamp(c, dim_add(cx, start, dim_mul(cx, is_negative(c, start), extent)), zero, last);
+        end = clamp(c, dim_add(cx, end, dim_mul(cx, is_negative(c, end), extent)), dim_sub(cx, zero, back), last);
+        Dim count = dim_max(cx, dim_sub(cx, zero, dim_fdiv(cx, dim_sub(cx, start, end), step)), zero);
+        if (dim_same(count, extent) && dim_is(cx, start, 0) && dim_is(cx, step, 1)) continue;
+        Val at = ew2(c, OP_mul, iota(c, DT_i64, count), b_dim(c->g, c->loc, step));
+        at = ew2(c, OP_add, at, b_dim(c->g, c->loc, start));
+        x = at.id ? b_gather(c->g, c->loc, x, at, i, 0) : at;
+    }
+    return x;
+}
+
 Val import_slice(Call *c) {
     Val x = in(c, 0);
     const Dim *from, *to_;
@@ -379,8 +480,15 @@ Val import_slice(Call *c) {
     uint32_t n, n_ends, n_axes = 0, n_steps = 0;
     if (!x.id) return x;
     if (c->opset < 10) return legacy_slice(c, x);
-    if (has_in(c, 3) && !in_ints(c, 3, &axes, &n_axes)) return fail(c, "axes have to be known when compiling");
-    if (has_in(c, 4) && !in_ints(c, 4, &steps, &n_steps)) return fail(c, "steps have to be known when compiling");
+    const Dim *any_axes = NULL, *any_steps = NULL;
+    if (has_in(c, 3) && !in_ints(c, 3, &axes, &n_axes) && !in_dims(c, 3, &any_axes, &n_axes)) return fail(c, "axes have to come from constants or from an input of known length");
+    if (has_in(c, 4) && !in_ints(c, 4, &steps, &n_steps) && !in_dims(c, 4, &any_steps, &n_steps)) return fail(c, "steps have to come from constants or from an input of known length");
+    if (any_axes || any_steps) {
+        if (!in_dims(c, 1, &from, &n) || !in_dims(c, 2, &to_, &n_ends) || n_ends != n || (has_in(c, 3) && (!in_dims(c, 3, &any_axes, &n_axes) || n_axes != n)) ||
+            (has_in(c, 4) && (!in_dims(c, 4, &any_steps, &n_steps) || n_steps != n)))
+            return fail(c, "starts, ends, axes and steps have to be of one known length");
+        return slice_running(c, x, from, to_, any_axes, any_steps, n);
+    }
     if (!in_dims(c, 1, &from, &n) || !in_dims(c, 2, &to_, &n_ends)) return steps ? fail(c, "starts and ends have to come from shapes, constants or inputs of known length") : running_slice(c, x, axes, n_axes);
     if (n_ends != n || (axes && n_axes != n) || (steps && n_steps != n)) return fail(c, "starts, ends, axes and steps have to be of one length");
     if (!axes && n > val_rank(c->g, x)) return fail(c, "%u starts for rank %u", n, val_rank(c->g, x));
@@ -440,10 +548,15 @@ Val import_pad(Call *c) {
     uint32_t rank = val_rank(c->g, x);
     if (!in_dims(c, 1, &pads, &n)) return fail(c, "pads have to come from shapes, constants or inputs of known length");
     n_axes = rank;
-    if (has_in(c, 3) && !in_ints(c, 3, &axes, &n_axes)) return fail(c, "axes have to be known when compiling");
+    const Dim *any_axes = NULL;
+    if (has_in(c, 3) && !in_ints(c, 3, &axes, &n_axes) && !in_dims(c, 3, &any_axes, &n_axes)) return fail(c, "axes have to come from constants or from an input of known length");
     if (n != 2 * n_axes) return fail(c, "%u pads for %u axes", n, n_axes);
     for (uint32_t i = 0; i < rank; i++) low[i] = high[i] = dim_k(c, 0);
-    for (uint32_t i = 0; i < n_axes; i++) {
+    for (uint32_t i = 0; any_axes && i < rank; i++) {
+        low[i] = stated_for(c, pads, any_axes, n_axes, i, rank, dim_k(c, 0));
+        high[i] = stated_for(c, pads + n_axes, any_axes, n_axes, i, rank, dim_k(c, 0));
+    }
+    for (uint32_t i = 0; !any_axes && i < n_axes; i++) {
         if (!norm_axis(c, axes ? axes[i] : i, rank, &axis)) return NO_VAL;
         low[axis] = pads[i], high[axis] = pads[i + n_axes];
     }
@@ -562,6 +675,7 @@ Val import_one_hot(Call *c) {
     if (!index.id || !values.id) return NO_VAL;
     if (in_dims(c, 1, &size, &n) && n == 1) depth = size[0];
     else if (in_scalar(c, 1, &number)) depth = dim_k(c, (int64_t)number);
+    else if (bind_float(c, 1, 0, &depth)) depth = float_extent(c, depth);
     else return fail(c, "depth has to come from shapes, constants or inputs of known length");
     if (!norm_axis(c, attr_i(c, "axis", -1), val_rank(c->g, index) + 1, &axis)) return NO_VAL;
     Val off = shaped(c, sliced(c, values, 0, dim_k(c, 0), dim_k(c, 1)), &scalar);
@@ -571,6 +685,12 @@ Val import_one_hot(Call *c) {
 
 static Val range_of_floats(Call *c) {
     double start, limit, delta;
+    Dim bound_[3];
+    if (bind_float(c, 0, 0, &bound_[0]) && bind_float(c, 1, 0, &bound_[1]) && bind_float(c, 2, 0, &bound_[2])) {
+        Dim steps = dim_sub(c->cx, dim_k(c, 0), dim_fdiv(c->cx, dim_sub(c->cx, bound_[0], bound_[1]), bound_[2]));
+        Val first = in(c, 0), i = to(c, iota(c, DT_i64, dim_max(c->cx, steps, dim_k(c, 0))), val_dtype(c->g, first));
+        return ew2(c, OP_add, ew2(c, OP_mul, i, in(c, 2)), first);
+    }
     if (!in_scalar(c, 0, &start) || !in_scalar(c, 1, &limit) || !in_scalar(c, 2, &delta) || delta == 0)
         return fail(c, "start, limit and delta have to come from shapes, constants or integer inputs");
     double count = ceil((limit - start) / delta);

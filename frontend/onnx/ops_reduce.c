@@ -44,12 +44,79 @@ static Val reduce_kind(Call *c, Reduction kind, Val x, const int64_t *axes, uint
     return ew2(c, OP_div, sum(c, x, axes, n, keep), to(c, b_dim(c->g, c->loc, count), t));
 }
 
-/* Axes that are only known while running, kept as extents of 1: the result is gathered from every choice that the
- * length of the list allows, so that this serves short lists over few axes. */
-static Val reduce_kept(Call *c, Reduction kind, Val x, bool keep) {
-    (void)kind, (void)x, (void)keep;
-    return fail(c, "axes have to be known when compiling");
+/* ---- axes only known while running ------------------------------------------------------------------------------------------ */
+
+/* Each axis in turn: the reduced element before the axis' own, of which a slice keeps one or the others. */
+static Val reduce_flagged(Call *c, Op op, Val x, const Dim *flags) {
+    if (!x.id) return x;
+    uint32_t rank = val_rank(c->g, x);
+    for (uint32_t i = 0; i < rank && x.id; i++) {
+        if (dim_is(c->cx, flags[i], 0)) continue;
+        Dim extent = val_dim(c->g, x, i), left = dim_sub(c->cx, dim_k(c, 1), flags[i]);
+        Val pair[2] = {reduce1(c, op, x, i, true), x};
+        if (!pair[0].id) return NO_VAL;
+        x = sliced(c, b_concat(c->g, c->loc, pair, 2, i), i, left, dim_add(c->cx, flags[i], dim_mul(c->cx, left, extent)));
+    }
+    return x;
 }
+
+/* The same, repeated over the reduced axes, so that the shape stays. */
+static Val reduce_flagged_full(Call *c, Op op, Val x, const Dim *flags) {
+    if (!x.id) return x;
+    Dims d = dims_of(c, x);
+    for (uint32_t i = 0; i < d.n && x.id; i++) {
+        Val chosen = ew2(c, OP_eq, b_dim(c->g, c->loc, flags[i]), numt(c, DT_i64, 1));
+        x = sel(c, chosen, spread(c, reduce1(c, op, x, i, true), &d), x);
+    }
+    return x;
+}
+
+/* Without the reduced axes: output axis p is the axis before which p others stay. */
+static Val drop_flagged(Call *c, Val y, const Dims *d, const Dim *flags, uint32_t n) {
+    Context *cx = c->cx;
+    Dims r = {.n = d->n - n};
+    for (uint32_t p = 0; p < r.n; p++) {
+        Dim before = dim_k(c, 0);
+        r.at[p] = dim_k(c, 0);
+        for (uint32_t i = 0; i < d->n; i++) {
+            Dim stays = dim_sub(cx, dim_k(c, 1), flags[i]);
+            r.at[p] = dim_add(cx, r.at[p], dim_mul(cx, dim_mul(cx, stays, is_number(c, before, p)), d->at[i]));
+            before = dim_add(cx, before, stays);
+        }
+    }
+    return shaped(c, y, &r);
+}
+
+static Val reduce_running(Call *c, Reduction kind, Val x, bool keep) {
+    Dims d = dims_of(c, x);
+    Dim flags[MAX_RANK], count = dim_k(c, 1);
+    uint32_t n;
+    if (!axis_flags(c, 1, d.n, flags, &n)) return NO_VAL;
+    if (n > d.n) return fail(c, "%u axes of rank %u", n, d.n);
+    Op op = kind == RED_MAX ? OP_reduce_max : kind == RED_MIN ? OP_reduce_min : kind == RED_PROD ? OP_reduce_prod : OP_reduce_sum;
+    Val y = x, m = NO_VAL;
+    DType t = val_dtype(c->g, x);
+    if (kind == RED_L1) y = ew1(c, OP_abs, x);
+    if (kind == RED_L2 || kind == RED_SUM_SQUARE) y = ew2(c, OP_mul, x, x);
+    if (kind == RED_LOG_SUM_EXP) {
+        Val full = reduce_flagged_full(c, OP_reduce_max, x, flags);
+        full = sel(c, ew1(c, OP_isinf, full), num(c, full, 0), full);
+        y = ew1(c, OP_exp, ew2(c, OP_sub, x, full));
+        m = reduce_flagged(c, OP_reduce_max, x, flags);
+        m = sel(c, ew1(c, OP_isinf, m), num(c, m, 0), m);
+    }
+    y = reduce_flagged(c, op, y, flags);
+    if (kind == RED_L2) y = dtype_is_float(t) ? ew1(c, OP_sqrt, y) : to(c, ew1(c, OP_sqrt, to(c, y, DT_f64)), t);
+    if (kind == RED_LOG_SUM || kind == RED_LOG_SUM_EXP) y = ew1(c, OP_log, y);
+    if (m.id) y = ew2(c, OP_add, y, m);
+    if (kind == RED_MEAN) {
+        for (uint32_t i = 0; i < d.n; i++) count = dim_mul(c->cx, count, dim_add(c->cx, dim_sub(c->cx, dim_k(c, 1), flags[i]), dim_mul(c->cx, flags[i], d.at[i])));
+        y = ew2(c, OP_div, y, to(c, b_dim(c->g, c->loc, count), t));
+    }
+    return keep ? y : drop_flagged(c, y, &d, flags, n);
+}
+
+/* ---- operators --------------------------------------------------------------------------------------------------------------- */
 
 Val import_reduce(Call *c) {
     Val x = in(c, 0);
@@ -61,7 +128,7 @@ Val import_reduce(Call *c) {
     if (!x.id) return x;
     uint32_t rank = val_rank(c->g, x);
     int64_t from = kind == RED_SUM ? 13 : 18;
-    if (c->opset >= from && has_in(c, 1) && !in_ints(c, 1, &list, &given)) return reduce_kept(c, kind, x, keep);
+    if (c->opset >= from && has_in(c, 1) && !in_ints(c, 1, &list, &given)) return reduce_running(c, kind, x, keep);
     list_arg(c, "axes", 1, from, &list, &given, &bad);
     if (bad) return NO_VAL;
     for (uint32_t i = 0; i < given; i++) {
@@ -83,18 +150,35 @@ Val import_arg(Call *c) {
     return attr_i(c, "keepdims", 1) ? unsqueezed(c, y, axis) : y;
 }
 
+static Val cumulate_axis(Call *c, Val x, uint32_t axis) {
+    Attr attrs[3] = {{.key = ATTR_axis, .as.i = axis},
+                     {.key = ATTR_exclusive, .as.i = attr_i(c, "exclusive", 0) != 0},
+                     {.key = ATTR_reverse, .as.i = attr_i(c, "reverse", 0) != 0}};
+    return emit(c->g, (Op)c->row->param, c->loc, &x, 1, attrs, 3);
+}
+
+/* Along every axis, then the one that the input names. */
+static Val cumulate_running(Call *c, Val x) {
+    uint32_t rank = val_rank(c->g, x);
+    Dims scalar = {0};
+    Val at = shaped(c, to(c, in(c, 1), DT_i64), &scalar), y = NO_VAL;
+    at = wrap_index(c, at, dim_k(c, rank));
+    for (uint32_t i = 0; i < rank; i++) {
+        Val one = cumulate_axis(c, x, i);
+        y = i ? sel(c, ew2(c, OP_eq, at, numt(c, DT_i64, i)), one, y) : one;
+    }
+    return y.id ? y : fail(c, "needs rank 1 or more");
+}
+
 /* CumSum, CumProd. */
 Val import_cumulate(Call *c) {
     Val x = in(c, 0);
     const int64_t *list;
     uint32_t n, axis;
     if (!x.id) return x;
-    if (!in_ints(c, 1, &list, &n) || n != 1) return fail(c, "axis has to be known when compiling");
-    if (!norm_axis(c, list[0], val_rank(c->g, x), &axis)) return NO_VAL;
-    Attr attrs[3] = {{.key = ATTR_axis, .as.i = axis},
-                     {.key = ATTR_exclusive, .as.i = attr_i(c, "exclusive", 0) != 0},
-                     {.key = ATTR_reverse, .as.i = attr_i(c, "reverse", 0) != 0}};
-    return emit(c->g, (Op)c->row->param, c->loc, &x, 1, attrs, 3);
+    if (!in_ints(c, 1, &list, &n)) return cumulate_running(c, x);
+    if (n != 1 || !norm_axis(c, list[0], val_rank(c->g, x), &axis)) return NO_VAL;
+    return cumulate_axis(c, x, axis);
 }
 
 Val import_top_k(Call *c) {

@@ -286,6 +286,45 @@ Val import_roi_align(Call *c) {
 
 /* ---- Col2Im ----------------------------------------------------------------------------------------------------------------------- */
 
+/* Blocks whose shape is only known while running: every element is added at its computed place of the padded image. */
+static Val col2im_running(Call *c, Val x, const Dim *image, uint32_t n) {
+    Context *cx = c->cx;
+    const Dim *block;
+    uint32_t nb;
+    int64_t ones[MAX_RANK];
+    Window k;
+    for (uint32_t i = 0; i < MAX_RANK; i++) ones[i] = 1;
+    if (!in_dims(c, 2, &block, &nb) || nb != n || n + 2 > MAX_RANK || val_rank(c->g, x) != 3 || !window_read(c, x, ones, n, &k))
+        return fail(c, "the block's shape has to come from shapes, constants or inputs of known length");
+    Dim taps = dim_product(cx, block, n), windows = val_dim(c->g, x, 2), all = dim_mul(cx, taps, windows);
+    Dims d = dims_of(c, x), flat = {.n = 3, .at = {d.at[0], dim_fdiv(cx, d.at[1], taps), all}}, plane = {.n = 2, .at = {taps, windows}};
+    Dims padded_ = {.n = n + 2, .at = {flat.at[0], flat.at[1]}};
+    Dim low[MAX_RANK], high[MAX_RANK], count[MAX_RANK];
+    low[0] = low[1] = high[0] = high[1] = dim_k(c, 0);
+    for (uint32_t i = 0; i < n; i++) {
+        padded_.at[i + 2] = dim_add(cx, dim_add(cx, image[i], k.low[i]), k.high[i]);
+        low[i + 2] = dim_sub(cx, dim_k(c, 0), k.low[i]), high[i + 2] = dim_sub(cx, dim_k(c, 0), k.high[i]);
+        Dim reach = dim_addi(cx, dim_muli(cx, dim_addi(cx, block[i], -1), k.dilation[i]), 1);
+        count[i] = dim_addi(cx, dim_fdiv(cx, dim_sub(cx, padded_.at[i + 2], reach), dim_k(c, k.stride[i])), 1);
+    }
+    Val tap = axis_iota(c, DT_i64, &plane, 0), window = axis_iota(c, DT_i64, &plane, 1), at = numt(c, DT_i64, 0);
+    Dim step = dim_k(c, 1);
+    for (uint32_t i = n; i-- > 0;) {
+        Val b = b_dim(c->g, c->loc, block[i]), w = b_dim(c->g, c->loc, count[i]);
+        Val place = ew2(c, OP_add, ew2(c, OP_mul, ew2(c, OP_rem, window, w), numt(c, DT_i64, (double)k.stride[i])),
+                        ew2(c, OP_mul, ew2(c, OP_rem, tap, b), numt(c, DT_i64, (double)k.dilation[i])));
+        at = ew2(c, OP_add, at, ew2(c, OP_mul, place, b_dim(c->g, c->loc, step)));
+        tap = ew2(c, OP_div, tap, b), window = ew2(c, OP_div, window, w);
+        step = dim_mul(cx, step, padded_.at[i + 2]);
+    }
+    Dims one = {.n = 3, .at = {dim_k(c, 1), dim_k(c, 1), all}}, target = {.n = 3, .at = {flat.at[0], flat.at[1], step}};
+    Val triple[3] = {splat(c, val_dtype(c->g, x), 0, &target), spread(c, shaped(c, at, &one), &flat), shaped(c, x, &flat)};
+    Attr attrs[2] = {{.key = ATTR_axis, .as.i = 2}, {.key = ATTR_combine, .as.text = intern(cx, "add")}};
+    if (!triple[1].id || !triple[2].id) return NO_VAL;
+    Val y = shaped(c, emit(c->g, OP_scatter_elements, c->loc, triple, 3, attrs, 2), &padded_);
+    return padded(c, y, num(c, x, 0), low, high);
+}
+
 Val import_col2im(Call *c) {
     Val x = in(c, 0);
     const Dim *image;
@@ -294,7 +333,8 @@ Val import_col2im(Call *c) {
     Window k;
     Context *cx = c->cx;
     if (!x.id) return x;
-    if (!in_dims(c, 1, &image, &n) || !in_ints(c, 2, &block, &nb)) return fail(c, "image shape and block shape have to be known, the latter when compiling");
+    if (!in_dims(c, 1, &image, &n)) return fail(c, "the image's shape has to come from shapes, constants or inputs of known length");
+    if (!in_ints(c, 2, &block, &nb)) return col2im_running(c, x, image, n);
     if (nb != n || n + 3 > MAX_RANK || val_rank(c->g, x) != 3 || !window_read(c, x, block, n, &k)) return fail(c, "image shape and block shape have to be of one length");
     int64_t taps = 1, interior[MAX_RANK] = {0};
     Dims d = dims_of(c, x), parts = {.n = n + 3, .at = {d.at[0]}}, y = {.n = n + 2, .at = {d.at[0]}};

@@ -54,6 +54,19 @@ static bool bind_elements(Call *c, Value *v) {
     return true;
 }
 
+/* The element of a float parameter as a fraction over 2^32. */
+bool bind_float(Call *c, uint32_t input, uint32_t element, Dim *numerator) {
+    Value *v = &c->in[input];
+    uint32_t n;
+    if (!v->param || !dtype_is_float(v->dtype)) return false;
+    if (!small_vector(&(Call){.im = c->im, .cx = c->cx, .g = c->im->main}, c->im->main->params.at[v->param - 1], &n) || element >= n) return false;
+    Value copy = *v;
+    copy.elements = NULL;
+    if (!bind_elements(c, &copy)) return false;
+    *numerator = copy.elements[element];
+    return true;
+}
+
 bool bind_flag(Call *c, Value *v) { return v->elements || (v->param && v->dtype == DT_bool && bind_elements(c, v)); }
 
 bool value_elements(Call *c, Value *v) {
