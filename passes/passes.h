@@ -22,3 +22,6 @@ Val rebuild_node(Graph *to, const Node *n, const Val *map, const Graph *const *r
 /* How an operand is read (operand.c): v is an affine view of `base`, which lives in memory: the offset is affine in every
  * axis of v.  A template may then form pointers and strides. */
 bool operand_is_affine(const Graph *, Val v, Val *base);
+
+/* inplace.c: result `result` of a kernel's body may be written over parameter `operand`, element by element. */
+bool overwrites_safely(const Graph *body, uint32_t operand, uint32_t result);

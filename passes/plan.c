@@ -77,6 +77,22 @@ static int64_t direct_output(const Planner *p, uint32_t i, uint32_t element) {
     return -1;
 }
 
+/* The buffer of an operand that dies at kernel i, has the result's size, and may be overwritten; or -1. */
+static int64_t dying_operand(Planner *p, uint32_t i, Dim bytes) {
+    const Node *n = &p->g->nodes.at[i];
+    if (n->op != OP_kernel) return -1;
+    for (uint32_t o = 0; o < n->n_in; o++) {
+        Val m = memory_of(p->g, n->in[o]);
+        if (val_op(p->g, m) != OP_kernel || val_type(p->g, m)->dtype == DT_none || p->last_use[m.id] != i) continue;
+        int64_t b = p->slots[m.id][0];
+        if (b < 0 || !dim_same(p->lives.at[b].bytes, bytes) || p->lives.at[b].last != i) continue;
+        bool once = true;
+        for (uint32_t other = 0; other < n->n_in; other++) once &= other == o || memory_of(p->g, n->in[other]).id != m.id;
+        if (once && overwrites_safely(attr_graph(n, ATTR_body), o, 0)) return b;
+    }
+    return -1;
+}
+
 /* Loop-carried values alternate between two buffers: entries after the results are the second ones. */
 static uint32_t carried_of(const Node *n) { return node_attr(n, ATTR_carried) ? (uint32_t)attr_int(n, ATTR_carried) : 0; }
 
@@ -90,8 +106,10 @@ static void plan_node(Planner *p, uint32_t i) {
     int64_t *slot = p->slots[i];
     for (uint32_t r = 0; r < results; r++) {
         Type type = tuple ? t->elements[r] : n->type;
-        int64_t output = direct_output(p, i, r);
-        *slot++ = output >= 0 ? -1 - output : new_buffer(p, i, p->last_use[i], aligned_bytes(p->cx, type), NULL);
+        int64_t output = direct_output(p, i, r), reused = -1;
+        Dim bytes = aligned_bytes(p->cx, type);
+        if (output < 0 && (reused = dying_operand(p, i, bytes)) >= 0) p->lives.at[reused].last = p->last_use[i];
+        *slot++ = output >= 0 ? -1 - output : reused >= 0 ? reused : new_buffer(p, i, p->last_use[i], bytes, NULL);
     }
     for (uint32_t c = 0; c < carried; c++) *slot++ = new_buffer(p, i, p->last_use[i], aligned_bytes(p->cx, t->elements[c]), NULL);
     for (uint32_t a = 0; n->op != OP_kernel && a < n->n_attrs; a++)

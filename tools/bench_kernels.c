@@ -168,7 +168,7 @@ static void finish(Bench *bench, Model *m, Val result) {
     LoopModule *module = loop_module_new(cx, "bench", bench->target);
     Schedule schedule = *node_attr(n, ATTR_schedule)->as.schedule;
     override(bench, &schedule);
-    KernelInfo info = lower_kernel(module, attr_graph(n, ATTR_body), &schedule, "kernel", "");
+    KernelInfo info = lower_kernel(module, attr_graph(n, ATTR_body), &schedule, "kernel", "", false);
     add_entry(module, info.func);
     double t0 = now();
     EntryFn *run = load(cx, module);

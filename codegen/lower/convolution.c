@@ -7,6 +7,8 @@
  */
 #include "tile.h"
 
+enum { FEW_CHANNELS = 4, MOST_ZEROS = 4096 };
+
 typedef struct Image {           /* x at [n, y.., c]: offset origin + n * step + sum of y[i] * axis[i] + c * channel */
     Source x;
     Dim origin, step, axis[MAX_RANK], channel;
@@ -16,6 +18,7 @@ typedef struct Image {           /* x at [n, y.., c]: offset origin + n * step +
     bool checked[MAX_RANK];      /* taps may leave the image along this axis */
     bool any_checked;
     LVal zeros;                  /* pointer to a row of zeros, or 0: not contiguous */
+    uint32_t merged;             /* few channels: a run covers all taps of the innermost axis, this many; or 0 */
 } Image;
 
 typedef struct Pixels {          /* of the rows of a tile */
@@ -45,6 +48,27 @@ static LVal zero_row(Kernel *k, DType memory, int64_t bytes) {
     return l_addr(k->b, name, lt_pointer(memory));
 }
 
+/* Elements that a run over a row of taps spans where channels are contiguous; 0: unknown. */
+static int64_t run_elements(Context *cx, const Image *im, int64_t channels, int64_t taps) {
+    int64_t step, reach;
+    uint32_t last = im->spatial - 1;
+    if (!dim_const_value(cx, im->axis[last], &step) || step < 0 || !ck_mul(step, im->dilation[last], &reach)) return 0;
+    return ck_mul(reach, taps - 1, &reach) && ck_add(reach, channels, &reach) ? reach : 0;
+}
+
+/* The row of zeros, and whether taps merge. */
+static void plan_runs(Kernel *k, const Blocks *s, Image *im) {
+    Context *cx = k->cx;
+    DType memory = loop_memory_dtype(s->x->dtype);
+    int64_t channels, taps, span;
+    bool contiguous = dim_is(cx, im->channel, 1);
+    if (!dim_const_value(cx, s->channels, &channels) || !dim_const_value(cx, s->w->dims[im->spatial - 1], &taps)) return;
+    bool merges = s->whole && channels <= FEW_CHANNELS && taps > 1;
+    span = contiguous ? run_elements(cx, im, channels, taps) : 0;
+    if (merges && (!contiguous || (span > 0 && span < MOST_ZEROS))) im->merged = (uint32_t)taps;
+    if (im->any_checked && contiguous) im->zeros = zero_row(k, memory, (im->merged ? span : channels) * dtype_bytes(memory));
+}
+
 static Image image_of(Kernel *k, const Blocks *s) {
     Context *cx = k->cx;
     Image im = {.spatial = s->x->rank - 2};
@@ -69,10 +93,7 @@ static Image image_of(Kernel *k, const Blocks *s) {
         im.checked[i] = !is_at_most(cx, im.low[i], 0) || !is_at_most(cx, high[i], 0);
         im.any_checked |= im.checked[i];
     }
-    int64_t channels;
-    DType memory = loop_memory_dtype(s->x->dtype);
-    if (im.any_checked && dim_is(cx, im.channel, 1) && dim_const_value(cx, s->channels, &channels))
-        im.zeros = zero_row(k, memory, channels * dtype_bytes(memory));
+    plan_runs(k, s, &im);
     return im;
 }
 
@@ -100,8 +121,8 @@ static void find_pixels(Kernel *k, const Blocks *s, const Image *im, LVal first_
     kernel_leave(k, &scope);
 }
 
-/* Row pointers under one tap. */
-static void place_rows(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, LVal tap_value, LVal first, Tile *t) {
+/* Row pointers under one tap; the first `checked` axes may put it outside. */
+static void place_rows(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, LVal tap_value, LVal first, uint32_t checked, Tile *t) {
     Context *cx = k->cx;
     LoopBuilder *b = k->b;
     Dim tap = kernel_index(k, tap_value), moved = dim_const(cx, 0), shift[MAX_RANK];
@@ -117,7 +138,7 @@ static void place_rows(Kernel *k, const Blocks *s, const Image *im, const Pixels
     LVal offset = l_add(b, kernel_dim(k, moved), l_mul(b, first, kernel_dim(k, im->channel)));
     for (uint32_t row = 0; row < t->rows; row++) {
         LVal ok = {0};
-        for (uint32_t i = 0; i < im->spatial; i++) {
+        for (uint32_t i = 0; i < checked; i++) {
             if (!im->checked[i]) continue;
             LVal y = l_add(b, p->y[row][i], kernel_dim(k, shift[i]));
             LVal inside = l_bin(b, LOP_and, l_bin(b, LOP_le, l_i64(b, 0), y), l_lt(b, y, kernel_dim(k, s->x->dims[i + 1])));
@@ -131,23 +152,77 @@ static void place_rows(Kernel *k, const Blocks *s, const Image *im, const Pixels
     kernel_leave(k, &scope);
 }
 
+/* Tap by tap: any channels, any border. */
+static void run_taps(Kernel *k, const Blocks *s, const Image *im, const Pixels *pixels, const Part *part, Tile *t, LVal *acc) {
+    LoopBuilder *b = k->b;
+    LVal tap = l_i64(b, 0);
+    uint32_t n = t->rows * t->panels;
+    bool one = dim_is(k->cx, s->taps, 1);
+    LFor loop = {0};
+    if (!one) loop = l_for(b, part->tap, part->end, 1, LOOP_SERIAL, acc, n, &tap);
+    t->count = part->count, t->depth = 1;
+    t->stride = kernel_dim(k, im->channel);
+    place_rows(k, s, im, pixels, tap, part->first, im->spatial, t);
+    blocks_panels(k, s, tap, part->first, t);
+    tile_run(k, t, acc);
+    if (!one) l_for_end(b, &loop, acc, n);
+}
+
+/* All taps of the innermost axis as one run: see all_inside. */
+static void run_merged(Kernel *k, const Blocks *s, const Image *im, const Pixels *pixels, const Part *part, Tile *t, LVal *acc) {
+    LoopBuilder *b = k->b;
+    Context *cx = k->cx;
+    uint32_t n = t->rows * t->panels, last = im->spatial - 1;
+    int64_t channels = 1;
+    LVal tap;
+    dim_const_value(cx, s->channels, &channels);
+    LFor loop = l_for(b, part->tap, part->end, im->merged, LOOP_SERIAL, acc, n, &tap);
+    t->count = l_i64(b, im->merged), t->depth = (uint32_t)channels;
+    t->stride = kernel_dim(k, dim_muli(cx, im->axis[last], im->dilation[last]));
+    t->inner = kernel_dim(k, im->channel);
+    place_rows(k, s, im, pixels, tap, part->first, im->zeros.id ? last : 0, t);
+    blocks_panels(k, s, tap, part->first, t);
+    tile_run(k, t, acc);
+    l_for_end(b, &loop, acc, n);
+}
+
+/* Every row's window lies inside the image along the innermost axis; without a row of zeros, along all. */
+static LVal all_inside(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, uint32_t rows) {
+    LoopBuilder *b = k->b;
+    uint32_t last = im->spatial - 1;
+    LVal all = l_bool(b, true);
+    for (uint32_t i = im->zeros.id ? last : 0; i <= last; i++) {
+        if (!im->checked[i]) continue;
+        LVal extent = kernel_dim(k, s->x->dims[i + 1]);
+        LVal reach = kernel_dim(k, dim_muli(k->cx, dim_addi(k->cx, s->w->dims[i], -1), im->dilation[i]));
+        for (uint32_t r = 0; r < rows; r++) {
+            LVal y = p->y[r][i], inside = l_bin(b, LOP_and, l_bin(b, LOP_le, l_i64(b, 0), y), l_lt(b, l_add(b, y, reach), extent));
+            all = l_bin(b, LOP_and, all, inside);
+        }
+    }
+    return all;
+}
+
 static void accumulate(Kernel *k, Blocks *s, const Part *part, LVal first_row, uint32_t rows, const Group *gr, LVal *acc) {
     const Image *im = s->state;
     LoopBuilder *b = k->b;
     Pixels pixels;
     find_pixels(k, s, im, first_row, rows, &pixels);
-    Tile t = {.rows = rows, .panels = gr->panels, .x = s->x->dtype, .same = im->x.same, .count = part->count};
-    t.stride = kernel_dim(k, im->channel);
-    LVal tap;
-    uint32_t n = rows * gr->panels;
-    bool one = dim_is(k->cx, s->taps, 1);
-    LFor loop = {0};
-    if (one) tap = l_i64(b, 0);
-    else loop = l_for(b, part->tap, part->end, 1, LOOP_SERIAL, acc, n, &tap);
-    place_rows(k, s, im, &pixels, tap, part->first, &t);
-    blocks_panels(k, s, tap, part->first, &t);
-    tile_run(k, &t, acc);
-    if (!one) l_for_end(b, &loop, acc, n);
+    Tile t = {.rows = rows, .panels = gr->panels, .x = s->x->dtype, .same = im->x.same};
+    if (!im->merged || im->x.same.id) {
+        run_taps(k, s, im, &pixels, part, &t, acc);
+    } else if (im->zeros.id ? !im->checked[im->spatial - 1] : !im->any_checked) {
+        run_merged(k, s, im, &pixels, part, &t, acc);
+    } else {
+        LVal before[MAX_TILE_ROWS * MAX_TILE_PANELS];
+        uint32_t n = rows * gr->panels;
+        for (uint32_t i = 0; i < n; i++) before[i] = acc[i];
+        LIf branch = l_if(b, all_inside(k, s, im, &pixels, rows));
+        run_merged(k, s, im, &pixels, part, &t, acc);
+        l_else(b, &branch, acc, n);
+        run_taps(k, s, im, &pixels, part, &t, before);
+        l_if_end(b, &branch, before, n, acc);
+    }
 }
 
 Dim range_convolution(Kernel *k) {

@@ -266,6 +266,17 @@ static LVal eval_elementwise(Kernel *k, const Node *n, const Dim *at) {
     return l_round(k->b, v, type_info(k->cx, n->type)->dtype);
 }
 
+/* Where element `at` of a parameter lies: row-major, or in panels of 16 columns. */
+static Dim param_offset(Kernel *k, const TypeInfo *t, const Dim *at) {
+    Context *cx = k->cx;
+    if (t->encoding == ENCODING_DENSE) return access_offset(cx, t->dims, at, t->rank);
+    Dim rows = dim_product(cx, t->dims, t->rank - 1), row = access_offset(cx, t->dims, at, t->rank - 1);
+    Dim width = dim_const(cx, 16), column = at[t->rank - 1];
+    Dim panel = kernel_simplify(k, dim_fdiv(cx, column, width));
+    Dim rest = kernel_simplify(k, dim_sub(cx, column, dim_mul(cx, panel, width)));
+    return dim_add(cx, dim_mul(cx, dim_add(cx, dim_mul(cx, panel, rows), row), width), rest);
+}
+
 static LVal eval_source(Kernel *k, Val v, const Node *n, const Dim *at) {
     const TypeInfo *t = type_info(k->cx, n->type);
     Scalar s;
@@ -273,7 +284,7 @@ static LVal eval_source(Kernel *k, Val v, const Node *n, const Dim *at) {
     if (n->op == OP_dim) return kernel_dim(k, attr_dim(n, ATTR_value));
     if (val_splat(k->body, v, &s)) return constant(k, t->dtype, s);
     if (n->op != OP_param) BUG(k->cx, "a constant of many elements inside a kernel body");
-    return kernel_load(k, k->pointers[attr_int(n, ATTR_index)], t->dtype, access_offset(k->cx, t->dims, at, t->rank));
+    return kernel_load(k, k->pointers[attr_int(n, ATTR_index)], t->dtype, param_offset(k, t, at));
 }
 
 static LVal eval_fresh(Kernel *k, Val v, const Node *n, const Dim *at) {
@@ -322,7 +333,9 @@ LVal kernel_eval(Kernel *k, Val v, const Dim *at) {
     if (val_splat(k->body, v, &s)) return constant(k, val_dtype(k->body, v), s);
     for (uint32_t i = k->memo.n; i-- > 0;) {
         const EvalEntry *e = &k->memo.at[i];
-        if (e->node.id == v.id && e->mask.id == k->mask.id && same_index(e->at, at, rank)) return e->value;
+        /* What was computed for all lanes holds under any mask. */
+        bool covers = !e->mask.id || e->mask.id == k->mask.id;
+        if (e->node.id == v.id && covers && same_index(e->at, at, rank)) return e->value;
     }
     LVal value = k->anchor ? k->anchor(k, v, at) : (LVal){0};
     StagedRow *row = value.id ? NULL : find_staged(k, v, at, rank);

@@ -148,16 +148,32 @@ static void copy_bytes(Host *h, LVal to, LVal from, LVal bytes) {
 
 /* ---- kernels -------------------------------------------------------------------------------------------------------------- */
 
-static const KernelInfo *kernel_for(Program *p, const Node *n) {
+/* Some operand lies in the buffer of a result (pass plan saw that it may be overwritten). */
+static bool is_aliased(const Graph *g, const Node *n) {
+    uint32_t results;
+    const int64_t *slots = attr_ints(n, ATTR_buffers, &results);
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        Val v = n->in[i];
+        while (val_op(g, v) == OP_reshape || val_op(g, v) == OP_get) v = val_in(g, v, 0);
+        const Attr *from = node_attr(node(g, v), ATTR_buffers);
+        for (uint32_t a = 0; from && a < from->n; a++)
+            for (uint32_t r = 0; r < results; r++)
+                if (slots[r] >= 0 && slots[r] == from->as.ints[a]) return true;
+    }
+    return false;
+}
+
+static const KernelInfo *kernel_for(Program *p, const Graph *g, const Node *n) {
     const Graph *body = attr_graph(n, ATTR_body);
     const Schedule *s = node_attr(n, ATTR_schedule)->as.schedule;
+    bool aliased = is_aliased(g, n);
     for (uint32_t i = 0; i < p->kernels.n; i++) {
         const KernelEntry *e = &p->kernels.at[i];
-        if (memcmp(&e->schedule, s, sizeof *s) == 0 && graph_equal(e->body, body)) return &e->info;
+        if (e->aliased == aliased && memcmp(&e->schedule, s, sizeof *s) == 0 && graph_equal(e->body, body)) return &e->info;
     }
-    KernelEntry e = {.body = body, .schedule = *s};
+    KernelEntry e = {.body = body, .schedule = *s, .aliased = aliased};
     const char *name = intern(p->cx, arena_print(p->arena, "%s_k%u", p->m->name, p->kernels.n));
-    e.info = lower_kernel(p->m, body, s, name, loc_string(p->cx, n->loc));
+    e.info = lower_kernel(p->m, body, s, name, loc_string(p->cx, n->loc), aliased);
     p->scratch = dim_max(p->cx, p->scratch, e.info.scratch_bytes);
     vec_push(p->arena, &p->kernels, e);
     return &vec_last(&p->kernels).info;
@@ -167,7 +183,7 @@ static const KernelInfo *kernel_for(Program *p, const Node *n) {
 static void lower_kernels(Program *p, const Graph *g) {
     for (uint32_t i = 1; i < g->nodes.n; i++) {
         const Node *n = &g->nodes.at[i];
-        if (n->op == OP_kernel) kernel_for(p, n);
+        if (n->op == OP_kernel) kernel_for(p, g, n);
         for (uint32_t a = 0; n->op != OP_kernel && a < n->n_attrs; a++)
             if (attr_info[n->attrs[a].key].type == AT_GRAPH) lower_kernels(p, n->attrs[a].as.graph);
     }
@@ -205,7 +221,7 @@ static void launch(Host *h, Frame *fr, Val v) {
     Program *p = h->p;
     const Node *n = node(fr->g, v);
     step(h);
-    const KernelInfo *info = kernel_for(p, n);
+    const KernelInfo *info = kernel_for(p, fr->g, n);
     const Schedule *s = node_attr(n, ATTR_schedule)->as.schedule;
     const Graph *body = attr_graph(n, ATTR_body);
     VEC(LVal) in = {0};

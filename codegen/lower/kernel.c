@@ -102,7 +102,7 @@ static void add_param(Arena *arena, Signature *s, const char *name, LType type, 
     vec_push(arena, &s->params, p);
 }
 
-static Signature make_signature(Kernel *k, const KernelInfo *info, Arena *arena) {
+static Signature make_signature(Kernel *k, const KernelInfo *info, Arena *arena, bool aliased) {
     const Graph *g = k->body;
     Signature s = {0};
     LType i64 = lt_scalar(DT_i64);
@@ -113,7 +113,8 @@ static Signature make_signature(Kernel *k, const KernelInfo *info, Arena *arena)
         add_param(arena, &s, arena_print(arena, "in%u", i), lt_pointer(loop_memory_dtype(val_dtype(g, g->params.at[i]))), LP_READONLY);
     s.first_output = s.params.n;
     for (uint32_t i = 0; i < g->results.n; i++)
-        add_param(arena, &s, arena_print(arena, "out%u", i), lt_pointer(loop_memory_dtype(val_dtype(g, g->results.at[i]))), 0);
+        add_param(arena, &s, arena_print(arena, "out%u", i), lt_pointer(loop_memory_dtype(val_dtype(g, g->results.at[i]))),
+                  aliased ? 0 : LP_NOALIAS);
     s.fail = s.params.n;
     if (info->fails) add_param(arena, &s, "fails", lt_pointer(DT_i64), 0);
     s.found = s.params.n;
@@ -161,7 +162,8 @@ static void bind_arguments(Kernel *k, const Signature *s, const KernelInfo *info
     for (uint32_t i = 0; i < info->n_symbols; i++) kernel_bind(k, info->symbols[i], loop_param(b, s->first_symbol + i));
 }
 
-KernelInfo lower_kernel(LoopModule *m, const Graph *body, const Schedule *schedule, const char *name, const char *comment) {
+KernelInfo lower_kernel(LoopModule *m, const Graph *body, const Schedule *schedule, const char *name, const char *comment,
+                        bool aliased) {
     Context *cx = m->cx;
     Arena *arena = m->arena;
     Kernel k = {.cx = cx, .arena = arena, .body = body, .schedule = schedule, .target = m->target, .lanes = 1};
@@ -176,7 +178,7 @@ KernelInfo lower_kernel(LoopModule *m, const Graph *body, const Schedule *schedu
     info.range = t->range(&k);
     info.scratch_bytes = t->scratch(&k);
     info.scratches = !dim_is(cx, info.scratch_bytes, 0);
-    Signature s = make_signature(&k, &info, arena);
+    Signature s = make_signature(&k, &info, arena, aliased);
     k.b = loop_begin(m, name, LF_KERNEL, s.params.at, s.params.n, lt_scalar(DT_i32));
     bind_arguments(&k, &s, &info);
     t->lower(&k, loop_param(k.b, 0), loop_param(k.b, 1));

@@ -118,7 +118,8 @@ typedef struct KernelInfo {
     uint32_t n_symbols;
     const Symbol *symbols;
 } KernelInfo;
-KernelInfo lower_kernel(LoopModule *, const Graph *body, const Schedule *, const char *name, const char *comment);
+/* aliased: a result may lie where an operand does (same elements at the same offsets). */
+KernelInfo lower_kernel(LoopModule *, const Graph *body, const Schedule *, const char *name, const char *comment, bool aliased);
 
 /* ---- templates ---------------------------------------------------------------------------------------------------- */
 

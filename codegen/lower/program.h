@@ -7,7 +7,7 @@
 #include "ingot_frame.h"
 
 typedef struct ConstPlace { Const data; uint64_t offset; } ConstPlace;
-typedef struct KernelEntry { const Graph *body; Schedule schedule; KernelInfo info; } KernelEntry;
+typedef struct KernelEntry { const Graph *body; Schedule schedule; bool aliased; KernelInfo info; } KernelEntry;
 typedef struct GraphBase { const Graph *g; uint32_t first; } GraphBase; /* index of its first buffer in offsets */
 typedef struct Program {
     Context *cx;

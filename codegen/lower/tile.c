@@ -14,10 +14,10 @@ static LVal row_scalar(Kernel *k, const Tile *t, uint32_t i, LVal at) {
     return l_select(b, t->inside[i], x, dtype_is_float((DType)type.dtype) ? l_float(b, type, 0) : l_int(b, type, 0));
 }
 
-/* One k: at counts from the run's first. */
-static void tile_step(Kernel *k, const Tile *t, LVal at, LVal *acc) {
+/* k number at of w, x at index from. */
+static void tile_step(Kernel *k, const Tile *t, LVal at, LVal from, LVal *acc) {
     LoopBuilder *b = k->b;
-    LVal w[MAX_TILE_PANELS], column = l_mul(b, at, l_i64(b, PANEL)), from = l_mul(b, at, t->stride);
+    LVal w[MAX_TILE_PANELS], column = l_mul(b, at, l_i64(b, PANEL));
     for (uint32_t j = 0; j < t->panels; j++) w[j] = l_decode(b, l_load(b, t->panel[j], column, PANEL, (LVal){0}), t->w);
     for (uint32_t i = 0; i < t->rows; i++) {
         LVal x = l_splat(b, row_scalar(k, t, i, from), PANEL);
@@ -29,18 +29,25 @@ static void tile_step(Kernel *k, const Tile *t, LVal at, LVal *acc) {
 }
 
 static void tile_loop(Kernel *k, const Tile *t, LVal begin, LVal end, uint32_t unroll, LVal *acc) {
-    int64_t from, to;
-    if (loop_const_int(k->b, begin, &from) && loop_const_int(k->b, end, &to) && from >= to) return;
-    uint32_t n = t->rows * t->panels;
+    LoopBuilder *b = k->b;
+    int64_t first, last;
+    if (loop_const_int(b, begin, &first) && loop_const_int(b, end, &last) && first >= last) return;
+    uint32_t n = t->rows * t->panels, depth = t->depth ? t->depth : 1;
     LVal at;
-    LFor loop = l_for(k->b, begin, end, unroll, LOOP_SERIAL, acc, n, &at);
-    for (uint32_t u = 0; u < unroll; u++) tile_step(k, t, l_add(k->b, at, l_i64(k->b, u)), acc);
-    l_for_end(k->b, &loop, acc, n);
+    LFor loop = l_for(b, begin, end, unroll, LOOP_SERIAL, acc, n, &at);
+    for (uint32_t u = 0; u < unroll; u++) {
+        LVal step = l_add(b, at, l_i64(b, u)), from = l_mul(b, step, t->stride), first_k = l_mul(b, step, l_i64(b, depth));
+        for (uint32_t d = 0; d < depth; d++) {
+            LVal inner = d ? l_add(b, from, l_mul(b, t->inner, l_i64(b, d))) : from;
+            tile_step(k, t, l_add(b, first_k, l_i64(b, d)), inner, acc);
+        }
+    }
+    l_for_end(b, &loop, acc, n);
 }
 
 void tile_run(Kernel *k, const Tile *t, LVal *acc) {
     LoopBuilder *b = k->b;
-    uint32_t unroll = t->rows * t->panels >= 12 ? 2 : 4;
+    uint32_t unroll = t->depth > 1 ? 1 : t->rows * t->panels >= 12 ? 2 : 4;
     LVal main = l_bin(b, LOP_and, t->count, l_i64(b, -(int64_t)unroll));
     tile_loop(k, t, l_i64(b, 0), main, unroll, acc);
     tile_loop(k, t, main, t->count, 1, acc);

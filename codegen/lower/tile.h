@@ -22,6 +22,8 @@ typedef struct Tile {
     LVal panel[MAX_TILE_PANELS]; /* pointer to 16 columns of w at the run's first k; the next k lies 16 elements on */
     DType w;                     /* graph dtype of w in memory: that of the constant, or the compute dtype where packed */
     LVal count;                  /* length of the run */
+    uint32_t depth;              /* k in each of its steps, written out: further k of x lie `inner` elements on; 0 as 1 */
+    LVal inner;
 } Tile;
 /* acc[i * panels + j] += sum over the run of row i times panel j: one chain each. */
 void tile_run(Kernel *, const Tile *, LVal *acc);

@@ -127,7 +127,7 @@ static void run_kernel(Run *r, uint32_t v) {
     r->tiled += tiled;
     if (tiled && r->map) schedule.field[SCHED_template_] = TEMPLATE_map;
     LoopModule *m = loop_module_new(r->cx, "test", r->target);
-    KernelInfo info = lower_kernel(m, attr_graph(n, ATTR_body), &schedule, "kernel", "");
+    KernelInfo info = lower_kernel(m, attr_graph(n, ATTR_body), &schedule, "kernel", "", false);
     add_entry(m, info.func);
     if (!loop_verify(m)) fail_with_diagnostics(r->cx, "loop_verify");
     if (getenv("TILE_PRINT")) {
