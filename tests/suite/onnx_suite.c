@@ -1,221 +1,292 @@
-/* onnx_suite.c: runs ONNX's official backend tests through import and the Graph interpreter.
+/* onnx_suite.c: ONNX's official backend tests through import, passes, lowering and the backends.
  *
- *   onnx_suite [--mode=static|symbolic|constant] [--filter=TEXT] [--timeout=S] [--verbose] FOLDER...
+ *   onnx_suite [--backend=interp|loop|llvm|c] [--mode=given|symbolic|constant] [--filter=TEXT] [--every=N] [--jobs=N]
+ *              [--timeout=S] [--second=FOLDER] [--list-failures] [--json=FILE] [--minimum=FILE] [--verbose] FOLDER...
  *
- * FOLDER holds test_* folders with model.onnx and test_data_set_0/.  Every test is a process of its own, so that nothing
- * it does can end the run.  Modes: as the model declares; every input extent symbolic; every input a constant.
- * Comparison as in the official runner: dtype and shape exact, values within rtol 1e-3, atol 1e-7.
- * Prints a line per test that does not pass and a table by operator; exit status 0 if no test failed or crashed.
+ * --backend and --mode take lists by commas, or all.  FOLDER holds test_* folders with model.onnx and test_data_set_0/.
+ * --second=S: where S/<name of FOLDER>/<case> exists, symbolic mode runs the one compiled model at those sizes as well.
+ * Every case is a process of its own with limits of memory and time, so that nothing it does can end the run.
+ * Prints a table by operator and totals.  Exit status 1 where something crashed or a count lies below --minimum's
+ * (lines: mode backend pass pass-without-expanded).
  */
-#include "frontend.h"
-#include "onnx/onnx.h"
+#include "suite.h"
 #include <dirent.h>
-#include <math.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-typedef enum Outcome { PASS, UNSUPPORTED, FAIL, CRASH, OUTCOMES } Outcome;
-static const char *const outcome_names[] = {"pass", "unsupported", "FAIL", "CRASH"};
-typedef struct Report { int outcome; char op[64]; char text[400]; } Report;
-typedef struct Settings { int mode; const char *filter; unsigned timeout; bool verbose; } Settings;
-enum { MODE_STATIC, MODE_SYMBOLIC, MODE_CONSTANT };
+const char *const backend_names[BACKENDS] = {"interp", "loop", "llvm", "c"};
+const char *const mode_names[MODES] = {"given", "symbolic", "constant"};
+static const char *const outcome_names[OUTCOMES] = {"pass", "unsupported", "FAIL", "CRASH"};
+enum { MAX_JOBS = 16, MAX_ROWS = 512, MAX_CASES = 8192, MAX_PATH = 1024 };
 
-static bool read_tensor(Context *cx, const char *path, Tensor *t) {
-    size_t n;
-    const uint8_t *bytes = file_map(cx, path, &n);
-    const OnnxTensor *proto = bytes ? onnx_tensor(cx, path, bytes, n) : NULL;
-    uint64_t elements;
-    if (!proto) return false;
-    Const data = tensor_const(cx, (Loc){0}, proto, NULL);
-    if (!data.id || !tensor_count(proto, &elements)) return false;
-    *t = (Tensor){.dtype = dtype_by_onnx(proto->data_type), .rank = proto->n_dims};
-    memcpy(t->dims, proto->dims, proto->n_dims * sizeof *proto->dims);
-    uint8_t *at = arena_array(cx->arena, (size_t)dtype_bytes(t->dtype), elements + 1);
-    for (uint64_t i = 0; i < elements; i++)
-        scalar_store(t->dtype, at + i * (uint64_t)dtype_bytes(t->dtype), const_element(cx, data, i));
-    t->data = at;
-    return true;
-}
-
-static bool close_enough(DType t, Scalar a, Scalar b) {
-    if (!dtype_is_float(t)) return a.u == b.u;
-    if (isnan(a.f) || isnan(b.f)) return isnan(a.f) && isnan(b.f);
-    if (isinf(a.f) || isinf(b.f)) return a.f == b.f;
-    return fabs(a.f - b.f) <= 1e-7 + 1e-3 * fabs(b.f);
-}
-
-static bool compare(Report *r, const char *name, const Tensor *got, const Tensor *want) {
-    if (got->dtype != want->dtype || got->rank != want->rank) {
-        snprintf(r->text, sizeof r->text, "output '%s' is %s of rank %u, expected %s of rank %u", name, dtype_info[got->dtype].name, got->rank, dtype_info[want->dtype].name, want->rank);
-        return false;
-    }
-    for (uint32_t i = 0; i < want->rank; i++)
-        if (got->dims[i] != want->dims[i]) {
-            snprintf(r->text, sizeof r->text, "output '%s' axis %u is %lld, expected %lld", name, i, (long long)got->dims[i], (long long)want->dims[i]);
-            return false;
-        }
-    for (int64_t i = 0; i < tensor_elements(want); i++) {
-        Scalar a = tensor_at(got, i), b = tensor_at(want, i);
-        if (close_enough(want->dtype, a, b)) continue;
-        if (dtype_is_float(want->dtype)) snprintf(r->text, sizeof r->text, "output '%s'[%lld] is %g, expected %g", name, (long long)i, a.f, b.f);
-        else snprintf(r->text, sizeof r->text, "output '%s'[%lld] is %lld, expected %lld", name, (long long)i, (long long)a.i, (long long)b.i);
-        return false;
-    }
-    return true;
-}
-
-static void first_error(Context *cx, Report *r) {
-    for (uint32_t i = 0; i < diag_count(cx); i++) {
-        const Diag *d = diag_at(cx, i);
-        if (d->kind != DIAG_ERROR) continue;
-        snprintf(r->text, sizeof r->text, "%s: %s", loc_string(cx, d->loc), d->text);
-        return;
-    }
-}
-
-/* The operator a test is about: of its only node, else of its last. */
-static void name_op(const OnnxModel *m, const char *folder, Report *r) {
-    const char *op = m->graph->n_nodes ? m->graph->nodes[m->graph->n_nodes - 1].op : "(none)";
-    if (strstr(folder, "_expanded")) op = "(expanded)";
-    snprintf(r->op, sizeof r->op, "%.60s", op);
-}
-
-static uint32_t load_inputs(Context *cx, const OnnxGraph *g, const char *folder, Tensor *inputs, const char **names) {
-    char path[1024];
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < g->n_inputs; i++) {
-        bool initialized = false;
-        for (uint32_t k = 0; k < g->n_initializers; k++) initialized |= g->initializers[k].name == g->inputs[i].name;
-        snprintf(path, sizeof path, "%s/test_data_set_0/input_%u.pb", folder, i);
-        if (initialized && access(path, R_OK) != 0) continue;
-        if (!read_tensor(cx, path, &inputs[n])) return UINT32_MAX;
-        names[n++] = g->inputs[i].name;
-    }
-    return n;
-}
-
-static Outcome run_model(Context *cx, const Settings *set, const char *folder, Report *r) {
-    char path[1024];
-    size_t n;
-    snprintf(path, sizeof path, "%s/model.onnx", folder);
-    const uint8_t *bytes = file_map(cx, path, &n);
-    const OnnxModel *m = bytes ? onnx_model(cx, "model.onnx", bytes, n) : NULL;
-    if (!m) return FAIL;
-    name_op(m, folder, r);
-    Tensor *inputs = arena_new_array(cx->arena, Tensor, m->graph->n_inputs + 1);
-    const char **names = arena_new_array(cx->arena, const char *, m->graph->n_inputs + 1);
-    uint32_t n_inputs = load_inputs(cx, m->graph, folder, inputs, names);
-    ImportOptions options = {.symbolic_inputs = set->mode == MODE_SYMBOLIC, .external_folder = folder};
-    ImportConstant *fixed = arena_new_array(cx->arena, ImportConstant, n_inputs == UINT32_MAX ? 0 : n_inputs);
-    for (uint32_t i = 0; n_inputs != UINT32_MAX && i < n_inputs; i++)
-        fixed[i] = (ImportConstant){names[i], inputs[i].dtype, inputs[i].rank, inputs[i].dims, inputs[i].data};
-    if (set->mode == MODE_CONSTANT && n_inputs != UINT32_MAX) {
-        options.constants = fixed;
-        options.n_constants = n_inputs;
-        n_inputs = 0;
-    }
-    Graph *g = onnx_import(cx, "model.onnx", bytes, n, &options);
-    if (!g || n_inputs == UINT32_MAX) return UNSUPPORTED;
-    if (set->verbose) {
-        Text t = text_new(cx->arena);
-        graph_print(g, &t, NULL);
-        fprintf(stderr, "%s\n", t.at);
-    }
-    Tensor *outputs = arena_new_array(cx->arena, Tensor, g->results.n + 1);
-    if (!interp_run(cx, cx->arena, g, inputs, n_inputs, outputs)) return FAIL;
-    for (uint32_t i = 0; i < g->results.n; i++) {
-        Tensor want;
-        snprintf(path, sizeof path, "%s/test_data_set_0/output_%u.pb", folder, i);
-        if (!read_tensor(cx, path, &want)) return FAIL;
-        if (!compare(r, g->result_names.at[i], &outputs[i], &want)) return FAIL;
-    }
-    return PASS;
-}
-
-static void child(const Settings *set, const char *folder, int to) {
-    static Report r;
-    Limits limits = {.memory_bytes = UINT64_C(3) << 30};
-    Context *cx = context_new(&limits);
-    alarm(set->timeout);
-    r.outcome = FAIL;
-    if (context_enter(cx)) r.outcome = (int)run_model(cx, set, folder, &r);
-    context_leave(cx);
-    if (!r.text[0]) first_error(cx, &r);
-    if (set->verbose)
-        for (uint32_t i = 0; i < diag_count(cx); i++) fprintf(stderr, "%s: %s\n", loc_string(cx, diag_at(cx, i)->loc), diag_at(cx, i)->text);
-    if (write(to, &r, sizeof r) != sizeof r) _exit(3);
-    context_free(cx);
-    _exit(0);
-}
-
-static Outcome run_test(const Settings *set, const char *folder, Report *r) {
-    int ends[2], status;
-    memset(r, 0, sizeof *r);
-    if (pipe(ends) != 0) return CRASH;
-    fflush(stdout);
-    pid_t pid = fork();
-    if (pid == 0) {
-        close(ends[0]);
-        child(set, folder, ends[1]);
-    }
-    close(ends[1]);
-    bool whole = read(ends[0], r, sizeof *r) == (ssize_t)sizeof *r;
-    close(ends[0]);
-    if (pid < 0 || waitpid(pid, &status, 0) != pid) return CRASH;
-    if (whole && WIFEXITED(status) && WEXITSTATUS(status) == 0) return (Outcome)r->outcome;
-    snprintf(r->text, sizeof r->text, "ended by %s %d", WIFSIGNALED(status) ? "signal" : "status", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-    if (!r->op[0]) snprintf(r->op, sizeof r->op, "(crashed)");
-    return CRASH;
-}
-
+typedef struct Item { char folder[512], second[512]; const char *name; } Item;
 typedef struct Row { char op[64]; unsigned count[OUTCOMES]; } Row;
-static Row rows[512];
+typedef struct Totals { unsigned count[OUTCOMES], plain /* passes not _expanded */, second; double seconds; } Totals;
+typedef struct Settings {
+    bool backends[BACKENDS], modes[MODES];
+    const char *filter, *second, *json, *minimum, *target;
+    unsigned every, jobs, timeout;
+    bool list, verbose;
+} Settings;
+typedef struct Job { pid_t pid; int from; const Item *item; double start; Report report; size_t got; } Job;
+
+static Settings settings = {.every = 1, .jobs = 2, .timeout = 60, .target = "x86-64-v3"};
+static Item items[MAX_CASES];
+static unsigned n_items;
+static Row rows[MAX_ROWS];
 static unsigned n_rows;
+static FILE *json;
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* ---- results ------------------------------------------------------------------------------------------------------------ */
 
 static void tally(const Report *r, Outcome o) {
     unsigned i = 0;
     while (i < n_rows && strcmp(rows[i].op, r->op) != 0) i++;
-    if (i == COUNT(rows)) return;
+    if (i == MAX_ROWS) return;
     if (i == n_rows) memcpy(rows[n_rows++].op, r->op, sizeof r->op);
     rows[i].count[o]++;
 }
 
 static int by_op(const void *a, const void *b) { return strcmp(((const Row *)a)->op, ((const Row *)b)->op); }
 
+static void json_text(const char *s) {
+    fputc('"', json);
+    for (; *s; s++)
+        if (*s == '"' || *s == '\\') fprintf(json, "\\%c", *s);
+        else fputc((unsigned char)*s < ' ' ? ' ' : *s, json);
+    fputc('"', json);
+}
+
+static void json_case(const Item *item, const Report *r, Outcome o, Mode mode, Backend backend, double seconds) {
+    if (!json) return;
+    fputs("{\"case\":", json);
+    json_text(item->name);
+    fputs(",\"op\":", json);
+    json_text(r->op);
+    fprintf(json, ",\"mode\":\"%s\",\"backend\":\"%s\",\"outcome\":\"%s\",\"sets\":%d,\"ms\":%.0f,\"text\":", mode_names[mode],
+            backend_names[backend], outcome_names[o], r->sets, seconds * 1e3);
+    json_text(r->text);
+    fputs("}\n", json);
+}
+
+static void print_table(Mode mode, Backend backend, const Totals *t) {
+    qsort(rows, n_rows, sizeof *rows, by_op);
+    printf("\n%-10s%-22s %5s %11s %5s %5s\n", mode_names[mode], backend_names[backend], "pass", "unsupported", "fail", "crash");
+    for (unsigned i = 0; i < n_rows; i++)
+        printf("%-32s %5u %11u %5u %5u\n", rows[i].op, rows[i].count[PASS], rows[i].count[UNSUPPORTED], rows[i].count[FAIL],
+               rows[i].count[CRASH]);
+    printf("%-32s %5u %11u %5u %5u\n", "all", t->count[PASS], t->count[UNSUPPORTED], t->count[FAIL], t->count[CRASH]);
+}
+
+/* ---- processes ------------------------------------------------------------------------------------------------------------ */
+
+static void limit(int what, rlim_t value) {
+    struct rlimit l = {value, value};
+    setrlimit(what, &l);
+}
+
+static void child(const Item *item, Mode mode, Backend backend, int to) {
+    static Report r;
+    Case c = {item->folder, item->second[0] ? item->second : NULL, backend, mode, settings.target, settings.verbose};
+    alarm(settings.timeout);
+    limit(RLIMIT_CORE, 0);
+#ifndef __SANITIZE_ADDRESS__
+    limit(RLIMIT_AS, (rlim_t)3 << 30);
+#endif
+    case_run(&c, &r);
+    if (write(to, &r, sizeof r) != (ssize_t)sizeof r) _exit(3);
+    _exit(0);
+}
+
+static bool start(Job *j, const Item *item, Mode mode, Backend backend) {
+    int ends[2];
+    if (pipe(ends) != 0) return false;
+    fflush(NULL);
+    *j = (Job){.item = item, .from = ends[0], .start = now()};
+    j->pid = fork();
+    if (j->pid == 0) {
+        close(ends[0]);
+        child(item, mode, backend, ends[1]);
+    }
+    close(ends[1]);
+    return j->pid > 0;
+}
+
+/* Reads what is there; true once the case has ended. */
+static bool ended(Job *j, Outcome *o) {
+    int status;
+    ssize_t n = read(j->from, (char *)&j->report + j->got, sizeof j->report - j->got);
+    if (n > 0) j->got += (size_t)n;
+    if (n > 0 && j->got < sizeof j->report) return false;
+    close(j->from);
+    waitpid(j->pid, &status, 0);
+    Report *r = &j->report;
+    if (j->got == sizeof *r && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        *o = (Outcome)r->outcome;
+        return true;
+    }
+    *r = (Report){.op = "(crashed)"};
+    snprintf(r->text, sizeof r->text, "ended by %s %d%s", WIFSIGNALED(status) ? "signal" : "status",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+             WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? " (time limit)" : "");
+    *o = CRASH;
+    return true;
+}
+
+static void finish(const Job *j, Outcome o, Mode mode, Backend backend, Totals *t) {
+    t->count[o]++;
+    t->plain += o == PASS && !strstr(j->item->name, "_expanded");
+    t->second += o == PASS && j->report.sets > 1;
+    tally(&j->report, o);
+    json_case(j->item, &j->report, o, mode, backend, now() - j->start);
+    if (o == PASS || (!settings.list && o != CRASH)) return;
+    printf("%-11s %s %s %s (%s): %s\n", outcome_names[o], mode_names[mode], backend_names[backend], j->item->name, j->report.op,
+           j->report.text);
+}
+
+static Totals run_all(Mode mode, Backend backend) {
+    Totals t = {0};
+    Job jobs[MAX_JOBS];
+    unsigned n = 0, next = 0;
+    double begin = now();
+    n_rows = 0;
+    memset(rows, 0, sizeof rows);
+    while (n || next < n_items) {
+        while (n < settings.jobs && next < n_items)
+            if (start(&jobs[n], &items[next++], mode, backend)) n++;
+        struct pollfd wait[MAX_JOBS];
+        for (unsigned i = 0; i < n; i++) wait[i] = (struct pollfd){.fd = jobs[i].from, .events = POLLIN};
+        if (poll(wait, n, -1) < 0) continue;
+        for (unsigned i = n; i-- > 0;) {
+            Outcome o;
+            if (!wait[i].revents || !ended(&jobs[i], &o)) continue;
+            finish(&jobs[i], o, mode, backend, &t);
+            jobs[i] = jobs[--n];
+        }
+    }
+    t.seconds = now() - begin;
+    return t;
+}
+
+/* ---- the command ---------------------------------------------------------------------------------------------------------- */
+
 static int ordinary(const struct dirent *e) { return strncmp(e->d_name, "test_", 5) == 0; }
 
-int main(int argc, char **argv) {
-    Settings set = {.timeout = 20};
-    unsigned total[OUTCOMES] = {0};
-    for (int i = 1; i < argc; i++) {
-        const char *a = argv[i];
-        struct dirent **list;
-        char folder[1024];
-        Report r;
-        if (strncmp(a, "--filter=", 9) == 0) set.filter = a + 9;
-        else if (strncmp(a, "--timeout=", 10) == 0) set.timeout = (unsigned)atoi(a + 10);
-        else if (strcmp(a, "--verbose") == 0) set.verbose = true;
-        else if (strncmp(a, "--mode=", 7) == 0) set.mode = a[7] == 's' && a[8] == 'y' ? MODE_SYMBOLIC : a[7] == 'c' ? MODE_CONSTANT : MODE_STATIC;
-        if (a[0] == '-') continue;
-        int n = scandir(a, &list, ordinary, alphasort);
-        for (int k = 0; k < n; k++) {
-            if (!set.filter || strstr(list[k]->d_name, set.filter)) {
-                snprintf(folder, sizeof folder, "%s/%s", a, list[k]->d_name);
-                Outcome o = run_test(&set, folder, &r);
-                total[o]++;
-                tally(&r, o);
-                if (o != PASS) printf("%-11s %s (%s): %s\n", outcome_names[o], list[k]->d_name, r.op, r.text);
-            }
-            free(list[k]);
+static void add_folder(const char *folder) {
+    static unsigned seen;
+    struct dirent **list;
+    char group[256];
+    int n = scandir(folder, &list, ordinary, alphasort);
+    size_t length = strlen(folder);
+    while (length && folder[length - 1] == '/') length--;
+    size_t begin = length;
+    while (begin && folder[begin - 1] != '/') begin--;
+    snprintf(group, sizeof group, "%.*s", (int)(length - begin), folder + begin);
+    for (int k = 0; k < n; k++) {
+        bool wanted = !settings.filter || strstr(list[k]->d_name, settings.filter);
+        if (wanted && n_items < MAX_CASES && seen++ % settings.every == 0) {
+            Item *item = &items[n_items++];
+            snprintf(item->folder, sizeof item->folder, "%.*s/%.250s", (int)length, folder, list[k]->d_name);
+            if (settings.second) snprintf(item->second, sizeof item->second, "%.200s/%.50s/%.250s", settings.second, group, list[k]->d_name);
+            item->name = strrchr(item->folder, '/') + 1;
         }
-        if (n > 0) free(list);
+        free(list[k]);
     }
-    qsort(rows, n_rows, sizeof *rows, by_op);
-    printf("\n%-32s %5s %11s %5s %5s\n", "operator", "pass", "unsupported", "fail", "crash");
-    for (unsigned i = 0; i < n_rows; i++) printf("%-32s %5u %11u %5u %5u\n", rows[i].op, rows[i].count[PASS], rows[i].count[UNSUPPORTED], rows[i].count[FAIL], rows[i].count[CRASH]);
-    printf("%-32s %5u %11u %5u %5u\n", "all", total[PASS], total[UNSUPPORTED], total[FAIL], total[CRASH]);
-    return total[FAIL] + total[CRASH] ? 1 : 0;
+    if (n > 0) free(list);
+}
+
+static bool choose(const char *list, const char *const *names, unsigned n, bool *chosen) {
+    for (const char *at = list; *at;) {
+        size_t length = strcspn(at, ",");
+        bool found = false;
+        for (unsigned i = 0; i < n; i++)
+            if ((strlen(names[i]) == length && strncmp(names[i], at, length) == 0) || strncmp(at, "all", length) == 0) chosen[i] = found = true;
+        if (!found) return false;
+        at += length + (at[length] == ',');
+    }
+    return true;
+}
+
+static const char *value_of(const char *argument, const char *name) {
+    size_t n = strlen(name);
+    return strncmp(argument, name, n) == 0 && argument[n] == '=' ? argument + n + 1 : NULL;
+}
+
+static bool read_option(const char *a) {
+    const char *v;
+    if ((v = value_of(a, "--backend"))) return choose(v, backend_names, BACKENDS, settings.backends);
+    if ((v = value_of(a, "--mode"))) return choose(v, mode_names, MODES, settings.modes);
+    if ((v = value_of(a, "--filter"))) return settings.filter = v, true;
+    if ((v = value_of(a, "--second"))) return settings.second = v, true;
+    if ((v = value_of(a, "--json"))) return settings.json = v, true;
+    if ((v = value_of(a, "--minimum"))) return settings.minimum = v, true;
+    if ((v = value_of(a, "--target"))) return settings.target = v, true;
+    if ((v = value_of(a, "--every"))) return settings.every = (unsigned)atoi(v), settings.every > 0;
+    if ((v = value_of(a, "--jobs"))) return settings.jobs = (unsigned)atoi(v), settings.jobs > 0 && settings.jobs <= MAX_JOBS;
+    if ((v = value_of(a, "--timeout"))) return settings.timeout = (unsigned)atoi(v), true;
+    if (strcmp(a, "--list-failures") == 0) return settings.list = true;
+    if (strcmp(a, "--verbose") == 0) return settings.verbose = true;
+    return false;
+}
+
+/* Fewer passes than recorded? */
+static bool below_minimum(Mode mode, Backend backend, const Totals *t) {
+    char m[32], b[32];
+    unsigned pass, plain;
+    bool below = false;
+    FILE *f = settings.minimum ? fopen(settings.minimum, "r") : NULL;
+    char line[256];
+    while (f && fgets(line, sizeof line, f)) {
+        if (sscanf(line, "%31s %31s %u %u", m, b, &pass, &plain) != 4 || strcmp(m, mode_names[mode]) || strcmp(b, backend_names[backend])) continue;
+        below = t->count[PASS] < pass || t->plain < plain;
+        if (below) printf("%s %s: %u pass, %u without _expanded; at least %u and %u are recorded\n", m, b, t->count[PASS], t->plain, pass, plain);
+    }
+    if (f) fclose(f);
+    return below || (settings.minimum && !f);
+}
+
+int main(int argc, char **argv) {
+    static Totals totals[MODES][BACKENDS];
+    bool any_mode = false, any_backend = false, bad = false;
+    for (int i = 1; i < argc; i++)
+        if (argv[i][0] == '-' && !read_option(argv[i])) {
+            fprintf(stderr, "onnx_suite: '%s' is no option; see the top of onnx_suite.c\n", argv[i]);
+            return 2;
+        }
+    for (int i = 1; i < argc; i++)
+        if (argv[i][0] != '-') add_folder(argv[i]);
+    for (unsigned i = 0; i < MODES; i++) any_mode |= settings.modes[i];
+    for (unsigned i = 0; i < BACKENDS; i++) any_backend |= settings.backends[i];
+    if (!any_mode) settings.modes[MODE_GIVEN] = true;
+    if (!any_backend) settings.backends[BACKEND_INTERP] = true;
+    if (settings.json && !(json = fopen(settings.json, "w"))) return 2;
+    for (unsigned m = 0; m < MODES; m++)
+        for (unsigned b = 0; b < BACKENDS; b++) {
+            if (!settings.modes[m] || !settings.backends[b]) continue;
+            totals[m][b] = run_all((Mode)m, (Backend)b);
+            print_table((Mode)m, (Backend)b, &totals[m][b]);
+        }
+    printf("\n%-10s %-8s %6s %14s %12s %12s %6s %6s %9s\n", "mode", "backend", "pass", "not _expanded", "second sizes", "unsupported", "fail", "crash", "seconds");
+    for (unsigned m = 0; m < MODES; m++)
+        for (unsigned b = 0; b < BACKENDS; b++) {
+            const Totals *t = &totals[m][b];
+            if (!settings.modes[m] || !settings.backends[b]) continue;
+            printf("%-10s %-8s %6u %14u %12u %12u %6u %6u %9.1f\n", mode_names[m], backend_names[b], t->count[PASS], t->plain, t->second,
+                   t->count[UNSUPPORTED], t->count[FAIL], t->count[CRASH], t->seconds);
+            bad |= t->count[CRASH] > 0 || below_minimum((Mode)m, (Backend)b, t);
+        }
+    if (json) fclose(json);
+    return bad;
 }

@@ -1,0 +1,16 @@
+# ONNX's official backend suite: the runner, and every 8th case through LLVM as a test.  Cases come with the onnx package of
+# the virtual environment in build/venv (scripts/install makes it); everything: scripts/suite.
+if(TARGET driver AND INGOT_WITH_LLVM AND INGOT_WITH_TCC)
+  add_executable(onnx_suite ${PROJECT_SOURCE_DIR}/tests/suite/onnx_suite.c ${PROJECT_SOURCE_DIR}/tests/suite/suite_case.c
+    ${PROJECT_SOURCE_DIR}/tests/suite/suite_execute.c)
+  target_link_libraries(onnx_suite PRIVATE ${layers} external)
+  file(GLOB suite_data ${PROJECT_SOURCE_DIR}/build/venv/lib/python3.*/site-packages/onnx/backend/test/data)
+  if(suite_data)
+    set(suite_folders "")
+    foreach(group node pytorch-converted pytorch-operator simple)
+      list(APPEND suite_folders ${suite_data}/${group})
+    endforeach()
+    add_test(NAME suite_quick COMMAND onnx_suite --backend=llvm --mode=given --every=8 ${suite_folders})
+    set_tests_properties(suite_quick PROPERTIES LABELS suite TIMEOUT 300)
+  endif()
+endif()
