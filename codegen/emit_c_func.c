@@ -420,7 +420,7 @@ void c_function(CPrinter *p, const LFunc *f) {
     p->def = arena_new_array(p->arena, const LInst *, f->types.n + 1);
     find_definitions(p, f->body);
     text_add(&p->body, "\n");
-    if (f->comment) print_comment(&p->body, f->comment);
+    if (f->comment && *f->comment) print_comment(&p->body, f->comment);
     c_signature(p, &p->body, f);
     text_add(&p->body, " {");
     bool named = false;

@@ -97,12 +97,10 @@ static void add_note(LoopModule *m, const char *key, const char *text) {
     vec_push(m->arena, &m->notes, (LNote){intern(m->cx, key), intern(m->cx, text)});
 }
 
-static const char *base_name(const char *path) { return strrchr(path, '/') ? strrchr(path, '/') + 1 : path; }
-
 static bool add_interface(Job *job, LoopModule *m, const Graph *g, const HostFacts *facts) {
     static const char *const places[] = {"embed", "file", "extern"};
     uint64_t layout = hash_layout(g, 1);
-    InterfaceOptions o = {.model_file = base_name(job->file),
+    InterfaceOptions o = {.model_file = job->file,
                           .weights_layout = layout ? layout : 1,
                           .weights = job->weights == WEIGHTS_embed ? WEIGHTS_EMBEDDED : WEIGHTS_OUTSIDE,
                           .threads = (job->set.flags & INGOT_THREADS) != 0,

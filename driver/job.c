@@ -209,7 +209,8 @@ static InputKind sniff(const uint8_t *bytes, size_t n) {
 static bool open_input(Job *job) {
     Context *cx = job->cx;
     const ingot_input *in = &job->in;
-    job->file = in->path ? in->path : "model";
+    const char *slash = in->path ? strrchr(in->path, '/') : NULL;
+    job->file = slash ? slash + 1 : in->path ? in->path : "model"; /* artifacts name it: they must not depend on folders */
     job->folder = in->folder ? in->folder : in->path && !in->bytes ? path_folder(cx, in->path) : NULL;
     job->bytes = in->bytes, job->n = (size_t)in->n;
     job->side = in->side, job->side_n = (size_t)in->side_n;
