@@ -83,7 +83,7 @@ static double peak(const Target *target) {
         if (t < best) best = t;
     }
     context_free(cx);
-    return 2.0 * TRIPS * CHAINS * lanes / best / 1e9;
+    return 2e-9 * (double)(TRIPS * CHAINS) * lanes / best;
 }
 
 typedef struct Bench { const Target *target; double peak; const char *filter; int64_t symbol; double ratio; uint32_t n; char **fields; } Bench;

@@ -404,7 +404,8 @@ static void test_conv(void **state) {
         {5, 5, 3, 8, 3, 3, 1, 1, 1, 1, false, false},   {9, 7, 16, 40, 3, 3, 1, 1, 1, 1, false, false}, {8, 8, 24, 64, 1, 1, 1, 1, 0, 0, false, false},
         {11, 13, 5, 33, 3, 5, 2, 1, 2, 1, false, false}, {9, 9, 8, 17, 3, 3, 1, 2, 2, 2, true, false},  {12, 12, 3, 20, 7, 7, 2, 1, 3, 3, false, true},
         {6, 5, 200, 24, 3, 3, 1, 1, 1, 1, false, false}, {4, 4, 700, 19, 2, 2, 1, 1, 0, 1, false, false}, {3, 3, 512, 16, 3, 3, 1, 1, 1, 1, true, false},
-        {7, 7, 6, 16, 1, 1, 2, 1, 0, 0, true, true},    {5, 6, 4, 8, 2, 2, 1, 1, -1, 0, false, false}};
+        {7, 7, 6, 16, 1, 1, 2, 1, 0, 0, true, true},    {5, 6, 4, 8, 2, 2, 1, 1, -1, 0, false, false},
+        {20, 23, 2, 16, 3, 5, 1, 2, 2, 3, true, false}};
     for (uint32_t i = 0; i < COUNT(shapes); i++) {
         const Shape *z = &shapes[i];
         char name[32];
@@ -414,7 +415,7 @@ static void test_conv(void **state) {
         c.large = c.depth > 1000;
         Loc l = {0};
         Dim n = z->symbolic ? symbol(&c, "n", 3) : dim_const(c.cx, 2), ch = dim_const(c.cx, z->c);
-        Dim dims[] = {n, dim_const(c.cx, z->h), dim_const(c.cx, z->w), ch}, planes[] = {n, ch, dims[1], dims[2]};
+        Dim dims[] = {n, z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h), dim_const(c.cx, z->w), ch}, planes[] = {n, ch, dims[1], dims[2]};
         Val x = z->planes ? b_permute(c.g, l, param(&c, DT_f32, 4, planes), DIMS(0, 2, 3, 1)) : param(&c, DT_f32, 4, dims);
         Val y = conv(&c, x, weights(&c, 4, DIMS(z->r, z->s, z->c, z->f)), 2, z);
         y = b_binary(c.g, l, OP_add, y, weights(&c, 1, DIMS(z->f)));
