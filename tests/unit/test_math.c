@@ -33,7 +33,7 @@ static const struct {
     Wide (*reference)(Wide);
     double bound[2];
 } unary[] = {
-    {"exp", m_exp, expl, {1.0, 1.0}},
+    {"exp", m_exp, expl, {1.05, 1.0}},
     {"expm1", m_expm1, expm1l, {1.2, 1.2}},
     {"log", m_log, logl, {0.8, 0.9}},
     {"log1p", m_log1p, log1pl, {0.9, 1.0}},
@@ -42,15 +42,15 @@ static const struct {
     {"tan", m_tan, tanl, {0.51, 1.0}},
     {"asin", m_asin, asinl, {0.51, 0.7}},
     {"acos", m_acos, acosl, {0.51, 0.7}},
-    {"atan", m_atan, atanl, {0.51, 2.0}},
+    {"atan", m_atan, atanl, {0.51, 2.1}},
     {"sinh", m_sinh, sinhl, {0.51, 2.0}},
     {"cosh", m_cosh, coshl, {0.51, 1.6}},
     {"tanh", m_tanh, tanhl, {1.3, 1.4}},
     {"asinh", m_asinh, asinhl, {0.51, 2.0}},
-    {"acosh", m_acosh, acoshl, {0.51, 2.0}},
-    {"atanh", m_atanh, atanhl, {0.51, 2.0}},
-    {"erf", m_erf, erfl, {1.0, 1.2}},
-    {"sigmoid", m_sigmoid, sigmoid_wide, {1.7, 1.7}},
+    {"acosh", m_acosh, acoshl, {0.51, 2.2}},
+    {"atanh", m_atanh, atanhl, {0.51, 2.1}},
+    {"erf", m_erf, erfl, {1.15, 1.2}},
+    {"sigmoid", m_sigmoid, sigmoid_wide, {1.8, 1.8}},
     {"softplus", m_softplus, softplus_wide, {1.8, 1.8}},
 };
 static const struct {
@@ -60,7 +60,7 @@ static const struct {
     double bound[2];
 } binary[] = {
     {"pow", m_pow, powl, {0.51, 1.2}},
-    {"atan2", m_atan2, atan2l, {0.51, 2.0}},
+    {"atan2", m_atan2, atan2l, {0.51, 2.1}},
     {"fmod", m_fmod, fmodl, {0, 0}},
 };
 
