@@ -5,7 +5,7 @@
  * Field numbers and semantics: onnx 1.22 (IR 13, opset 27), in our own words.
  */
 #pragma once
-#include "../frontend.h"
+#include "frontend.h"
 
 /* Short names read well in operator functions; at link time they are onnx_…, so that no other layer meets them. */
 #define fail            onnx_fail
