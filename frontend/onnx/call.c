@@ -167,6 +167,7 @@ bool in_dims(Call *c, uint32_t i, const Dim **dims, uint32_t *n) {
 bool in_ints(Call *c, uint32_t i, const int64_t **ints, uint32_t *n) {
     Const data;
     if (!has_in(c, i)) return false;
+    if (c->in[i].param) value_elements(c, &c->in[i]);
     if (c->in[i].elements && c->in[i].divisor == 1) {
         int64_t *to_ = arena_new_array(c->im->arena, int64_t, c->in[i].n);
         bool all = true;

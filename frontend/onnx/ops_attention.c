@@ -111,6 +111,34 @@ Val import_attention(Call *c) {
     return flat ? join_heads(c, y) : y;
 }
 
+/* A subgraph from scores to scores. */
+static Val modified(Call *c, const char *name, Val x) {
+    Value given = value_of(c, x), out = {0};
+    if (!x.id || !find_attr(c, name)) return x;
+    const OnnxGraph *graph = attr_subgraph(c, name);
+    if (!graph) return NO_VAL;
+    if (graph->n_outputs != 1) return fail(c, "%s has to give one output, not %u", name, graph->n_outputs);
+    return inline_graph(c, graph, &given, 1, &out) ? value_val(c, &out) : NO_VAL;
+}
+
+Val import_flex_attention(Call *c) {
+    Val q = in(c, 0), k = in(c, 1), v = in(c, 2);
+    if (!q.id || !k.id || !v.id) return NO_VAL;
+    if (val_rank(c->g, q) != 4 || val_rank(c->g, k) != 4 || val_rank(c->g, v) != 4) return fail(c, "query, key and value have to be of rank 4");
+    DType t = val_dtype(c->g, q), wide = dtype_by_onnx(attr_i(c, "softmax_precision", t == DT_f64 ? 11 : 1));
+    if (wide == DT_none) return fail(c, "softmax_precision is not a known element type");
+    Val scores = grouped_dot(c, to(c, q, wide), swap_last(c, to(c, k, wide)));
+    Val scale = num(c, scores, attr_f(c, "scale", 1));
+    if (!find_attr(c, "scale")) {
+        Val root = ew1(c, OP_sqrt, to(c, b_dim(c->g, c->loc, val_dim(c->g, q, 3)), DT_f64));
+        scale = to(c, ew2(c, OP_div, numt(c, DT_f64, 1), root), wide);
+    }
+    scores = modified(c, "score_mod", ew2(c, OP_mul, scores, scale));
+    if (!scores.id) return scores;
+    Val weights = modified(c, "prob_mod", soft(c, OP_softmax, scores, 3));
+    return to(c, grouped_dot(c, weights, to(c, v, wide)), t);
+}
+
 /* ---- rotary ------------------------------------------------------------------------------------------------------------------- */
 
 /* Pairs (x1, x2) of the first `rotary` features turned by the position's angle; pairs are neighbours (interleaved) or halves. */
