@@ -141,7 +141,7 @@ static void blocks(Context *cx, Schedule *s, const Target *t, const Graph *body,
     /* A run-time operand is packed again for every block of rows. */
     bool packs = w->encoding != ENCODING_PANEL16;
     if (packs && block < 512) block = 512;
-    while (block > (packs ? 192 : 48) && others * divide_up(rows, block) < MANY_TASKS) block /= 2;
+    while (block / 2 >= (packs ? 192 : 48) && others * divide_up(rows, block) < MANY_TASKS) block /= 2;
     s->field[SCHED_block_k] = chunk;
     s->field[SCHED_block_m] = block < tile_m ? tile_m : block / tile_m * tile_m;
     s->field[SCHED_block_n] = width;

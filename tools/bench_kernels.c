@@ -76,7 +76,7 @@ static double peak(const Target *target) {
     EntryFn *run = load(cx, m);
     static uint64_t memory[CHAINS * 16];
     double best = 1e9;
-    for (uint32_t r = 0; r < 40; r++) {
+    for (uint32_t r = 0; r < 400; r++) {
         double t = now();
         run(memory);
         t = now() - t;
