@@ -27,6 +27,8 @@ typedef struct Job {
     bool usage;                  /* the settings are wrong */
     bool limited;                /* the time limit is over */
     double deadline;             /* on the monotonic clock; 0: none */
+    const char *stage;           /* under way, since stage_start */
+    double stage_start;
     /* filled by job_open */
     const Target *target;
     Emit emit;

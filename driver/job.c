@@ -60,9 +60,22 @@ static ingot_status status_of(const Job *job) {
     return job->usage ? INGOT_E_ARG : INGOT_E_MODEL;
 }
 
+/* Passes report their own times; this is for the steps around them. */
+static void report_time(Job *job, const char *next) {
+    bool pass = job->stage && pass_find(job->stage);
+    if ((job->set.flags & INGOT_TIME) && job->set.text && job->stage && !pass) {
+        char title[64];
+        snprintf(title, sizeof title, "%s: %.1f ms", job->stage, (now() - job->stage_start) * 1e3);
+        job->set.text(job->set.user, title, NULL);
+    }
+    job->stage = next;
+    job->stage_start = now();
+}
+
 ingot_status job_end(Job *job, bool keep, ingot_error *err) {
     Context *cx = job->cx;
     ingot_status status = status_of(job);
+    report_time(job, NULL);
     const Diag *first = NULL;
     for (uint32_t i = 0; i < diag_count(cx); i++) {
         static const int32_t kinds[] = {[DIAG_ERROR] = INGOT_ERROR, [DIAG_WARNING] = INGOT_WARNING, [DIAG_NOTE] = INGOT_NOTE};
@@ -81,6 +94,7 @@ ingot_status job_end(Job *job, bool keep, ingot_error *err) {
 }
 
 void job_progress(Job *job, const char *stage) {
+    report_time(job, stage);
     if (job->set.progress) job->set.progress(job->set.user, stage);
     if (job->deadline == 0 || now() < job->deadline) return;
     job->limited = true;
