@@ -74,7 +74,6 @@ static GroupKind group_kind(const Fusion *f, Val v) {
 
 /* dims are outer ++ inner of the group's first reduction, or a prefix of outer axes with extents 1 after it. */
 static bool row_full(const Fusion *f, const Group *gr, Val v) { return same_dims(f, v, node(f->g, gr->anchor)->in[0]); }
-static bool row_outer(const Fusion *f, const Group *gr, Val v) { return same_dims(f, v, gr->anchor); }
 static bool row_kept(const Fusion *f, const Group *gr, Val v) {
     const TypeInfo *t = val_type(f->g, v), *o = val_type(f->g, gr->anchor);
     if (t->rank < o->rank || memcmp(t->dims, o->dims, o->rank * sizeof *o->dims)) return false;
