@@ -33,6 +33,7 @@ typedef struct Fusion {
     uint8_t *depth;              /* of inlining below a node */
     uint32_t *uses;
     uint32_t *space_uses;        /* uses by views other than broadcast */
+    Val *body_map;               /* Body.map */
 } Fusion;
 
 static OpKind kind_of(const Fusion *f, Val v) { return op_info[val_op(f->g, v)].kind; }
@@ -258,7 +259,8 @@ typedef struct Body {
     Fusion *f;
     uint32_t group;
     Graph *to;
-    Val *map;                    /* old id -> body value, within this body */
+    Val *map;                    /* old id -> body value; shared by all bodies, cleared after each */
+    VEC(Val) touched;
     VEC(Val) inputs;             /* old values that become parameters */
 } Body;
 
@@ -285,6 +287,7 @@ static Val body_value(Body *b, Val v) {
         vec_push(b->f->arena, &b->inputs, v);
     }
     b->map[v.id] = made;
+    vec_push(b->f->arena, &b->touched, v);
     return made;
 }
 
@@ -298,7 +301,7 @@ typedef struct Build {
 
 static void begin_body(Body *b, Fusion *f, uint32_t group) {
     *b = (Body){.f = f, .group = group, .to = graph_new(f->cx, "body")};
-    b->map = arena_new_array(f->arena, Val, f->g->nodes.n);
+    b->map = f->body_map;
     Group *gr = &f->groups.at[group];
     for (uint32_t i = 0; i < gr->outputs.n; i++) body_value(b, gr->outputs.at[i]);
 }
@@ -388,8 +391,9 @@ static void need(Build *bd, Val v, const Graph *const *const *regions) {
             begin_body(&body, f, group);
             for (uint32_t i = 0; i < body.inputs.n; i++)
                 if (!bd->map[body.inputs.at[i].id].id) vec_push(f->arena, &stack, body.inputs.at[i]);
+            if (stack.n == before) finish_kernel(bd, &body);
+            for (uint32_t i = 0; i < body.touched.n; i++) body.map[body.touched.at[i].id] = (Val){0};
             if (stack.n != before) continue;
-            finish_kernel(bd, &body);
             if (!bd->map[top.id].id) BUG(f->cx, "value %%%u of a kernel is read but is no output", top.id);
             continue;
         }
@@ -414,7 +418,7 @@ Graph *pass_fuse(Context *cx, const Graph *g, const Target *target) {
     f.group = arena_new_array(arena, uint32_t, n), f.stage = arena_new_array(arena, uint32_t, n);
     f.reader = arena_new_array(arena, uint32_t, n), f.stored = arena_new_array(arena, bool, n);
     f.depth = arena_new_array(arena, uint8_t, n), f.uses = arena_new_array(arena, uint32_t, n);
-    f.space_uses = arena_new_array(arena, uint32_t, n);
+    f.space_uses = arena_new_array(arena, uint32_t, n), f.body_map = arena_new_array(arena, Val, n);
     const Graph ***regions = arena_new_array(arena, const Graph **, n);
     for (uint32_t i = 1; i < n; i++) {
         const Node *nd = &g->nodes.at[i];

@@ -33,11 +33,15 @@ static void read_row(Reads *r, const Node *n, const Dim *at) {
     r->ok = r->ok && rows && walk(r, n->in[0], full);
 }
 
+enum { MAX_BODY = 256 };
+
+/* Some path of operands leads from `from` to the parameter. */
 static bool reaches(const Graph *g, Val from, Val operand) {
-    if (from.id == operand.id) return true;
-    for (uint32_t i = 0; i < node(g, from)->n_in; i++)
-        if (val_in(g, from, i).id >= operand.id && reaches(g, val_in(g, from, i), operand)) return true;
-    return false;
+    bool leads[MAX_BODY] = {0};
+    leads[operand.id] = true;
+    for (uint32_t i = 1; i <= from.id; i++)
+        for (uint32_t o = 0; o < g->nodes.at[i].n_in; o++) leads[i] |= leads[g->nodes.at[i].in[o].id];
+    return leads[from.id];
 }
 
 static void read_leaf(void *user, Val leaf, const Dim *at) {
@@ -55,7 +59,7 @@ static void read_leaf(void *user, Val leaf, const Dim *at) {
 
 bool overwrites_safely(const Graph *body, uint32_t operand, uint32_t result) {
     Context *cx = body->cx;
-    if (body->results.n != 1 || result != 0 || body->nodes.n > 256) return false;
+    if (body->results.n != 1 || result != 0 || body->nodes.n > MAX_BODY) return false;
     Val v = body->results.at[0];
     const TypeInfo *t = val_type(body, v);
     Dim at[MAX_RANK];

@@ -105,7 +105,12 @@ static Val new_const(Rewrite *rw, Loc loc, Const c, const TypeInfo *t) {
     return emit(rw->to, OP_const, loc, NULL, 0, attrs, COUNT(attrs));
 }
 
-typedef struct Packed { VEC(Val) from; VEC(Const) to; } Packed; /* old operand -> its panels */
+typedef struct Packed {
+    VEC(Val) from;               /* old operands, and their panels */
+    VEC(Const) to;
+    const Graph *of;             /* what dense is of */
+    bool *dense;
+} Packed;
 
 static Val pack_contraction(Rewrite *rw, const Node *old, const Val *in) {
     Packed *memo = rw->user;
@@ -113,6 +118,7 @@ static Val pack_contraction(Rewrite *rw, const Node *old, const Val *in) {
     Val w = old->in[1];
     ConstView view;
     Const c = {0};
+    find_dense(memo, rw->from);
     for (uint32_t i = 0; i < memo->from.n; i++)
         if (memo->from.at[i].id == w.id) c = memo->to.at[i];
     if (!c.id) {
@@ -124,19 +130,17 @@ static Val pack_contraction(Rewrite *rw, const Node *old, const Val *in) {
     return rewrite_copy(rw, old, operands);
 }
 
-/* Every reader takes panels of it (or is a further view): a dense copy would be dead. */
-static bool only_packed(const Graph *g, Val v) {
-    for (uint32_t i = v.id + 1; i < g->nodes.n; i++) {
+/* dense[v]: some reader wants v's elements in order; else every reader takes panels of it, or is a view nobody reads so. */
+static void find_dense(Packed *p, const Graph *g) {
+    if (p->of == g) return;
+    p->of = g, p->from.n = p->to.n = 0;
+    p->dense = arena_new_array(g->cx->arena, bool, g->nodes.n);
+    for (uint32_t i = 0; i < g->results.n; i++) p->dense[g->results.at[i].id] = true;
+    for (uint32_t i = g->nodes.n; i-- > 1;) {
         const Node *n = &g->nodes.at[i];
-        for (uint32_t o = 0; o < n->n_in; o++) {
-            if (n->in[o].id != v.id) continue;
-            bool view = op_info[n->op].kind == KIND_VIEW && only_packed(g, (Val){i});
-            if (!view && !(o == 1 && wants_panels(g, n))) return false;
-        }
+        for (uint32_t o = 0; o < n->n_in; o++)
+            p->dense[n->in[o].id] |= op_info[n->op].kind == KIND_VIEW ? p->dense[i] : !(o == 1 && wants_panels(g, n));
     }
-    for (uint32_t i = 0; i < g->results.n; i++)
-        if (g->results.at[i].id == v.id) return false;
-    return true;
 }
 
 static Val pack(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
@@ -147,7 +151,8 @@ static Val pack(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     /* Reshapes are free already; a view that repeats elements stays a view. */
     ConstView view;
     if (kind != KIND_VIEW || old->op == OP_reshape || old->op == OP_broadcast) return (Val){0};
-    if (!const_view(rw->from, old_val, &view) || only_packed(rw->from, old_val)) return (Val){0};
+    find_dense(rw->user, rw->from);
+    if (!((Packed *)rw->user)->dense[old_val.id] || !const_view(rw->from, old_val, &view)) return (Val){0};
     Const c = copy_dense(rw->to->cx, &view, t->dtype);
     return c.id ? new_const(rw, old->loc, c, t) : (Val){0};
 }

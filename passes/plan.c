@@ -48,9 +48,17 @@ static void find_last_uses(Planner *p) {
     for (uint32_t i = 0; i < g->results.n; i++) p->last_use[memory_of(g, g->results.at[i]).id] = g->nodes.n;
 }
 
-static Dim aligned_bytes(Context *cx, Type type) {
+static Dim aligned_bytes(const Planner *p, Type type, Loc loc) {
+    Context *cx = p->cx;
     const TypeInfo *t = type_info(cx, type);
-    Dim bytes = dim_muli(cx, dim_upper(cx, dim_product(cx, t->dims, t->rank)), dtype_bytes(t->dtype));
+    Dim elements = graph_upper_product(p->g, t->dims, t->rank);
+    if (!elements.id) {
+        Text text = text_new(p->arena);
+        type_print(cx, &text, type);
+        diag_error(cx, loc, "a value of type %s has no largest size; declare the range of its symbols, as in --dim n=..4096", text.at);
+        return dim_const(cx, 0);
+    }
+    Dim bytes = dim_muli(cx, elements, dtype_bytes(t->dtype));
     return dim_muli(cx, dim_cdiv(cx, bytes, dim_const(cx, 64)), 64);
 }
 
@@ -107,11 +115,11 @@ static void plan_node(Planner *p, uint32_t i) {
     for (uint32_t r = 0; r < results; r++) {
         Type type = tuple ? t->elements[r] : n->type;
         int64_t output = direct_output(p, i, r), reused = -1;
-        Dim bytes = aligned_bytes(p->cx, type);
+        Dim bytes = aligned_bytes(p, type, n->loc);
         if (output < 0 && (reused = dying_operand(p, i, bytes)) >= 0) p->lives.at[reused].last = p->last_use[i];
         *slot++ = output >= 0 ? -1 - output : reused >= 0 ? reused : new_buffer(p, i, p->last_use[i], bytes, NULL);
     }
-    for (uint32_t c = 0; c < carried; c++) *slot++ = new_buffer(p, i, p->last_use[i], aligned_bytes(p->cx, t->elements[c]), NULL);
+    for (uint32_t c = 0; c < carried; c++) *slot++ = new_buffer(p, i, p->last_use[i], aligned_bytes(p, t->elements[c], n->loc), NULL);
     for (uint32_t a = 0; n->op != OP_kernel && a < n->n_attrs; a++)
         if (attr_info[n->attrs[a].key].type == AT_GRAPH) *slot++ = new_buffer(p, i, i, dim_const(p->cx, 0), n->attrs[a].as.graph);
 }
@@ -190,7 +198,7 @@ static Graph *attach(Planner *p, Graph *to, Val *map, const Graph *const *const 
 
 Graph *pass_plan(Context *cx, const Graph *g, const Target *target) {
     Planner p = {.cx = cx, .g = g, .arena = arena_new(cx)};
-    uint32_t n = g->nodes.n;
+    uint32_t n = g->nodes.n, errors = diag_error_count(cx);
     p.last_use = arena_new_array(p.arena, uint32_t, n);
     p.slots = arena_new_array(p.arena, int64_t *, n);
     const Graph ***regions = arena_new_array(p.arena, const Graph **, n);
@@ -210,6 +218,10 @@ Graph *pass_plan(Context *cx, const Graph *g, const Target *target) {
         plan_node(&p, i);
         for (uint32_t b = first, r = 0; b < p.lives.n; b++)
             if (p.lives.at[b].frame) p.lives.at[b].frame = regions[i][r++];
+    }
+    if (diag_error_count(cx) > errors) {
+        arena_free(p.arena);
+        return NULL;
     }
     pack(&p);
     Graph *out = attach(&p, to, map, (const Graph *const *const *)regions);
