@@ -112,6 +112,19 @@ typedef struct Packed {
     bool *dense;
 } Packed;
 
+/* dense[v]: some reader wants v's elements in order; else every reader takes panels of it, or is a view nobody reads so. */
+static void find_dense(Packed *p, const Graph *g) {
+    if (p->of == g) return;
+    p->of = g, p->from.n = p->to.n = 0;
+    p->dense = arena_new_array(g->cx->arena, bool, g->nodes.n);
+    for (uint32_t i = 0; i < g->results.n; i++) p->dense[g->results.at[i].id] = true;
+    for (uint32_t i = g->nodes.n; i-- > 1;) {
+        const Node *n = &g->nodes.at[i];
+        for (uint32_t o = 0; o < n->n_in; o++)
+            p->dense[n->in[o].id] |= op_info[n->op].kind == KIND_VIEW ? p->dense[i] : !(o == 1 && wants_panels(g, n));
+    }
+}
+
 static Val pack_contraction(Rewrite *rw, const Node *old, const Val *in) {
     Packed *memo = rw->user;
     Context *cx = rw->to->cx;
@@ -128,19 +141,6 @@ static Val pack_contraction(Rewrite *rw, const Node *old, const Val *in) {
     }
     Val operands[] = {in[0], new_const(rw, node(rw->from, w)->loc, c, val_type(rw->from, w))};
     return rewrite_copy(rw, old, operands);
-}
-
-/* dense[v]: some reader wants v's elements in order; else every reader takes panels of it, or is a view nobody reads so. */
-static void find_dense(Packed *p, const Graph *g) {
-    if (p->of == g) return;
-    p->of = g, p->from.n = p->to.n = 0;
-    p->dense = arena_new_array(g->cx->arena, bool, g->nodes.n);
-    for (uint32_t i = 0; i < g->results.n; i++) p->dense[g->results.at[i].id] = true;
-    for (uint32_t i = g->nodes.n; i-- > 1;) {
-        const Node *n = &g->nodes.at[i];
-        for (uint32_t o = 0; o < n->n_in; o++)
-            p->dense[n->in[o].id] |= op_info[n->op].kind == KIND_VIEW ? p->dense[i] : !(o == 1 && wants_panels(g, n));
-    }
 }
 
 static Val pack(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
