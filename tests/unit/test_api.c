@@ -84,18 +84,20 @@ static void two_models(void **state) {
 
 static void to_memory(void **state) {
     static const char *const kinds[] = {"graph", "loop", "c", "header", "dot"};
-    ingot_bytes one, two, side;
+    ingot_bytes one, two, side, side_too;
     ingot_error err;
     (void)state;
     for (int i = 0; i < 5; i++) {
         ingot_settings s = {.size = sizeof s, .emit = kinds[i], .name = "f"};
         assert_int_equal(ingot_compile_memory(&input, &s, &one, &side, &err), INGOT_OK);
-        assert_int_equal(ingot_compile_memory(&input, &s, &two, NULL, &err), INGOT_OK);
+        assert_int_equal(ingot_compile_memory(&input, &s, &two, &side_too, &err), INGOT_OK);
         assert_int_equal(one.n, two.n);
+        assert_int_equal(side.n, side_too.n);
         assert_memory_equal(one.at, two.at, one.n);
         ingot_free(one.at);
         ingot_free(two.at);
         ingot_free(side.at);
+        ingot_free(side_too.at);
     }
 }
 
