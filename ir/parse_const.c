@@ -99,8 +99,8 @@ bool parse_const(Parser *p, Const *out) {
             return false;
         encoding = ENCODING_PANEL16;
     }
-    uint64_t elements;
-    const uint8_t *data;
+    uint64_t elements = 0;
+    const uint8_t *data = NULL;
     if (lex_accept_name(p, "blob")) {
         if (!parse_blob(p, dtype, &elements, &data))
             return false;
