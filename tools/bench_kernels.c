@@ -126,8 +126,8 @@ static void override(const Bench *bench, Schedule *s) {
         }
 }
 
-/* Sum over pieces of the range, each short beside the scheduler's time slice, of its best time: other load on the machine
- * falls out, cache effects between the pieces stay. */
+/* Sum over pieces of the range, each short beside the scheduler's time slice, of its best time: preemption falls out.  A sum
+ * of minima is an optimistic estimate: 0 to 4 points above the best whole run (or its CPU time) where both could be taken. */
 static double time_pieces(const Bench *bench, const Model *m, EntryFn *run, uint64_t *slots) {
     enum { MAX_PIECES = 256 };
     int64_t range = (int64_t)slots[1], pieces = (int64_t)(m->flops / (bench->peak * 1e9) / 400e-6) + 1;
