@@ -46,7 +46,7 @@ static void write_output_dims(Interface *w, const char *name, OutputDims kind) {
         LVal base = l_select(b, packed, l_i64(b, before), l_mul(b, stride, l_i64(b, k)));
         for (uint32_t a = 0; a < t->rank; a++) {
             Dim d = t->dims[a];
-            if (kind == DIMS_UPPER || (kind == DIMS_BOUND && uses_found(w, d))) d = dim_upper(p->cx, d);
+            if (kind == DIMS_UPPER || (kind == DIMS_BOUND && uses_found(w, d))) d = graph_upper(w->g, d);
             l_store(b, dims, l_add(b, base, l_i64(b, a)), program_dim(p, d), (LVal){0});
         }
         before += t->rank;
@@ -71,9 +71,7 @@ static LVal round64(LoopBuilder *b, LVal x) { return l_bin(b, LOP_and, l_add(b, 
 /* Upper bytes of a tensor. */
 static Dim tensor_bytes(Interface *w, Val v) {
     const TypeInfo *t = val_type(w->g, v);
-    Dim bytes = dim_const(w->p.cx, dtype_bytes(t->dtype));
-    for (uint32_t a = 0; a < t->rank; a++) bytes = dim_mul(w->p.cx, bytes, dim_upper(w->p.cx, t->dims[a]));
-    return bytes;
+    return dim_muli(w->p.cx, graph_upper_product(w->g, t->dims, t->rank), dtype_bytes(t->dtype));
 }
 
 /* The lent block: places of outputs written in place, stored at offsets[n_offsets + 1 + k] unless offsets is 0; its bytes. */

@@ -291,6 +291,9 @@ Val emit(Graph *, Op, Loc, const Val *in, uint32_t n_in, const Attr *attrs, uint
 void graph_result(Graph *, Val, const char *name);
 /* Adds a guard unless the relation is proven; a relation proven false is an error at loc. false then. */
 bool graph_guard(Graph *, Loc, Relation, Dim a, Dim b, const char *fmt, ...) PRINTF_LIKE(6, 7);
+/* ---- bound.c: dim_upper, and of a product of extents (all >= 0), where the graph's guards hold */
+Dim graph_upper(const Graph *, Dim);
+Dim graph_upper_product(const Graph *, const Dim *dims, uint32_t n);
 /* Drops nodes that no result needs (parameters stay), renumbers, freezes.  Returns g, or NULL if a result is poison. */
 Graph *graph_finish(Graph *);
 static inline const Node *node(const Graph *g, Val v) { return &g->nodes.at[v.id]; }

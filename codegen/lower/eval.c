@@ -208,7 +208,11 @@ static LVal eval_masked(Kernel *k, const Node *n, const IndexCase *cases, uint32
     return l_select(k->b, condition, yes, no);
 }
 
+static LVal zero_of(Kernel *k, DType dtype);
+
 static LVal eval_cases(Kernel *k, const Node *n, const IndexCase *cases, uint32_t n_cases) {
+    /* No case can hold: the facts in scope contradict each other, so that this block never runs. */
+    if (n_cases == 0) return zero_of(k, type_info(k->cx, n->type)->dtype);
     if (n_cases == 1) return eval_case(k, n, cases);
     LVal condition = case_condition(k, cases);
     if (loop_type(k->b, condition).lanes > 1) return eval_masked(k, n, cases, n_cases, condition);
@@ -245,6 +249,11 @@ static LVal constant(Kernel *k, DType dtype, Scalar s) {
     DType compute = loop_compute_dtype(dtype);
     if (dtype_is_float(compute)) return l_float(k->b, lt_scalar(compute), s.f);
     return l_int(k->b, lt_scalar(compute), s.i);
+}
+
+static LVal zero_of(Kernel *k, DType dtype) {
+    Scalar zero = {0};
+    return constant(k, dtype, zero);
 }
 
 static LVal eval_iota(Kernel *k, const Node *n, const Dim *at) {

@@ -21,18 +21,20 @@ static LVal size_value(Program *p, Dim bytes, LVal *overflow) {
     bool constant = n == 0 || (n == 1 && terms[0].n == 0);
     if (constant) return exact;
     /* The same polynomial in doubles, roughly: far below 2^63 wherever the integers are right. */
-    LVal estimate = program_estimate(p, bytes);
-    LVal bad = l_bin(p->b, LOP_le, l_float(p->b, lt_scalar(DT_f64), 4.0e18), estimate);
+    LVal bad = l_bin(p->b, LOP_le, l_float(p->b, lt_scalar(DT_f64), 4.0e18), program_estimate(p, bytes));
     *overflow = overflow->id ? l_bin(p->b, LOP_or, *overflow, bad) : bad;
     return exact;
 }
 
-/* Upper estimate of |d| in double: every term's absolute value. */
-LVal program_estimate(Program *p, Dim d) {
+static LVal larger(Program *p, LVal a, LVal b) { return l_max(p->b, a, b); }
+
+/* Upper estimate of |d| in double: every term's absolute value.  *peak takes in all values on the way to d. */
+static LVal estimate(Program *p, Dim d, LVal *peak) {
     LoopBuilder *b = p->b;
+    int64_t divisor;
     const Term *terms;
     uint32_t n = dim_terms(p->cx, d, &terms);
-    LVal sum = l_float(b, lt_scalar(DT_f64), 0);
+    LVal sum = l_float(b, lt_scalar(DT_f64), 0), one = l_float(b, lt_scalar(DT_f64), 1);
     for (uint32_t i = 0; i < n; i++) {
         double c = (double)terms[i].coefficient;
         LVal t = l_float(b, lt_scalar(DT_f64), c < 0 ? -c : c);
@@ -42,16 +44,25 @@ LVal program_estimate(Program *p, Dim d) {
             if (a.kind == ATOM_SYMBOL && symbol_info(p->cx, a.symbol)->kind != SYMBOL_LET)
                 x = l_un(b, LOP_abs, l_convert(b, p->symbols[a.symbol.id], DT_f64));
             else if (a.kind == ATOM_SYMBOL)
-                x = program_estimate(p, symbol_info(p->cx, a.symbol)->capacity);
+                x = estimate(p, symbol_info(p->cx, a.symbol)->capacity, peak);
+            else if (a.kind == ATOM_FDIV && dim_const_value(p->cx, a.b, &divisor))
+                x = l_add(b, l_mul(b, estimate(p, a.a, peak), l_float(b, lt_scalar(DT_f64), 1 / (double)divisor)), one);
             else if (a.kind == ATOM_FDIV)
-                x = l_add(b, program_estimate(p, a.a), l_float(b, lt_scalar(DT_f64), 1));
+                x = l_add(b, estimate(p, a.a, peak), one);
             else
-                x = l_add(b, program_estimate(p, a.a), program_estimate(p, a.b));
+                x = larger(p, estimate(p, a.a, peak), estimate(p, a.b, peak));
             for (uint32_t k = 0; k < terms[i].factors[f].power; k++) t = l_mul(b, t, x);
         }
         sum = l_add(b, sum, t);
     }
+    *peak = peak->id ? larger(p, *peak, sum) : sum;
     return sum;
+}
+
+LVal program_estimate(Program *p, Dim d) {
+    LVal peak = {0};
+    estimate(p, d, &peak);
+    return peak;
 }
 
 /* Writes offsets[first + i] of g's buffers relative to its frame; returns the frame's size. */

@@ -25,7 +25,7 @@ typedef struct Program {
 } Program;
 
 const char *program_name(Program *, const char *suffix);
-LVal program_estimate(Program *, Dim);               /* f64, at least |d|: tells overflow */
+LVal program_estimate(Program *, Dim);               /* f64, at least |d| and all values on the way to it: tells overflow */
 LVal program_dim(Program *, Dim);                    /* i64 of a dim over bound symbols */
 uint32_t program_symbol_index(Program *, Symbol);    /* in the frame's order */
 uint32_t program_base(Program *, const Graph *);

@@ -4,9 +4,10 @@
  * The outer axes are the parallel range.  Per row, every reduction of the body runs once, in order, as a vector loop over
  * the row; its value is then a scalar that later passes share.  Nodes that schedule field `stage` names are written to
  * scratch by the first pass that computes them and read by later ones.  Invariant (pass fuse): all reductions of the body
- * reduce exactly the axes after the outer ones, and every result has either the outer dims or outer ++ inner dims.
+ * reduce exactly the axes after the outer ones, and every result has the outer dims, outer ++ inner dims, or outer ++ ones.
  */
 #include "lower.h"
+#include <string.h>
 
 /* The first reduction gives the split: its operand's dims are outer ++ inner. */
 static const Node *first_reduction(Kernel *k) {
@@ -101,14 +102,16 @@ static void lower_one_row(Kernel *k, Rows *r) {
     }
     for (uint32_t i = 0; i < g->results.n; i++) {
         Val v = g->results.at[i];
-        if (val_rank(g, v) == r->full->rank) {
+        const TypeInfo *t = val_type(g, v);
+        if (t->rank == r->full->rank && memcmp(t->dims, r->full->dims, t->rank * sizeof *t->dims) == 0) {
             Pass pass = {r, i};
             kernel_vector_loop(k, r->inner, LANES, NULL, 0, store_step, &pass);
             end_pass(k);
             continue;
         }
-        const TypeInfo *t = val_type(g, v);
-        kernel_store(k, k->outputs[i], t->dtype, access_offset(k->cx, t->dims, r->at, t->rank), kernel_eval(k, v, r->at));
+        Dim at[MAX_RANK]; /* one value a row; axes of extent 1 may follow the outer ones */
+        for (uint32_t d = 0; d < t->rank; d++) at[d] = d < r->outer ? r->at[d] : dim_const(k->cx, 0);
+        kernel_store(k, k->outputs[i], t->dtype, access_offset(k->cx, t->dims, at, t->rank), kernel_eval(k, v, at));
     }
 }
 

@@ -184,7 +184,7 @@ static bool result_dims(Run *r, uint32_t i, bool upper, Tensor *t) {
     const TypeInfo *type = val_type(p->g, p->g->results.at[i]);
     *t = (Tensor){.dtype = type->dtype, .rank = type->rank};
     for (uint32_t d = 0; d < type->rank; d++) {
-        Dim dim = upper ? dim_upper(p->cx, type->dims[d]) : type->dims[d];
+        Dim dim = upper ? graph_upper(p->g, type->dims[d]) : type->dims[d];
         if (dim_eval(p->cx, dim, p->values, &t->dims[d]) && t->dims[d] >= 0) continue;
         diag_error(p->cx, (Loc){0}, "extent %s of output %u has no value", dim_string(p->cx, dim), i);
         return false;
@@ -237,7 +237,6 @@ static bool take_outputs(Run *r, Tensor *outputs) {
 }
 
 bool program_run(Program *p, const Tensor *inputs, uint32_t n, Tensor *outputs) {
-    static const uint32_t never;
     if (p->backend == BACKEND_INTERP) return interp_run(p->cx, p->cx->arena, p->g, inputs, n, outputs);
     Run r = {.p = p};
     p->values = arena_new_array(p->cx->arena, int64_t, symbol_count(p->cx) + 1);
@@ -246,15 +245,12 @@ bool program_run(Program *p, const Tensor *inputs, uint32_t n, Tensor *outputs) 
     set(&r, FRAME_SYMBOLS, r.symbols);
     set(&r, FRAME_FAIL, r.fails);
     set(&r, FRAME_FAILS, r.fails);
-    set(&r, FRAME_CANCEL, &never);
     set(&r, FRAME_WEIGHTS, p->weights);
     r.slots[FRAME_WORKERS] = 1;
     declare(p, r.slots, sizeof r.slots, true, true);
-    declare(p, (void *)(uintptr_t)&never, sizeof never, false, true);
     set_inputs(&r, inputs, n);
     bool ok = bind(&r) && reserve(&r);
     if (ok) take_symbols(&r, p->facts.n_input_symbols);
     ok = ok && set_outputs(&r) && run_main(&r) && take_outputs(&r, outputs);
-    if (p->interp) loop_interp_forget(p->interp, r.slots), loop_interp_forget(p->interp, (void *)(uintptr_t)&never);
     return ok;
 }
