@@ -119,13 +119,13 @@ void kernel_store(Kernel *k, LVal pointer, DType dtype, Dim offset, LVal value) 
 
 /* ---- run-time indices --------------------------------------------------------------------------------------------- */
 
-void kernel_fail(Kernel *k, LVal condition, uint32_t site, LVal position, LVal value, LVal extent) {
+void kernel_fail(Kernel *k, LVal condition, ingot_status status, LVal position, LVal value, LVal extent) {
     if (!k->fail.id) BUG(k->cx, "a kernel with run-time checks has no failure record");
     LIf branch = l_if(k->b, condition);
-    LVal record[] = {l_i64(k->b, site), position, value, extent};
-    for (uint32_t i = 0; i < FAIL_SLOTS; i++) l_store(k->b, k->fail, l_i64(k->b, i), record[i], (LVal){0});
+    LVal record[] = {position, value, extent};
+    for (uint32_t i = 0; i < COUNT(record); i++) l_store(k->b, k->fail, l_i64(k->b, i + 1), record[i], (LVal){0});
     LType i32 = lt_scalar(DT_i32);
-    l_return(k->b, l_int(k->b, i32, INT32_C(6) /* INGOT_E_INDEX */));
+    l_return(k->b, l_int(k->b, i32, status));
     l_else(k->b, &branch, NULL, 0);
     l_if_end(k->b, &branch, NULL, 0, NULL);
 }
@@ -139,7 +139,7 @@ static LVal first_bad_value(Kernel *k, LVal bad, LVal index) {
     return l_inst(k->b, LOP_reduce_max, lt_scalar(DT_i64), (LVal[]){l_select(k->b, bad, index, none)}, 1, 0);
 }
 
-static void check_index(Kernel *k, LVal index, Dim extent, Dim position, uint32_t site) {
+static void check_index(Kernel *k, LVal index, Dim extent, Dim position) {
     LoopBuilder *b = k->b;
     LVal limit = kernel_dim(k, extent), zero = l_i64(b, 0);
     LVal bad = l_bin(b, LOP_or, l_lt(b, index, zero), l_bin(b, LOP_le, limit, index));
@@ -149,10 +149,10 @@ static void check_index(Kernel *k, LVal index, Dim extent, Dim position, uint32_
         if (k->mask.id) bad = l_bin(b, LOP_and, bad, k->mask);
         LVal value = first_bad_value(k, bad, index);
         LVal any = l_inst(b, LOP_reduce_or, lt_scalar(DT_bool), &bad, 1, 0);
-        kernel_fail(k, any, site, where, value, limit);
+        kernel_fail(k, any, INGOT_E_INDEX, where, value, limit);
     } else {
         if (k->mask.id) bad = l_bin(b, LOP_and, bad, l_inst(b, LOP_reduce_or, lt_scalar(DT_bool), &k->mask, 1, 0));
-        kernel_fail(k, bad, site, where, index, limit);
+        kernel_fail(k, bad, INGOT_E_INDEX, where, index, limit);
     }
 }
 
@@ -166,7 +166,7 @@ static Dim load_index(void *user, uint32_t operand, const Dim *at, Dim extent) {
         LVal high = kernel_dim(k, dim_max(k->cx, dim_addi(k->cx, extent, -1), dim_const(k->cx, 0)));
         index = l_max(k->b, l_min(k->b, index, high), l_i64(k->b, 0));
     } else {
-        check_index(k, index, extent, access_offset(k->cx, t->dims, at, t->rank), s->node->loc.id);
+        check_index(k, index, extent, access_offset(k->cx, t->dims, at, t->rank));
         if (k->mask.id && loop_type(k->b, index).lanes > 1) index = l_select(k->b, k->mask, index, l_i64(k->b, 0));
     }
     return kernel_index(k, index);

@@ -21,10 +21,8 @@ static void add_dim(SymbolSet *set, Dim d);
 static void add_symbol(SymbolSet *set, Symbol s) {
     const SymbolInfo *info = symbol_info(set->cx, s);
     if (info->kind == SYMBOL_INDEX) return;
-    if (info->kind == SYMBOL_LET) {
-        add_dim(set, info->capacity);
-        return;
-    }
+    if (info->capacity.id) add_dim(set, info->capacity); /* a let's definition; a bound that is checked */
+    if (info->kind == SYMBOL_LET) return;
     uint32_t at = 0;
     while (at < set->all.n && set->all.at[at].id < s.id) at++;
     if (at < set->all.n && set->all.at[at].id == s.id) return;
@@ -68,7 +66,8 @@ static SymbolSet body_symbols(Context *cx, Arena *arena, const Graph *g) {
 static bool body_checks(const Graph *g) {
     for (uint32_t i = 1; i < g->nodes.n; i++) {
         Op op = g->nodes.at[i].op;
-        if (op == OP_gather || op == OP_gather_nd || op == OP_gather_elements || op == OP_scatter_nd || op == OP_scatter_elements)
+        if (op == OP_gather || op == OP_gather_nd || op == OP_gather_elements || op == OP_scatter_nd || op == OP_scatter_elements ||
+            op == OP_nonzero)
             return true;
     }
     return false;

@@ -6,6 +6,7 @@
  * where it is not.  Views dissolve into Dim algebra; nothing is materialised here.
  */
 #pragma once
+#include "ingot_rt.h"
 #include "loop.h"
 
 enum { LANES = 16, MAX_INDEX = 24, FAIL_SLOTS = 4 };
@@ -90,7 +91,8 @@ void kernel_leave(Kernel *, KernelScope *);
 /* Runs fill(k, user, i + lane) over [0, extent) in full vectors and a masked tail; carried as in l_for. */
 typedef void KernelVectorFn(Kernel *, void *user, Dim at, LVal *carried);
 void kernel_vector_loop(Kernel *, Dim extent, uint32_t lanes, LVal *carried, uint32_t n, KernelVectorFn *, void *user);
-void kernel_fail(Kernel *, LVal condition, uint32_t site, LVal position, LVal value, LVal extent);
+/* Where the condition (scalar) holds: records position, value and limit, and ends the kernel with the status. */
+void kernel_fail(Kernel *, LVal condition, ingot_status, LVal position, LVal value, LVal limit);
 
 /* ---- reduce.c: reductions inside an element ----------------------------------------------------------------------- */
 

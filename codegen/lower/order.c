@@ -232,6 +232,13 @@ void lower_nonzero(Kernel *k, LVal lo, LVal hi) {
     (void)lo, (void)hi;
     const Node *n = anchor_of(k);
     LVal extent = nonzero_pass(k, n, (LVal){0});
+    /* A declared capacity may be below the number of elements. */
+    const TypeInfo *x = val_type(k->body, n->in[0]);
+    Dim capacity = dim_upper(k->cx, attr_dim(n, ATTR_extent));
+    if (capacity.id && prove(k->cx, k->scope, REL_LE, dim_product(k->cx, x->dims, x->rank), capacity) != YES) {
+        LVal limit = kernel_dim(k, capacity);
+        kernel_fail(k, l_lt(k->b, limit, extent), INGOT_E_CAPACITY, l_i64(k->b, 0), extent, limit);
+    }
     l_store(k->b, k->found, l_i64(k->b, 0), extent, (LVal){0});
     nonzero_pass(k, n, extent);
 }

@@ -40,7 +40,7 @@ static Dim read_index(Kernel *k, const Node *n, const Dim *at, Dim extent) {
     const TypeInfo *t = val_type(k->body, n->in[1]);
     LVal index = l_convert(k->b, kernel_eval(k, n->in[1], at), DT_i64), limit = kernel_dim(k, extent);
     LVal bad = l_bin(k->b, LOP_or, l_lt(k->b, index, l_i64(k->b, 0)), l_bin(k->b, LOP_le, limit, index));
-    kernel_fail(k, bad, 0, kernel_dim(k, access_offset(k->cx, t->dims, at, t->rank)), index, limit);
+    kernel_fail(k, bad, INGOT_E_INDEX, kernel_dim(k, access_offset(k->cx, t->dims, at, t->rank)), index, limit);
     return kernel_index(k, index);
 }
 
