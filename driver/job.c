@@ -51,11 +51,18 @@ void job_free(Job *job) {
     free(job);
 }
 
+/* Budgets unwind through diag_fatal, which leaves no more than its text. */
+static bool ran_out(const Context *cx) {
+    uint32_t n = diag_count(cx);
+    const char *last = n ? diag_at(cx, n - 1)->text : "";
+    return strncmp(last, "out of ", 7) == 0 && strstr(last, "the limit of");
+}
+
 static ingot_status status_of(const Job *job) {
     const Context *cx = job->cx;
     if (job->ok && !diag_error_count(cx)) return INGOT_OK;
     if (cx->bug) return INGOT_E_BUG;
-    if (job->limited || strstr(diag_at(cx, diag_count(cx) - 1)->text, "out of memory:")) return INGOT_E_LIMIT;
+    if (job->limited || ran_out(cx)) return INGOT_E_LIMIT;
     if (diag_is_machine(cx)) return INGOT_E_SYSTEM;
     return job->usage ? INGOT_E_ARG : INGOT_E_MODEL;
 }
