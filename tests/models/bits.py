@@ -1,0 +1,125 @@
+"""Same bits, whoever computes them: 1, 2 and 4 threads, a host's shuffled `parallel`, row i of a batch and the row alone, a
+sequence alone and padded into a batch with a mask, artifacts for AVX2 and for AVX-512.
+
+usage: bits.py [NAME...]; names: threads rows padding tiers
+"""
+import sys
+
+import numpy as np
+
+import ingot
+import models
+
+
+def image_inputs(batch):
+    return {"image": np.random.default_rng(1).standard_normal((batch, 3, 224, 224), dtype=np.float32)}
+
+
+def token_inputs(batch, seq, seed=1):
+    rng = np.random.default_rng(seed)
+    return {"ids": rng.integers(0, 30000, (batch, seq)), "mask": np.ones((batch, seq), np.int64)}
+
+
+def gpt2_inputs():
+    rng = np.random.default_rng(1)
+    past = {k: rng.standard_normal((12, 2, 12, 19, 64), dtype=np.float32) for k in ("past_k", "past_v")}
+    return {"ids": rng.integers(0, 50257, (2, 5)), **past}
+
+
+def face_inputs():
+    return {"input": np.random.default_rng(1).standard_normal((1, 3, 240, 320), dtype=np.float32)}
+
+
+def speech_inputs():
+    rng = np.random.default_rng(1)
+    return {"input": rng.standard_normal((3, 576), dtype=np.float32) / 8,
+            "state": rng.standard_normal((2, 3, 128), dtype=np.float32), "sr": np.array(16000, np.int64)}
+
+
+SUBJECTS = {
+    "version-RFB-320": (lambda: models.given("version-RFB-320.onnx"), face_inputs, []),
+    "silero_vad_16k_op15": (lambda: models.given("silero_vad_16k_op15.onnx"), speech_inputs, []),
+    "minilm": (lambda: models.graph("minilm"), lambda: token_inputs(3, 77), []),
+    "mobilenet_v2": (lambda: models.graph("mobilenet_v2"), lambda: image_inputs(2), []),
+    "resnet50": (lambda: models.graph("resnet50"), lambda: image_inputs(1), []),
+    "gpt2": (lambda: models.graph("gpt2"), gpt2_inputs, []),
+}
+
+
+def different(a, b):
+    """Number of elements whose bits differ."""
+    count = 0
+    for k in a:
+        x, y = np.ascontiguousarray(a[k]), np.ascontiguousarray(b[k])
+        if x.shape != y.shape:
+            return -1
+        count += int((x.view(np.uint8) != y.view(np.uint8)).reshape(-1, x.itemsize).any(axis=1).sum())
+    return count
+
+
+def compare(name, pairs):
+    """pairs: (what, results, results expected)."""
+    counts = [(what, different(a, b)) for what, a, b in pairs]
+    return models.judge(name, not any(c for _, c in counts),
+                        ", ".join(f"{what}: {'equal' if c == 0 else f'{c} elements differ'}" for what, c in counts))
+
+
+def threads(chosen):
+    results = []
+    for name, (path, inputs, flags) in SUBJECTS.items():
+        if chosen and name not in chosen:
+            continue
+        x, model = inputs(), ingot.load(path(), "--threads", *flags)
+        alone = model.context().run(x)
+        pairs = [(f"{n} threads", model.context(threads=n).run(x), alone) for n in (2, 4)]
+        pairs.append(("1 of 4", model.context(threads=4).run(x, max_workers=1), alone))
+        pairs += [(f"shuffled {n}", model.context(parallel=ingot.shuffled_parallel(n, seed=n)).run(x), alone) for n in (2, 4)]
+        pairs.append(("built without threads", ingot.load(path(), *flags).run(x), alone))
+        results.append(compare(f"threads {name}", pairs))
+    return results
+
+
+def rows(_):
+    results = []
+    for name, inputs in (("minilm", token_inputs(8, 45)), ("mobilenet_v2", image_inputs(8)), ("resnet50", image_inputs(8))):
+        ours = ingot.load(models.graph(name)).context()
+        whole, pairs = ours.run(inputs), []
+        for i in range(8):
+            one = ours.run({k: v[i:i + 1] for k, v in inputs.items()})
+            pairs.append((str(i), one, {k: v[i:i + 1] for k, v in whole.items()}))
+        results.append(compare(f"row i of batch 8 and batch 1, {name}", pairs))
+    return results
+
+
+def padding(_):
+    results = []
+    lengths = (1, 15, 16, 17, 255)
+    for name in ("minilm", "bert_base"):
+        ours = ingot.load(models.graph(name)).context()
+        x = token_inputs(len(lengths), 256)
+        x["mask"] = (np.arange(256)[None] < np.array(lengths)[:, None]).astype(np.int64)
+        padded, pairs = ours.run(x)["hidden"], []
+        for i, n in enumerate(lengths):
+            alone = ours.run({k: v[i:i + 1, :n] for k, v in x.items()})
+            pairs.append((f"length {n}", alone, {"hidden": padded[i:i + 1, :n]}))
+        results.append(compare(f"alone and padded to 256, {name}", pairs))
+    return results
+
+
+def tiers(chosen):
+    if "avx512f" not in open("/proc/cpuinfo").read():
+        return [models.judge("AVX2 and AVX-512", True, "skipped: this machine has no AVX-512")]
+    results = []
+    for name, (path, inputs, flags) in SUBJECTS.items():
+        if chosen and name not in chosen:
+            continue
+        x = inputs()
+        v3, v4 = (ingot.load(path(), f"--cpu={cpu}", *flags).run(x) for cpu in ("x86-64-v3", "x86-64-v4"))
+        results.append(compare(f"AVX2 and AVX-512 {name}", [("outputs", v4, v3)]))
+    return results
+
+
+PARTS = {"threads": threads, "rows": rows, "padding": padding, "tiers": tiers}
+if __name__ == "__main__":
+    chosen = [a for a in sys.argv[1:] if a in SUBJECTS]
+    models.finish([r for part in ([a for a in sys.argv[1:] if a in PARTS] or PARTS) for r in PARTS[part](chosen)])
