@@ -40,13 +40,13 @@ static double percentile(const Times *t, double p) {
 }
 
 static int measure(Session *s, double repeat, Times *t) {
-    int status = EXIT_YES, most = repeat > 0 ? (int)(repeat < MOST_RUNS ? repeat : MOST_RUNS) : MOST_RUNS;
+    int status = EXIT_YES, most = repeat >= 1 && repeat < (double)MOST_RUNS ? (int)repeat : MOST_RUNS;
     t->n = 0;
     t->at = malloc((size_t)most * sizeof *t->at);
     if (!t->at) return fail_machine("out of memory");
     for (int i = 0; i < 3 && !status; i++) status = session_run(s, NULL, NULL);
     double end = now() + 1;
-    while (!status && t->n < most && (repeat > 0 || t->n < LEAST_RUNS || now() < end)) {
+    while (!status && t->n < most && (repeat >= 1 || t->n < LEAST_RUNS || now() < end)) {
         double start = now();
         status = session_run(s, NULL, NULL);
         t->at[t->n++] = now() - start;
