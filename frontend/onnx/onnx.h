@@ -307,8 +307,8 @@ bool in_dims(Call *, uint32_t i, const Dim **dims, uint32_t *n);
 bool in_ints(Call *, uint32_t i, const int64_t **ints, uint32_t *n);  /* the same, constants only */
 bool value_elements(Call *, Value *);                     /* fills elements where possible */
 void note_fact(Call *);                                   /* output 0 of an undecided Equal learns what it says */
-/* Element of a float parameter, known while running: times 2^32, as a dim. */
-bool bind_float(Call *, uint32_t input, uint32_t element, Dim *numerator);
+/* Element of a float parameter of `expected` elements, known while running: times 2^32, as a dim. */
+bool bind_float(Call *, uint32_t input, uint32_t element, uint32_t expected, Dim *numerator);
 Dim float_extent(Call *, Dim numerator);                 /* floor of such a dim over 2^32 */
 Dim is_negative(Call *, Dim);                            /* 1 where it is, else 0 */
 Dim is_number(Call *, Dim, int64_t);                     /* 1 where it is, else 0 */
@@ -365,11 +365,13 @@ typedef enum Reduction {
 
 typedef struct Window {             /* spatial parameters of Conv and pools, one per spatial axis */
     uint32_t n;
-    int64_t kernel[MAX_RANK], stride[MAX_RANK], dilation[MAX_RANK];
+    int64_t kernel[MAX_RANK], stride[MAX_RANK], dilation[MAX_RANK]; /* kernel: of pools */
+    Dim reach[MAX_RANK];            /* what the window covers, less 1 */
     Dim low[MAX_RANK], high[MAX_RANK];
     bool ceil;
 } Window;
-bool window_read(Call *, Val x, const int64_t *kernel_or_null, uint32_t n, Window *);
+/* extents: of the filter; NULL: attribute kernel_shape. */
+bool window_read(Call *, Val x, const Dim *extents_or_null, uint32_t n, Window *);
 Val conv_core(Call *, Val x, Val w, const Window *, int64_t groups);   /* ONNX layouts in and out */
 Val activation(Call *, const char *name, Val x, double alpha, double beta);
 Val one_hot(Call *, Val index, uint32_t axis, Dim depth, Val off, Val on);

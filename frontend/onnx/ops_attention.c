@@ -223,7 +223,8 @@ Val import_linear_attention(Call *c) {
     if (delta) {
         Val beta = in(c, 5);
         if (!beta.id) return beta;
-        list[n++] = by_step(c, beta, dim_is(c->cx, val_dim(c->g, beta, 2), 1) ? dim_k(c, 1) : kv);
+        Dims each = {.n = 3, .at = {own[0], own[1], kv}};
+        list[n++] = by_step(c, spread(c, beta, &each), kv);
     }
     Call body = *c, *b = &body;
     body.g = graph_new(c->cx, "step");
@@ -257,6 +258,15 @@ Val import_linear_attention(Call *c) {
     return to(c, shaped(c, permuted(c, ew2(c, OP_mul, y, factor), perm), &three), t);
 }
 
+/* y[b, c, l] = sum over k of x[b, c, l + k] w[c, 0, k], where the weights' extents are known while running. */
+static Val windowed_sum(Call *c, Val all, Val w, Dim length) {
+    Dims grid = {.n = 2, .at = {length, val_dim(c->g, w, 2)}};
+    Val at = ew2(c, OP_add, axis_iota(c, DT_i64, &grid, 0), axis_iota(c, DT_i64, &grid, 1));
+    if (!at.id || !all.id) return NO_VAL;
+    Val framed = to(c, b_gather(c->g, c->loc, all, at, 2, 0), DT_f32);
+    return to(c, reduce1(c, OP_reduce_sum, ew2(c, OP_mul, framed, to(c, w, DT_f32)), 3, false), val_dtype(c->g, all));
+}
+
 /* A depthwise convolution over the last positions of the state and the operand. */
 Val import_causal_conv(Call *c) {
     Val x = in(c, 0), w = in(c, 1);
@@ -264,17 +274,19 @@ Val import_causal_conv(Call *c) {
     const char *name = attr_s(c, "activation", "none");
     if (!x.id || !w.id) return NO_VAL;
     if (val_rank(c->g, x) != 3 || val_rank(c->g, w) != 3) return fail(c, "operand and weights have to be of rank 3");
-    if (!dim_const_value(c->cx, val_dim(c->g, w, 0), &channels) || !dim_const_value(c->cx, val_dim(c->g, w, 2), &taps) || channels < 1 || taps < 1)
-        return fail(c, "the weights' extents have to be known when compiling");
     Dims d = dims_of(c, x), before = d;
-    before.at[2] = dim_k(c, taps - 1);
-    Val pair[2] = {has_in(c, 3) ? in(c, 3) : splat(c, val_dtype(c->g, x), 0, &before), x};
+    Dim history = before.at[2] = dim_addi(c->cx, val_dim(c->g, w, 2), -1);
+    Val pair[2] = {has_in(c, 3) ? in(c, 3) : splat(c, val_dtype(c->g, x), 0, &before), x}, y;
     if (!pair[0].id) return NO_VAL;
     Val all = b_concat(c->g, c->loc, pair, 2, 2);
-    Window k = {.n = 1, .kernel = {taps}, .stride = {1}, .dilation = {1}, .low = {dim_k(c, 0)}, .high = {dim_k(c, 0)}};
-    Val y = conv_core(c, all, w, &k, channels);
+    if (dim_const_value(c->cx, val_dim(c->g, w, 0), &channels) && dim_const_value(c->cx, val_dim(c->g, w, 2), &taps) && channels > 0 && taps > 0) {
+        Window k = {.n = 1, .stride = {1}, .dilation = {1}, .low = {dim_k(c, 0)}, .high = {dim_k(c, 0)}};
+        y = conv_core(c, all, w, &k, channels);
+    } else {
+        y = windowed_sum(c, all, w, d.at[2]);
+    }
     if (has_in(c, 2)) y = ew2(c, OP_add, y, per_axis(c, in(c, 2), 1, 3));
-    set_out(c, 1, sliced(c, all, 2, d.at[2], dim_k(c, taps - 1)));
+    set_out(c, 1, sliced(c, all, 2, d.at[2], history));
     if (strcmp(name, "none") == 0) return y;
     if (strcmp(name, "silu") != 0 && strcmp(name, "swish") != 0) return fail(c, "activation '%s' is not known; known are none, silu and swish", name);
     Val f = to(c, y, DT_f32);

@@ -93,13 +93,14 @@ static Operand diagonal(Call *c, Operand o, uint32_t i, uint32_t j) {
     x = shaped(c, x, &d);
     for (uint32_t k = 0; k <= n; k++) start[k] = dim_k(c, 0), step[k] = 1;
     int64_t k;
-    if (!dim_const_value(c->cx, size, &k)) {
-        fail(c, "the diagonal of an axis of symbolic extent is not supported");
-        return (Operand){0};
+    if (dim_const_value(c->cx, size, &k)) {
+        step[n] = k + 1;
+        d.at[n] = size;
+        o.val = x.id ? b_slice(c->g, c->loc, x, start, step, d.at) : x;
+    } else {
+        Val at = ew2(c, OP_mul, iota(c, DT_i64, size), b_dim(c->g, c->loc, dim_addi(c->cx, size, 1)));
+        o.val = x.id && at.id ? b_gather(c->g, c->loc, x, at, n, 0) : NO_VAL;
     }
-    step[n] = k + 1;
-    d.at[n] = size;
-    o.val = x.id ? b_slice(c->g, c->loc, x, start, step, d.at) : x;
     o.letter[n] = letter;
     o.n = n + 1;
     return o;

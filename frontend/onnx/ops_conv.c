@@ -26,27 +26,24 @@ static bool spatial_list(Call *c, const char *name, uint32_t n, int64_t otherwis
     return true;
 }
 
-/* What the window covers, less 1. */
-static int64_t reach(const Window *w, uint32_t i) { return (w->kernel[i] - 1) * w->dilation[i]; }
-
 /* Padding so that every stride'th position has a window; the odd element goes to the end, or to the start (SAME_LOWER). */
 static void same_padding(Call *c, Dim extent, bool lower, uint32_t i, Window *w) {
     Context *cx = c->cx;
     Dim steps = dim_addi(cx, dim_cdiv(cx, extent, dim_k(c, w->stride[i])), -1);
-    Dim total = dim_sub(cx, dim_addi(cx, dim_muli(cx, steps, w->stride[i]), reach(w, i) + 1), extent);
+    Dim total = dim_sub(cx, dim_addi(cx, dim_add(cx, dim_muli(cx, steps, w->stride[i]), w->reach[i]), 1), extent);
     total = dim_max(cx, total, dim_k(c, 0));
     Dim small = dim_fdiv(cx, total, dim_k(c, 2)), large = dim_sub(cx, total, small);
     w->low[i] = lower ? large : small;
     w->high[i] = lower ? small : large;
 }
 
-bool window_read(Call *c, Val x, const int64_t *kernel, uint32_t n, Window *w) {
+bool window_read(Call *c, Val x, const Dim *extents, uint32_t n, Window *w) {
     const char *automatic = attr_s(c, "auto_pad", "NOTSET");
     int64_t pads[2 * MAX_RANK];
     *w = (Window){.n = n, .ceil = attr_i(c, "ceil_mode", 0) != 0};
-    if (kernel) memcpy(w->kernel, kernel, n * sizeof *kernel);
-    else if (!spatial_list(c, "kernel_shape", n, 0, 1, w->kernel)) return false;
+    if (!extents && !spatial_list(c, "kernel_shape", n, 0, 1, w->kernel)) return false;
     if (!spatial_list(c, "strides", n, 1, 1, w->stride) || !spatial_list(c, "dilations", n, 1, 1, w->dilation)) return false;
+    for (uint32_t i = 0; i < n; i++) w->reach[i] = dim_muli(c->cx, dim_addi(c->cx, extents ? extents[i] : dim_k(c, w->kernel[i]), -1), w->dilation[i]);
     bool fixed = strcmp(automatic, "NOTSET") == 0 || strcmp(automatic, "VALID") == 0 || !automatic[0];
     bool lower = strcmp(automatic, "SAME_LOWER") == 0, upper = strcmp(automatic, "SAME_UPPER") == 0;
     if (!fixed && !lower && !upper) {
@@ -110,8 +107,9 @@ Val conv_core(Call *c, Val x, Val w, const Window *k, int64_t groups) {
 }
 
 /* The extents of the filter: of the weights, or of kernel_shape where the weights' are symbolic. */
-static bool kernel_of(Call *c, Val x, Val w, int64_t *kernel, uint32_t *n) {
+static bool kernel_of(Call *c, Val x, Val w, Dim *kernel, uint32_t *n) {
     const IntVec *stated = attr_list(c, "kernel_shape");
+    int64_t k;
     if (!x.id || !w.id) return false;
     uint32_t rank = val_rank(c->g, x);
     *n = rank - 2;
@@ -120,23 +118,19 @@ static bool kernel_of(Call *c, Val x, Val w, int64_t *kernel, uint32_t *n) {
         return false;
     }
     for (uint32_t i = 0; i < *n; i++) {
-        if (dim_const_value(c->cx, val_dim(c->g, w, i + 2), &kernel[i])) continue;
-        if (!stated || stated->n != *n) {
-            fail(c, "the filter's extents have to be known when compiling");
+        kernel[i] = val_dim(c->g, w, i + 2);
+        if (!dim_const_value(c->cx, kernel[i], &k) && stated && stated->n == *n) kernel[i] = dim_k(c, stated->at[i]);
+        if (dim_const_value(c->cx, kernel[i], &k) && (k < 1 || k > INT32_MAX)) {
+            fail(c, "the filter has extent %lld", (long long)k);
             return false;
         }
-        kernel[i] = stated->at[i];
     }
-    for (uint32_t i = 0; i < *n; i++)
-        if (kernel[i] < 1 || kernel[i] > INT32_MAX) {
-            fail(c, "the filter has extent %lld", (long long)kernel[i]);
-            return false;
-        }
     return true;
 }
 
 static Val conv_of(Call *c, Val x, Val w, Val bias) {
-    int64_t kernel[MAX_RANK], groups = attr_i(c, "group", 1);
+    int64_t groups = attr_i(c, "group", 1);
+    Dim kernel[MAX_RANK];
     uint32_t n;
     Window k;
     if (groups < 1) return fail(c, "group is %lld", (long long)groups);
@@ -204,7 +198,8 @@ static bool transposed_padding(Call *c, Val x, Window *k, const int64_t *extra) 
         Dim extent = val_dim(c->g, x, i + 2);
         if (!shape && !same) continue;
         Dim out = shape ? dim_k(c, shape->at[shape->n - k->n + i]) : dim_muli(cx, extent, k->stride[i]);
-        Dim full = dim_addi(cx, dim_muli(cx, dim_addi(cx, extent, -1), k->stride[i]), extra[i] + reach(k, i) + 1);
+        Dim full = dim_addi(cx, dim_muli(cx, dim_addi(cx, extent, -1), k->stride[i]), extra[i] + 1);
+        full = dim_add(cx, full, k->reach[i]);
         Dim total = dim_sub(cx, full, out);
         if (same) total = dim_max(cx, total, dim_k(c, 0));
         Dim half = dim_fdiv(cx, total, dim_k(c, 2)), rest = dim_sub(cx, total, half);
@@ -216,8 +211,8 @@ static bool transposed_padding(Call *c, Val x, Window *k, const int64_t *extra) 
 
 Val import_conv_transpose(Call *c) {
     Val x = in(c, 0), w = in(c, 1);
-    int64_t kernel[MAX_RANK], extra[MAX_RANK], interior[MAX_RANK], groups = attr_i(c, "group", 1);
-    Dim none[MAX_RANK];
+    int64_t extra[MAX_RANK], interior[MAX_RANK], groups = attr_i(c, "group", 1);
+    Dim none[MAX_RANK], kernel[MAX_RANK];
     uint32_t n;
     Window k;
     if (groups < 1) return fail(c, "group is %lld", (long long)groups);
@@ -226,8 +221,8 @@ Val import_conv_transpose(Call *c) {
     for (uint32_t i = 0; i < n + 2; i++) interior[i] = 0, none[i] = dim_k(c, 0);
     for (uint32_t i = 0; i < n; i++) {
         interior[i + 1] = k.stride[i] - 1;
-        k.low[i] = dim_sub(c->cx, dim_k(c, reach(&k, i)), k.low[i]);
-        k.high[i] = dim_addi(c->cx, dim_sub(c->cx, dim_k(c, reach(&k, i)), k.high[i]), extra[i]);
+        k.low[i] = dim_sub(c->cx, k.reach[i], k.low[i]);
+        k.high[i] = dim_addi(c->cx, dim_sub(c->cx, k.reach[i], k.high[i]), extra[i]);
         k.stride[i] = 1;
     }
     Val spaced = channels_last(c, x);
@@ -246,9 +241,9 @@ static Dim extra_high(Call *c, const Window *k, uint32_t i, Dim extent) {
     Context *cx = c->cx;
     Dim s = dim_k(c, k->stride[i]), whole = dim_add(cx, dim_add(cx, extent, k->low[i]), k->high[i]);
     if (!k->ceil) return dim_k(c, 0);
-    Dim count = dim_addi(cx, dim_cdiv(cx, dim_addi(cx, whole, -1 - reach(k, i)), s), 1);
+    Dim count = dim_addi(cx, dim_cdiv(cx, dim_addi(cx, dim_sub(cx, whole, k->reach[i]), -1), s), 1);
     count = dim_min(cx, count, dim_cdiv(cx, dim_add(cx, extent, k->low[i]), s));
-    Dim needed = dim_addi(cx, dim_muli(cx, dim_addi(cx, count, -1), k->stride[i]), reach(k, i) + 1);
+    Dim needed = dim_addi(cx, dim_add(cx, dim_muli(cx, dim_addi(cx, count, -1), k->stride[i]), k->reach[i]), 1);
     return dim_sub(cx, needed, whole);
 }
 

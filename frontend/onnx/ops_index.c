@@ -97,6 +97,17 @@ Val import_scatter_nd(Call *c) {
     Val x = in(c, 0), index = in(c, 1);
     const char *combine = combine_of(c);
     if (!x.id || !index.id || !combine) return NO_VAL;
+    Val update = in(c, 2);
+    uint32_t rank = val_rank(c->g, index);
+    int64_t known;
+    if (update.id && rank && !dim_const_value(c->cx, val_dim(c->g, index, rank - 1), &known)) {
+        /* The ranks say how many axes a tuple names: rank of updates = rank - 1 + axes that stay. */
+        int64_t k = (int64_t)rank - 1 + val_rank(c->g, x) - val_rank(c->g, update);
+        Dims d = dims_of(c, index);
+        d.at[rank - 1] = dim_k(c, k > 0 ? k : 0);
+        index = shaped(c, index, &d);
+        if (!index.id) return index;
+    }
     return scatter_nd(c, x, wrapped_tuple(c, index, x, 0), in(c, 2), combine);
 }
 

@@ -675,7 +675,7 @@ Val import_one_hot(Call *c) {
     if (!index.id || !values.id) return NO_VAL;
     if (in_dims(c, 1, &size, &n) && n == 1) depth = size[0];
     else if (in_scalar(c, 1, &number)) depth = dim_k(c, (int64_t)number);
-    else if (bind_float(c, 1, 0, &depth)) depth = float_extent(c, depth);
+    else if (bind_float(c, 1, 0, 1, &depth)) depth = float_extent(c, depth);
     else return fail(c, "depth has to come from shapes, constants or inputs of known length");
     if (!norm_axis(c, attr_i(c, "axis", -1), val_rank(c->g, index) + 1, &axis)) return NO_VAL;
     Val off = shaped(c, sliced(c, values, 0, dim_k(c, 0), dim_k(c, 1)), &scalar);
@@ -686,7 +686,7 @@ Val import_one_hot(Call *c) {
 static Val range_of_floats(Call *c) {
     double start, limit, delta;
     Dim bound_[3];
-    if (bind_float(c, 0, 0, &bound_[0]) && bind_float(c, 1, 0, &bound_[1]) && bind_float(c, 2, 0, &bound_[2])) {
+    if (bind_float(c, 0, 0, 1, &bound_[0]) && bind_float(c, 1, 0, 1, &bound_[1]) && bind_float(c, 2, 0, 1, &bound_[2])) {
         Dim steps = dim_sub(c->cx, dim_k(c, 0), dim_fdiv(c->cx, dim_sub(c->cx, bound_[0], bound_[1]), bound_[2]));
         Val first = in(c, 0), i = to(c, iota(c, DT_i64, dim_max(c->cx, steps, dim_k(c, 0))), val_dtype(c->g, first));
         return ew2(c, OP_add, ew2(c, OP_mul, i, in(c, 2)), first);

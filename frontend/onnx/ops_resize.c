@@ -18,6 +18,7 @@ typedef struct AxisResize {
     Dim from, to;
     Val scale;                      /* f64 scalar */
     double scale_known;             /* 0: not */
+    Dim under, over;                /* the scale as a fraction of dims, where not known; may be 0 */
     Val start, end;                 /* of the region of interest, f64 scalars */
 } AxisResize;
 
@@ -75,12 +76,31 @@ static Val gather_clamped(Call *c, Val x, Val at, uint32_t axis, Dim extent) {
     return x.id && index.id ? b_gather(c->g, c->loc, x, index, axis, 0) : NO_VAL;
 }
 
+/* The same with taps along an axis of their own, as many as the scale asks for while running. */
+static Val weighted_running(Call *c, const Resize *r, const AxisResize *a, Val x, Val position) {
+    Context *cx = c->cx;
+    if (!a->under.id || !x.id) return fail(c, "antialias needs scales that are known, or an input");
+    /* first = floor(-reach / min(scale, 1)) + 1, taps = 2 - 2 first */
+    Dim smaller = dim_min(cx, a->under, a->over), first = dim_addi(cx, dim_fdiv(cx, dim_muli(cx, a->over, r->linear ? -1 : -2), smaller), 1);
+    Dims grid = {.n = 2, .at = {a->to, dim_sub(cx, dim_k(c, 2), dim_muli(cx, first, 2))}};
+    Val tap = ew2(c, OP_add, axis_iota(c, DT_f64, &grid, 1), dim64(c, first)), zero = k64(c, 0), last = dim64(c, dim_addi(cx, a->from, -1));
+    Val base = ew1(c, OP_floor, position), ratio = ew2(c, OP_sub, position, base), at = ew2(c, OP_add, unsqueezed(c, base, 1), tap);
+    Val w = filter_weight(c, r, ew2(c, OP_mul, ew2(c, OP_sub, tap, unsqueezed(c, ratio, 1)), ew2(c, OP_min, a->scale, k64(c, 1))));
+    if (r->exclude) w = sel(c, ew2(c, OP_or, ew2(c, OP_lt, at, zero), greater(c, at, last)), zero, w);
+    w = to(c, ew2(c, OP_div, w, reduce1(c, OP_reduce_sum, w, 1, true)), val_dtype(c->g, x));
+    Val taps = gather_clamped(c, x, at, a->axis, a->from);
+    if (!taps.id || !w.id) return NO_VAL;
+    Dims wide = {.n = val_rank(c->g, taps)};
+    for (uint32_t i = 0; i < wide.n; i++) wide.at[i] = i == a->axis ? grid.at[0] : i == a->axis + 1 ? grid.at[1] : dim_k(c, 1);
+    return reduce1(c, OP_reduce_sum, ew2(c, OP_mul, taps, shaped(c, w, &wide)), a->axis + 1, false);
+}
+
 /* A sum of taps around floor(position), each a gather times a weight vector along the axis. */
 static Val weighted(Call *c, const Resize *r, const AxisResize *a, Val x, Val position) {
     enum { MOST_TAPS = 256 };
     double reach = r->linear ? 1 : 2, scale = 1;
     if (r->antialias) {
-        if (a->scale_known == 0) return fail(c, "antialias needs scales that are known when compiling");
+        if (a->scale_known == 0) return weighted_running(c, r, a, x, position);
         scale = a->scale_known < 1 ? a->scale_known : 1;
     }
     if (reach / scale > MOST_TAPS / 2) return fail(c, "antialias over more than %d taps", MOST_TAPS);
@@ -157,7 +177,8 @@ static bool running_scales(Call *c, uint32_t input, AxisResize *a, uint32_t n) {
     Dims scalar = {0};
     for (uint32_t i = 0; i < n; i++) {
         Dim scale;
-        if (!bind_float(c, input, i, &scale)) return false;
+        if (!bind_float(c, input, i, n, &scale)) return false;
+        a[i].over = dim_k(c, INT64_C(1) << 32), a[i].under = scale;
         Dim product = dim_mul(cx, a[i].from, scale);
         a[i].to = dim_max(cx, dim_fdiv(cx, dim_add(cx, product, dim_fdiv(cx, product, ulp)), one), dim_k(c, 0));
         a[i].scale = to(c, shaped(c, sliced(c, in(c, input), 0, dim_k(c, i), dim_k(c, 1)), &scalar), DT_f64);
@@ -194,15 +215,45 @@ static bool from_scales(Call *c, uint32_t input, AxisResize *a, uint32_t n) {
 static void note_scale(Call *c, AxisResize *a) {
     int64_t x, y;
     a->scale = ew2(c, OP_div, dim64(c, a->to), dim64(c, a->from));
+    a->under = a->to, a->over = a->from;
     if (dim_same(a->from, a->to)) a->scale_known = 1;
     else if (dim_const_value(c->cx, a->from, &x) && dim_const_value(c->cx, a->to, &y) && x > 0) a->scale_known = (double)y / (double)x;
     if (a->scale_known > 0) a->scale = k64(c, a->scale_known);
 }
 
+/* The smallest (or largest) of the axes' scales for all of them; rounding keeps the order, so that the extent is the
+ * smallest of the rounded ones. */
+static bool one_scale(Call *c, AxisResize *a, uint32_t n, bool larger) {
+    Context *cx = c->cx;
+    Val scale = NO_VAL;
+    Dim sizes[MAX_RANK];
+    bool known = true;
+    double value = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        int64_t x, y;
+        Val own = ew2(c, OP_div, dim64(c, a[i].to), dim64(c, a[i].from));
+        scale = i ? ew2(c, larger ? OP_max : OP_min, scale, own) : own;
+        sizes[i] = a[i].to;
+        known = known && dim_const_value(cx, a[i].from, &x) && dim_const_value(cx, a[i].to, &y) && x > 0;
+        if (known) value = i == 0 ? (double)y / (double)x : larger ? fmax(value, (double)y / (double)x) : fmin(value, (double)y / (double)x);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        Dim extent = a[i].from;
+        for (uint32_t k = 0; k < n; k++) { /* floor(from * size / extent + 1/2) */
+            Dim twice = dim_muli(cx, dim_mul(cx, a[i].from, sizes[k]), 2);
+            Dim one = dim_fdiv(cx, dim_add(cx, twice, a[k].from), dim_muli(cx, a[k].from, 2));
+            extent = k == 0 ? one : larger ? dim_max(cx, extent, one) : dim_min(cx, extent, one);
+        }
+        a[i].to = extent;
+        a[i].scale = known ? k64(c, value) : scale;
+        a[i].scale_known = known ? value : 0;
+    }
+    return true;
+}
+
 static bool from_sizes(Call *c, AxisResize *a, uint32_t n) {
     const Dim *sizes;
     uint32_t count;
-    int64_t x, y;
     const char *policy = attr_s(c, "keep_aspect_ratio_policy", "stretch");
     if (!in_dims(c, 3, &sizes, &count) || count != n) {
         fail(c, "the %u sizes have to come from shapes, constants or inputs of known length", n);
@@ -214,22 +265,11 @@ static bool from_sizes(Call *c, AxisResize *a, uint32_t n) {
         return true;
     }
     bool larger = strcmp(policy, "not_smaller") == 0;
-    double scale = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        if (!dim_const_value(c->cx, a[i].from, &x) || !dim_const_value(c->cx, a[i].to, &y) || x < 1) {
-            fail(c, "keep_aspect_ratio_policy '%s' needs known extents", policy);
-            return false;
-        }
-        double own = (double)y / (double)x;
-        scale = i == 0 ? own : larger ? fmax(scale, own) : fmin(scale, own);
+    if (!larger && strcmp(policy, "not_larger") != 0) {
+        fail(c, "keep_aspect_ratio_policy '%s' is not known", policy);
+        return false;
     }
-    for (uint32_t i = 0; i < n; i++) {
-        dim_const_value(c->cx, a[i].from, &x);
-        a[i].scale_known = scale;
-        a[i].scale = k64(c, scale);
-        a[i].to = dim_k(c, (int64_t)floor(scale * (double)x + 0.5));
-    }
-    return true;
+    return one_scale(c, a, n, larger);
 }
 
 static void take_roi(Call *c, AxisResize *a, uint32_t n) {

@@ -185,16 +185,15 @@ static Val deformed(Call *c, Val offset, const Window *w, uint32_t axis, Dims pa
 
 Val import_deform_conv(Call *c) {
     Val x = in(c, 0), w = in(c, 1), offset = in(c, 2);
-    int64_t kernel[2], groups = attr_i(c, "group", 1), offsets = attr_i(c, "offset_group", 1);
+    int64_t groups = attr_i(c, "group", 1), offsets = attr_i(c, "offset_group", 1);
     Window k;
     Sampler s = {.n = 2, .taps = 2};
     if (!x.id || !w.id || !offset.id) return NO_VAL;
     Context *cx = c->cx;
     Dims d = dims_of(c, x), dw = dims_of(c, w), off = dims_of(c, offset);
     if (d.n != 4 || dw.n != 4 || off.n != 4 || groups < 1 || offsets < 1) return fail(c, "only two spatial axes are supported");
-    if (!dim_const_value(cx, dw.at[2], &kernel[0]) || !dim_const_value(cx, dw.at[3], &kernel[1])) return fail(c, "the filter's extents have to be known when compiling");
-    if (!window_read(c, x, kernel, 2, &k)) return NO_VAL;
-    Dim og = dim_k(c, offsets), taps = dim_k(c, kernel[0] * kernel[1]), windows = dim_mul(cx, off.at[2], off.at[3]), per = dim_fdiv(cx, d.at[1], og);
+    if (!window_read(c, x, dw.at + 2, 2, &k)) return NO_VAL;
+    Dim og = dim_k(c, offsets), taps = dim_mul(cx, dw.at[2], dw.at[3]), windows = dim_mul(cx, off.at[2], off.at[3]), per = dim_fdiv(cx, d.at[1], og);
     Dims parts = {.n = 6, .at = {dim_mul(cx, d.at[0], og), dw.at[2], dw.at[3], dim_k(c, 2), off.at[2], off.at[3]}};
     Dims image = {.n = 4, .at = {parts.at[0], per, d.at[2], d.at[3]}};
     for (uint32_t i = 0; i < 2; i++) s.extent[i] = d.at[i + 2], s.position[i] = deformed(c, offset, &k, i, parts);
@@ -291,10 +290,8 @@ static Val col2im_running(Call *c, Val x, const Dim *image, uint32_t n) {
     Context *cx = c->cx;
     const Dim *block;
     uint32_t nb;
-    int64_t ones[MAX_RANK];
     Window k;
-    for (uint32_t i = 0; i < MAX_RANK; i++) ones[i] = 1;
-    if (!in_dims(c, 2, &block, &nb) || nb != n || n + 2 > MAX_RANK || val_rank(c->g, x) != 3 || !window_read(c, x, ones, n, &k))
+    if (!in_dims(c, 2, &block, &nb) || nb != n || n + 2 > MAX_RANK || val_rank(c->g, x) != 3 || !window_read(c, x, block, n, &k))
         return fail(c, "the block's shape has to come from shapes, constants or inputs of known length");
     Dim taps = dim_product(cx, block, n), windows = val_dim(c->g, x, 2), all = dim_mul(cx, taps, windows);
     Dims d = dims_of(c, x), flat = {.n = 3, .at = {d.at[0], dim_fdiv(cx, d.at[1], taps), all}}, plane = {.n = 2, .at = {taps, windows}};
@@ -304,8 +301,8 @@ static Val col2im_running(Call *c, Val x, const Dim *image, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) {
         padded_.at[i + 2] = dim_add(cx, dim_add(cx, image[i], k.low[i]), k.high[i]);
         low[i + 2] = dim_sub(cx, dim_k(c, 0), k.low[i]), high[i + 2] = dim_sub(cx, dim_k(c, 0), k.high[i]);
-        Dim reach = dim_addi(cx, dim_muli(cx, dim_addi(cx, block[i], -1), k.dilation[i]), 1);
-        count[i] = dim_addi(cx, dim_fdiv(cx, dim_sub(cx, padded_.at[i + 2], reach), dim_k(c, k.stride[i])), 1);
+        Dim room = dim_addi(cx, dim_sub(cx, padded_.at[i + 2], k.reach[i]), -1);
+        count[i] = dim_addi(cx, dim_fdiv(cx, room, dim_k(c, k.stride[i])), 1);
     }
     Val tap = axis_iota(c, DT_i64, &plane, 0), window = axis_iota(c, DT_i64, &plane, 1), at = numt(c, DT_i64, 0);
     Dim step = dim_k(c, 1);
@@ -331,11 +328,13 @@ Val import_col2im(Call *c) {
     const int64_t *block;
     uint32_t n, nb;
     Window k;
+    Dim extents[MAX_RANK];
     Context *cx = c->cx;
     if (!x.id) return x;
     if (!in_dims(c, 1, &image, &n)) return fail(c, "the image's shape has to come from shapes, constants or inputs of known length");
     if (!in_ints(c, 2, &block, &nb)) return col2im_running(c, x, image, n);
-    if (nb != n || n + 3 > MAX_RANK || val_rank(c->g, x) != 3 || !window_read(c, x, block, n, &k)) return fail(c, "image shape and block shape have to be of one length");
+    for (uint32_t i = 0; i < nb && i < MAX_RANK; i++) extents[i] = dim_k(c, block[i]);
+    if (nb != n || n + 3 > MAX_RANK || val_rank(c->g, x) != 3 || !window_read(c, x, extents, n, &k)) return fail(c, "image shape and block shape have to be of one length");
     int64_t taps = 1, interior[MAX_RANK] = {0};
     Dims d = dims_of(c, x), parts = {.n = n + 3, .at = {d.at[0]}}, y = {.n = n + 2, .at = {d.at[0]}};
     Dim low[MAX_RANK], high[MAX_RANK];
@@ -343,7 +342,7 @@ Val import_col2im(Call *c) {
         if (!ck_mul(taps, block[i], &taps) || taps > 4096 || block[i] < 1) return fail(c, "blocks of more than 4096 elements");
     parts.at[1] = y.at[1] = dim_fdiv(cx, d.at[1], dim_k(c, taps)), parts.at[2] = dim_k(c, taps);
     for (uint32_t i = 0; i < n; i++) {
-        Dim room = dim_sub(cx, dim_add(cx, dim_add(cx, image[i], k.low[i]), k.high[i]), dim_k(c, (k.kernel[i] - 1) * k.dilation[i] + 1));
+        Dim room = dim_sub(cx, dim_add(cx, dim_add(cx, image[i], k.low[i]), k.high[i]), dim_addi(cx, k.reach[i], 1));
         parts.at[i + 3] = dim_addi(cx, dim_fdiv(cx, room, dim_k(c, k.stride[i])), 1);
         y.at[i + 2] = image[i];
         interior[i + 2] = k.stride[i] - 1;

@@ -98,7 +98,15 @@ static Complex real_inverse(Call *c, Complex x, Dim length) {
 static Complex parts_of(Call *c, Val x) {
     uint32_t last = val_rank(c->g, x) - 1;
     Complex z = {squeezed(c, sliced(c, x, last, dim_k(c, 0), dim_k(c, 1)), last), NO_VAL};
-    if (dim_is(c->cx, val_dim(c->g, x, last), 2)) z.im = squeezed(c, sliced(c, x, last, dim_k(c, 1), dim_k(c, 1)), last);
+    Dim parts = val_dim(c->g, x, last);
+    if (dim_is(c->cx, parts, 1)) return z;
+    if (!dim_is(c->cx, parts, 2)) { /* known while running: a missing part is 0 */
+        Dim low[MAX_RANK], high[MAX_RANK];
+        for (uint32_t i = 0; i <= last; i++) low[i] = high[i] = dim_k(c, 0);
+        high[last] = dim_sub(c->cx, dim_k(c, 2), parts);
+        x = padded(c, x, num(c, x, 0), low, high);
+    }
+    z.im = squeezed(c, sliced(c, x, last, dim_k(c, 1), dim_k(c, 1)), last);
     return z;
 }
 
@@ -116,6 +124,35 @@ static Val swap_axes(Call *c, Val x, uint32_t a, uint32_t b) {
     return permuted(c, x, perm);
 }
 
+/* An axis that is known while running: each axis in turn is transformed, and a slice keeps the transform or what was. */
+static Val dft_running(Call *c, Val x, bool inverse, bool onesided) {
+    Context *cx = c->cx;
+    Dim flags[MAX_RANK], two = dim_k(c, 2);
+    uint32_t n, rank = val_rank(c->g, x);
+    if (!axis_flags(c, 2, rank, flags, &n) || n != 1) return NO_VAL;
+    Complex z = parts_of(c, x);
+    if (!z.re.id) return z.re;
+    if (!z.im.id) z.im = sub(c, z.re, z.re);
+    for (uint32_t i = 0; i + 1 < rank; i++) {
+        Complex y = {swap_axes(c, z.re, i, rank - 2), swap_axes(c, z.im, i, rank - 2)};
+        if (!y.re.id) return y.re;
+        Dim extent = val_dim(c->g, z.re, i), length = inverse && onesided ? dim_mul(cx, dim_addi(cx, extent, -1), two) : extent;
+        if (has_in(c, 1) && !size_of(c, 1, &length)) return NO_VAL;
+        Dim outputs = onesided ? dim_addi(cx, dim_fdiv(cx, length, two), 1) : length;
+        y = inverse && onesided ? real_inverse(c, y, length) : transform(c, y, length, outputs, inverse);
+        if (!y.im.id) y.im = sub(c, y.re, y.re);
+        Dim have = val_dim(c->g, y.re, rank - 2), left = dim_sub(cx, dim_k(c, 1), flags[i]);
+        Val re[2] = {swap_axes(c, y.re, i, rank - 2), z.re}, im[2] = {swap_axes(c, y.im, i, rank - 2), z.im};
+        if (!re[0].id || !im[0].id) return NO_VAL;
+        Dim start = dim_mul(cx, left, have), size = dim_add(cx, dim_mul(cx, flags[i], have), dim_mul(cx, left, extent));
+        z.re = sliced(c, b_concat(c->g, c->loc, re, 2, i), i, start, size);
+        z.im = sliced(c, b_concat(c->g, c->loc, im, 2, i), i, start, size);
+        if (!z.re.id || !z.im.id) return NO_VAL;
+    }
+    if (inverse && onesided) z.im = NO_VAL;
+    return whole_of(c, z);
+}
+
 Val import_dft(Call *c) {
     Val x = in(c, 0);
     int64_t wanted = attr_i(c, "axis", 1);
@@ -127,7 +164,7 @@ Val import_dft(Call *c) {
     if (rank < 2) return fail(c, "needs rank 2 or more, found %u", rank);
     if (c->opset >= 20) {
         wanted = -2;
-        if (has_in(c, 2) && (!in_ints(c, 2, &list, &n) || n != 1)) return fail(c, "axis has to be known when compiling");
+        if (has_in(c, 2) && !in_ints(c, 2, &list, &n)) return dft_running(c, x, inverse, onesided);
         if (has_in(c, 2)) wanted = list[0];
     }
     if (!norm_axis(c, wanted, rank, &axis) || axis + 1 == rank) return fail(c, "axis %lld cannot be transformed", (long long)wanted);

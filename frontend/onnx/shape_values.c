@@ -28,12 +28,16 @@ static bool small_vector(Call *c, Val v, uint32_t *n) {
 }
 
 /* Symbols for the elements of a small integer parameter, bound when the function is called. */
-static bool bind_elements(Call *c, Value *v) {
+static bool bind_elements(Call *c, Value *v, uint32_t expected) {
     Importer *im = c->im;
     Graph *g = im->main;
     uint32_t n, param = v->param - 1;
     Val p = g->params.at[param];
-    if (!small_vector(&(Call){.im = im, .cx = c->cx, .g = g}, p, &n)) return false;
+    if (!small_vector(&(Call){.im = im, .cx = c->cx, .g = g}, p, &n)) {
+        if (!expected || val_rank(g, p) != 1) return false;
+        graph_guard(g, c->loc, REL_EQ, val_dim(g, p, 0), dim_k(c, expected), "this input's elements are read one by one");
+        n = expected;
+    }
     Dim *at = new_elements(c, n);
     const char *name = node_attr(node(g, p), ATTR_name)->as.text;
     for (uint32_t i = 0; i < n; i++) {
@@ -55,19 +59,16 @@ static bool bind_elements(Call *c, Value *v) {
 }
 
 /* The element of a float parameter as a fraction over 2^32. */
-bool bind_float(Call *c, uint32_t input, uint32_t element, Dim *numerator) {
-    Value *v = &c->in[input];
-    uint32_t n;
-    if (!v->param || !dtype_is_float(v->dtype)) return false;
-    if (!small_vector(&(Call){.im = c->im, .cx = c->cx, .g = c->im->main}, c->im->main->params.at[v->param - 1], &n) || element >= n) return false;
-    Value copy = *v;
+bool bind_float(Call *c, uint32_t input, uint32_t element, uint32_t expected, Dim *numerator) {
+    Value copy = c->in[input];
+    if (!copy.param || !dtype_is_float(copy.dtype)) return false;
     copy.elements = NULL;
-    if (!bind_elements(c, &copy)) return false;
+    if (!bind_elements(c, &copy, expected) || element >= copy.n) return false;
     *numerator = copy.elements[element];
     return true;
 }
 
-bool bind_flag(Call *c, Value *v) { return v->elements || (v->param && v->dtype == DT_bool && bind_elements(c, v)); }
+bool bind_flag(Call *c, Value *v) { return v->elements || (v->param && v->dtype == DT_bool && bind_elements(c, v, 0)); }
 
 bool value_elements(Call *c, Value *v) {
     Const data;
@@ -75,7 +76,7 @@ bool value_elements(Call *c, Value *v) {
     if (v->kind != VALUE_TENSOR) return false;
     if (v->elements) return true;
     if (v->dtype != DT_i64 && v->dtype != DT_i32 && v->dtype != DT_bool) return false;
-    if (v->param) return v->dtype != DT_bool && bind_elements(c, v);
+    if (v->param) return v->dtype != DT_bool && bind_elements(c, v, 0);
     if (!v->val.id || !small_vector(c, v->val, &n) || !const_of(c, v->val, &data)) return false;
     Dim *at = new_elements(c, n);
     for (uint32_t i = 0; i < n; i++) at[i] = dim_k(c, const_element(c->cx, data, i).i);
@@ -237,11 +238,10 @@ static Dim combine(Call *c, int op, Dim a, Dim b) {
     case OP_min: return dim_min(cx, a, b);
     case OP_div:
         if (constant) return y ? dim_k(c, x / y) : (Dim){0};
-        if (prove(cx, NULL, REL_LT, dim_k(c, 0), b) != YES || !not_negative(c, a)) return (Dim){0};
-        return dim_fdiv(cx, a, b);
+        return not_negative(c, b) && not_negative(c, a) ? dim_fdiv(cx, a, b) : (Dim){0}; /* by 0 fails when run */
     case OP_mod:
         if (constant) return y ? dim_k(c, floor_mod(x, y)) : (Dim){0};
-        return prove(cx, NULL, REL_LT, dim_k(c, 0), b) == YES ? dim_mod(cx, a, b) : (Dim){0};
+        return not_negative(c, b) ? dim_mod(cx, a, b) : (Dim){0};
     default: return (Dim){0};
     }
 }
@@ -358,7 +358,8 @@ bool shape_cast(Call *c) {
     if (from_float) return (t == DT_f32 || t == DT_f64) && give_over(c, t, a->rank, a->n, a->elements, a->divisor);
     if (!value_elements(c, a)) return false;
     if (ints || (t == DT_bool && a->dtype == DT_bool)) return give(c, t, a->rank, a->n, a->elements);
-    if ((t != DT_f32 && t != DT_f64) || a->val.id || a->dtype == DT_bool) return false;
+    Const data;
+    if ((t != DT_f32 && t != DT_f64) || a->dtype == DT_bool || (a->val.id && val_const(c->g, a->val, &data))) return false;
     return give(c, t, a->rank, a->n, a->elements);
 }
 
