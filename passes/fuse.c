@@ -340,12 +340,6 @@ static bool same_element(const Graph *g, Val a, Val b) {
     return a.id == b.id;
 }
 
-static bool found_dims(Context *cx, const TypeInfo *t) {
-    for (uint32_t i = 0; i < t->rank; i++)
-        if (!dim_same(dim_upper(cx, t->dims[i]), t->dims[i])) return true;
-    return false;
-}
-
 /* A kernel that copies v: for a result that no kernel of this function writes, or that another result has taken. */
 static Val copy_kernel(Build *bd, Val v) {
     Context *cx = bd->f->cx;
@@ -364,7 +358,7 @@ static void own_results(Build *bd) {
     const Graph *g = bd->f->g;
     for (uint32_t i = 0; i < g->results.n; i++) {
         Val old = g->results.at[i], v = bd->map[old.id], memory = memory_of(bd->to, v);
-        if (found_dims(bd->f->cx, val_type(bd->to, v))) continue;
+        if (type_has_found(bd->f->cx, node(bd->to, v)->type)) continue;
         bool taken = val_op(bd->to, memory) != OP_kernel;
         for (uint32_t j = 0; j < i && !taken; j++) {
             Val other = bd->map[g->results.at[j].id];

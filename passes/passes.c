@@ -37,3 +37,13 @@ Val rebuild_node(Graph *to, const Node *n, const Val *map, const Graph *const *r
         if (attr_info[attrs[i].key].type == AT_GRAPH) attrs[i].as.graph = regions[r++];
     return emit(to, n->op, n->loc, in, n->n_in, attrs, n->n_attrs);
 }
+
+bool type_has_found(Context *cx, Type type) {
+    const TypeInfo *t = type_info(cx, type);
+    for (uint32_t i = 1; i <= symbol_count(cx); i++) {
+        if (symbol_info(cx, (Symbol){i})->kind != SYMBOL_FOUND) continue;
+        for (uint32_t d = 0; d < t->rank; d++)
+            if (dim_uses(cx, t->dims[d], (Symbol){i})) return true;
+    }
+    return false;
+}

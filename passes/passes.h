@@ -19,6 +19,9 @@ Graph *rebuild_begin(const Graph *from, bool fold, Val *map /* [from->nodes.n], 
 /* n copied into `to` over mapped operands; its regions replaced by regions[i] in order of attributes (NULL: as they are). */
 Val rebuild_node(Graph *to, const Node *n, const Val *map, const Graph *const *regions);
 
+/* Some extent of a tensor type is only found while running. */
+bool type_has_found(Context *, Type);
+
 /* How an operand is read (operand.c): v is an affine view of `base`, which lives in memory: the offset is affine in every
  * axis of v.  A template may then form pointers and strides. */
 bool operand_is_affine(const Graph *, Val v, Val *base);

@@ -74,9 +74,7 @@ static int64_t direct_output(const Planner *p, uint32_t i, uint32_t element) {
     if (g->nodes.at[i].op != OP_kernel) return -1;
     for (uint32_t k = 0; k < g->results.n; k++) {
         Val v = g->results.at[k];
-        const TypeInfo *t = val_type(g, v);
-        bool exact = true;
-        for (uint32_t d = 0; d < t->rank; d++) exact &= dim_same(dim_upper(p->cx, t->dims[d]), t->dims[d]);
+        bool exact = !type_has_found(p->cx, node(g, v)->type);
         while (val_op(g, v) == OP_reshape) v = val_in(g, v, 0);
         uint32_t index = 0;
         if (val_op(g, v) == OP_get) index = (uint32_t)attr_int(node(g, v), ATTR_index), v = val_in(g, v, 0);
