@@ -131,10 +131,10 @@ static void run_row(Call *c) {
     }
     Val v = c->row->fn(c);
     if (v.id) set_out(c, 0, v);
-    if (v.id && c->row->param == OP_eq && c->row->shape == shape_binary) note_fact(c);
     for (uint32_t i = 0; known && i < n; i++)
         if (c->out[i].kind == VALUE_TENSOR && known[i].elements) {
             known[i].val = c->out[i].val;
+            known[i].dtype = c->out[i].dtype;
             c->out[i] = known[i];
         }
 }

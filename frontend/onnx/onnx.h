@@ -54,6 +54,7 @@
 #define in_scalar       onnx_in_scalar
 #define const_of        onnx_const_of
 #define value_elements  onnx_value_elements
+#define number_elements onnx_number_elements
 #define norm_axis       onnx_norm_axis
 #define list_arg        onnx_list_arg
 #define dims_of         onnx_dims_of
@@ -306,7 +307,7 @@ const OnnxTensor *attr_tensor(Call *, const char *name);
 bool in_dims(Call *, uint32_t i, const Dim **dims, uint32_t *n);
 bool in_ints(Call *, uint32_t i, const int64_t **ints, uint32_t *n);  /* the same, constants only */
 bool value_elements(Call *, Value *);                     /* fills elements where possible */
-void note_fact(Call *);                                   /* output 0 of an undecided Equal learns what it says */
+bool number_elements(Call *, Value *);                    /* the same, small constants of floats too */
 /* Element of a float parameter of `expected` elements, known while running: times 2^32, as a dim. */
 bool bind_float(Call *, uint32_t input, uint32_t element, uint32_t expected, Dim *numerator);
 Dim float_extent(Call *, Dim numerator);                 /* floor of such a dim over 2^32 */
@@ -374,6 +375,7 @@ typedef struct Window {             /* spatial parameters of Conv and pools, one
 bool window_read(Call *, Val x, const Dim *extents_or_null, uint32_t n, Window *);
 Val conv_core(Call *, Val x, Val w, const Window *, int64_t groups);   /* ONNX layouts in and out */
 Val activation(Call *, const char *name, Val x, double alpha, double beta);
+Val random_uniform(Call *, const Dims *, uint32_t stream);               /* f32 in [0, 1) */
 Val one_hot(Call *, Val index, uint32_t axis, Dim depth, Val off, Val on);
 /* The graph's nodes imported into the caller's graph, its inputs bound to `in`. */
 bool inline_graph(Call *, const OnnxGraph *, const Value *in, uint32_t n_in, Value *out);

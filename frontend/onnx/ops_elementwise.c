@@ -241,19 +241,28 @@ Val activation(Call *c, const char *name, Val x, double alpha, double beta) {
 
 /* ---- small composites ------------------------------------------------------------------------------------------------------------ */
 
-/* Inference: the identity; the mask is all true.  Drawing a mask needs training, which is not supported. */
+/* Inference: the identity; the mask is all true.  In training mode the mask is drawn as ops_random.c tells. */
 Val import_dropout(Call *c) {
-    Val x = in(c, 0);
-    double training = 0, ratio = 0.5;
-    if (c->opset >= 12 && has_in(c, 2) && !in_scalar(c, 2, &training)) return fail(c, "training_mode has to be known when compiling");
-    if (training != 0) {
-        if (has_in(c, 1) && !in_scalar(c, 1, &ratio)) return fail(c, "ratio has to be known when compiling");
-        if (ratio != 0) return fail(c, "dropout in training mode is not supported");
+    Val x = in(c, 0), ratio = NO_VAL, training = NO_VAL;
+    double known = 0, value;
+    Dims scalar = {0};
+    if (!x.id) return x;
+    Dims d = dims_of(c, x);
+    bool trains = c->opset < 7 ? !attr_i(c, "is_test", 0) : c->opset >= 12 && has_in(c, 2) && (!in_scalar(c, 2, &known) || known != 0);
+    if (trains && has_in(c, 1) && c->opset >= 12 && in_scalar(c, 1, &value) && value == 0) trains = false;
+    DType mask_type = c->opset < 10 ? val_dtype(c->g, x) : DT_bool;
+    if (!trains) {
+        if (wants_out(c, 1)) set_out(c, 1, splat(c, mask_type, 1, &d));
+        return x;
     }
-    if (c->opset < 7 && !attr_i(c, "is_test", 0)) return fail(c, "dropout in training mode is not supported");
-    if (wants_out(c, 1)) {
-        Dims d = dims_of(c, x);
-        set_out(c, 1, splat(c, c->opset < 10 ? val_dtype(c->g, x) : DT_bool, 1, &d));
+    ratio = c->opset >= 12 && has_in(c, 1) ? to(c, shaped(c, in(c, 1), &scalar), DT_f32) : numt(c, DT_f32, attr_f(c, "ratio", 0.5));
+    Val kept = ew2(c, OP_le, ratio, random_uniform(c, &d, 0)), scale = ew2(c, OP_sub, numt(c, DT_f32, 1), ratio);
+    Val dropped = sel(c, kept, ew2(c, OP_div, x, to(c, scale, val_dtype(c->g, x))), num(c, x, 0));
+    if (c->opset >= 12 && known == 0) {
+        training = shaped(c, in(c, 2), &scalar);
+        kept = sel(c, training, kept, splat(c, DT_bool, 1, &scalar));
+        dropped = sel(c, training, dropped, x);
     }
-    return x;
+    set_out(c, 1, to(c, kept, mask_type));
+    return dropped;
 }

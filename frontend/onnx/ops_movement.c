@@ -704,6 +704,8 @@ Val import_range(Call *c) {
     const Dim *start, *limit, *delta;
     uint32_t n;
     Dims scalar = {0};
+    for (uint32_t i = 0; i < 3; i++)
+        if (has_in(c, i)) number_elements(c, &c->in[i]);
     if (!in_dims(c, 0, &start, &n) || !in_dims(c, 1, &limit, &n) || !in_dims(c, 2, &delta, &n)) return range_of_floats(c);
     if (dim_is(cx, delta[0], 0)) return fail(c, "a delta of 0");
     Dim count = dim_sub(cx, dim_k(c, 0), dim_fdiv(cx, dim_sub(cx, start[0], limit[0]), delta[0]));

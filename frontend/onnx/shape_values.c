@@ -99,7 +99,7 @@ static bool as_fraction(double x, DType t, int64_t *p, int64_t *q) {
 }
 
 /* As value_elements, for constants of floats too, brought to one divisor. */
-static bool number_elements(Call *c, Value *v) {
+bool number_elements(Call *c, Value *v) {
     Const data;
     uint32_t n;
     if (value_elements(c, v)) return true;
@@ -246,19 +246,25 @@ static Dim combine(Call *c, int op, Dim a, Dim b) {
     }
 }
 
-static Dim decided(Call *c, Truth t) { return t == UNKNOWN ? (Dim){0} : dim_k(c, t == YES); }
-
-/* A comparison or connective, where it can be decided now. */
+/* A comparison or connective as 0 or 1: a number where it can be decided now, else an expression that is. */
 static Dim decide(Call *c, int op, Dim a, Dim b) {
     Context *cx = c->cx;
+    if (!safe(c, a) || !safe(c, b)) return (Dim){0};
     switch (op) {
-    case OP_eq: return decided(c, prove(cx, NULL, REL_EQ, a, b));
-    case OP_lt: return decided(c, prove(cx, NULL, REL_LT, a, b));
-    case OP_le: return decided(c, prove(cx, NULL, REL_LE, a, b));
+    case OP_eq: return is_number(c, dim_sub(cx, a, b), 0);
+    case OP_lt: return is_negative(c, dim_sub(cx, a, b));
+    case OP_le: return dim_sub(cx, dim_k(c, 1), is_negative(c, dim_sub(cx, b, a)));
     case OP_and: return dim_min(cx, a, b);
     case OP_or: return dim_max(cx, a, b);
     default: return (Dim){0};
     }
+}
+
+/* An undecided Equal of two numbers remembers what it says: If may need it. */
+static void note_fact(Call *c, const Value *a, const Value *b) {
+    int64_t k;
+    if (a->n != 1 || b->n != 1 || dim_const_value(c->cx, c->out[0].elements[0], &k)) return;
+    c->out[0].fact = arena_copy(c->im->arena, &(Fact){REL_EQ, a->elements[0], b->elements[0]}, sizeof(Fact));
 }
 
 bool shape_binary(Call *c) {
@@ -292,13 +298,9 @@ bool shape_binary(Call *c) {
         else at[i] = logic ? decide(c, op, x, y) : combine(c, op, x, y);
         if (!at[i].id) return false;
     }
-    return give_over(c, logic ? DT_bool : a->dtype, rank, n, at, divisor);
-}
-
-void note_fact(Call *c) {
-    Value *a = &c->in[0], *b = &c->in[1];
-    if (c->n_in != 2 || !a->elements || !b->elements || a->n != 1 || b->n != 1 || a->divisor != 1 || b->divisor != 1) return;
-    c->out[0].fact = arena_copy(c->im->arena, &(Fact){REL_EQ, a->elements[0], b->elements[0]}, sizeof(Fact));
+    if (!give_over(c, logic ? DT_bool : a->dtype, rank, n, at, divisor)) return false;
+    if (op == OP_eq) note_fact(c, a, b);
+    return true;
 }
 
 /* Max, Min, Sum of any number of operands. */
@@ -378,8 +380,13 @@ bool shape_where(Call *c) {
             if (c->in[j].n != 1 && c->in[j].n != n) return false;
             x[j] = c->in[j].elements[c->in[j].n == 1 ? 0 : i];
         }
-        if (!dim_const_value(c->cx, x[0], &k)) return false;
-        at[i] = k ? x[1] : x[2];
+        if (dim_const_value(c->cx, x[0], &k)) {
+            at[i] = k ? x[1] : x[2];
+            continue;
+        }
+        if (!safe(c, x[1]) || !safe(c, x[2])) return false;
+        Dim other = dim_sub(c->cx, dim_k(c, 1), x[0]);
+        at[i] = dim_add(c->cx, dim_mul(c->cx, x[0], x[1]), dim_mul(c->cx, other, x[2]));
     }
     return give(c, c->in[1].dtype, rank, n, at);
 }
