@@ -207,15 +207,35 @@ bool graph_guard(Graph *g, Loc loc, Relation relation, Dim a, Dim b, const char 
  * -------------------------------------------------------------------------------------------------------
  */
 
-/* New ids: parameters first, then the live nodes in their old order. */
+/* Ids of the nodes that bind a symbol while running. */
+static uint32_t *finders(Graph *g, uint32_t *n) {
+    uint32_t *list = NULL;
+    *n = 0;
+    for (uint32_t id = 1; id < g->nodes.n; id++) {
+        if (!node_finds(g->cx, &g->nodes.at[id]).id)
+            continue;
+        if (!list)
+            list = arena_new_array(g->arena, uint32_t, g->nodes.n);
+        list[(*n)++] = id;
+    }
+    return list;
+}
+
+/* New ids: parameters first, then the live nodes in their old order.  An extent needs the node that
+ * finds it as an operand needs its maker. */
 static uint32_t *number_live(Graph *g, uint32_t *n_live) {
-    uint32_t *ids = arena_new_array(g->arena, uint32_t, g->nodes.n);
+    uint32_t *ids = arena_new_array(g->arena, uint32_t, g->nodes.n), n_found;
+    const uint32_t *found = finders(g, &n_found);
     for (uint32_t i = 0; i < g->results.n; i++)
         ids[g->results.at[i].id] = 1;
     for (uint32_t id = g->nodes.n; id-- > 1;) {
         const Node *n = &g->nodes.at[id];
         for (uint32_t i = 0; ids[id] && i < n->n_in; i++)
             ids[n->in[i].id] = 1;
+        for (uint32_t i = 0; ids[id] && i < n_found && found[i] < id; i++)
+            if (!ids[found[i]] &&
+                node_mentions(g->cx, n, node_finds(g->cx, &g->nodes.at[found[i]])))
+                ids[found[i]] = 1;
     }
     uint32_t next = 1;
     for (uint32_t i = 0; i < g->params.n; i++)
@@ -300,6 +320,46 @@ const Dim *attr_dims(const Node *n, AttrKey key, uint32_t *count) {
 
 Dim attr_dim(const Node *n, AttrKey key) { return node_attr(n, key)->as.dim; }
 const Graph *attr_graph(const Node *n, AttrKey key) { return node_attr(n, key)->as.graph; }
+
+Symbol node_finds(Context *cx, const Node *n) {
+    const Attr *extent = node_attr(n, ATTR_extent);
+    const Term *term;
+    for (uint32_t id = 1; n->op == OP_kernel && id < attr_graph(n, ATTR_body)->nodes.n; id++) {
+        Symbol s = node_finds(cx, &attr_graph(n, ATTR_body)->nodes.at[id]);
+        if (s.id)
+            return s;
+    }
+    if (!extent || dim_terms(cx, extent->as.dim, &term) != 1 || term->n != 1)
+        return (Symbol){0};
+    return dim_atom(cx, term->factors[0].atom).symbol;
+}
+
+static bool type_mentions(Context *cx, Type type, Symbol s) {
+    const TypeInfo *t = type_info(cx, type);
+    for (uint32_t i = 0; i < t->rank; i++)
+        if (t->dtype == DT_none ? type_mentions(cx, t->elements[i], s)
+                                : dim_uses(cx, t->dims[i], s))
+            return true;
+    return false;
+}
+
+bool node_mentions(Context *cx, const Node *n, Symbol s) {
+    if (type_mentions(cx, n->type, s))
+        return true;
+    for (uint32_t a = 0; a < n->n_attrs; a++) {
+        const Attr *attr = &n->attrs[a];
+        AttrType type = attr_info[attr->key].type;
+        if (type == AT_DIM && dim_uses(cx, attr->as.dim, s))
+            return true;
+        for (uint32_t i = 0; type == AT_DIMS && i < attr->n; i++)
+            if (dim_uses(cx, attr->as.dims[i], s))
+                return true;
+        for (uint32_t id = 1; type == AT_GRAPH && id < attr->as.graph->nodes.n; id++)
+            if (node_mentions(cx, &attr->as.graph->nodes.at[id], s))
+                return true;
+    }
+    return false;
+}
 
 bool val_const(const Graph *g, Val v, Const *c) {
     if (val_op(g, v) != OP_const)

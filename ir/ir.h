@@ -309,6 +309,8 @@ const int64_t *attr_ints(const Node *, AttrKey, uint32_t *n_or_null);
 const Dim *attr_dims(const Node *, AttrKey, uint32_t *n_or_null);
 Dim attr_dim(const Node *, AttrKey);
 const Graph *attr_graph(const Node *, AttrKey);
+Symbol node_finds(Context *, const Node *);                /* the symbol that the node binds while running; id 0: none */
+bool node_mentions(Context *, const Node *, Symbol);       /* in its type, its attributes, or inside its regions or body */
 bool val_const(const Graph *, Val, Const *);       /* is a const node */
 bool val_splat(const Graph *, Val, Scalar *);      /* is a splat constant, or a broadcast/reshape of one */
 uint64_t graph_hash(const Graph *);                /* structural: equal graphs, equal hashes */

@@ -34,6 +34,8 @@ typedef struct Fusion {
     uint32_t *uses;
     uint32_t *space_uses;        /* uses by views other than broadcast */
     Val *body_map;               /* Body.map */
+    VEC(Val) finders;            /* nodes that bind an extent while running */
+    bool *read_as_extent;        /* by node: a finder whose extent some type or attribute mentions */
 } Fusion;
 
 static OpKind kind_of(const Fusion *f, Val v) { return op_info[val_op(f->g, v)].kind; }
@@ -244,6 +246,7 @@ static void find_outputs(Fusion *f) {
     for (uint32_t i = 1; i < g->nodes.n; i++) {
         const Node *n = &g->nodes.at[i];
         if (f->uses[i] == 0) continue;
+        out[i] |= f->read_as_extent[i];
         for (uint32_t o = 0; o < n->n_in; o++) {
             uint32_t from = f->group[n->in[o].id];
             if (from && from != f->group[i]) out[n->in[o].id] = true;
@@ -291,6 +294,7 @@ static Val body_value(Body *b, Val v) {
     return made;
 }
 
+typedef VEC(Val) ValStack;
 typedef struct Copy { uint32_t result; Val value; } Copy;
 typedef struct Build {
     Fusion *f;
@@ -368,10 +372,20 @@ static void own_results(Build *bd) {
     }
 }
 
+/* Pushes the nodes, outside of `group`, that find the extents which old value v mentions. */
+static void need_extents(Build *bd, Val v, uint32_t group, ValStack *stack) {
+    Fusion *f = bd->f;
+    for (uint32_t i = 0; i < f->finders.n && f->finders.at[i].id < v.id; i++) {
+        Val finder = f->finders.at[i];
+        if (bd->map[finder.id].id || (group && f->group[finder.id] == group)) continue;
+        if (node_mentions(f->cx, node(f->g, v), node_finds(f->cx, node(f->g, finder)))) vec_push(f->arena, stack, finder);
+    }
+}
+
 /* Emits, in dependency order and without recursion, everything that old value v needs, then v. */
 static void need(Build *bd, Val v, const Graph *const *const *regions) {
     Fusion *f = bd->f;
-    VEC(Val) stack = {0};
+    ValStack stack = {0};
     vec_push(f->arena, &stack, v);
     while (stack.n) {
         Val top = vec_last(&stack);
@@ -385,6 +399,7 @@ static void need(Build *bd, Val v, const Graph *const *const *regions) {
             begin_body(&body, f, group);
             for (uint32_t i = 0; i < body.inputs.n; i++)
                 if (!bd->map[body.inputs.at[i].id].id) vec_push(f->arena, &stack, body.inputs.at[i]);
+            for (uint32_t i = 0; i < body.touched.n; i++) need_extents(bd, body.touched.at[i], group, &stack);
             if (stack.n == before) finish_kernel(bd, &body);
             for (uint32_t i = 0; i < body.touched.n; i++) body.map[body.touched.at[i].id] = (Val){0};
             if (stack.n != before) continue;
@@ -394,15 +409,25 @@ static void need(Build *bd, Val v, const Graph *const *const *regions) {
         const Node *n = node(f->g, top);
         for (uint32_t i = 0; i < n->n_in; i++)
             if (!bd->map[n->in[i].id].id) vec_push(f->arena, &stack, n->in[i]);
+        need_extents(bd, top, 0, &stack);
         if (stack.n == before) bd->map[top.id] = rebuild_node(bd->to, n, bd->map, regions[top.id]);
     }
 }
 
 static void count_uses(Fusion *f) {
     const Graph *g = f->g;
+    for (uint32_t i = 1; i < g->nodes.n; i++)
+        if (node_finds(f->cx, &g->nodes.at[i]).id) vec_push(f->arena, &f->finders, (Val){i});
     for (uint32_t i = 0; i < g->results.n; i++) f->uses[g->results.at[i].id]++;
-    for (uint32_t i = g->nodes.n; i-- > 1;)
+    for (uint32_t i = g->nodes.n; i-- > 1;) {
         for (uint32_t o = 0; f->uses[i] && o < g->nodes.at[i].n_in; o++) f->uses[g->nodes.at[i].in[o].id]++;
+        for (uint32_t k = 0; f->uses[i] && k < f->finders.n && f->finders.at[k].id < i; k++) {
+            Val v = f->finders.at[k];
+            if (!node_mentions(f->cx, &g->nodes.at[i], node_finds(f->cx, node(g, v)))) continue;
+            f->uses[v.id]++;
+            f->read_as_extent[v.id] = true;
+        }
+    }
 }
 
 Graph *pass_fuse(Context *cx, const Graph *g, const Target *target) {
@@ -413,6 +438,7 @@ Graph *pass_fuse(Context *cx, const Graph *g, const Target *target) {
     f.reader = arena_new_array(arena, uint32_t, n), f.stored = arena_new_array(arena, bool, n);
     f.depth = arena_new_array(arena, uint8_t, n), f.uses = arena_new_array(arena, uint32_t, n);
     f.space_uses = arena_new_array(arena, uint32_t, n), f.body_map = arena_new_array(arena, Val, n);
+    f.read_as_extent = arena_new_array(arena, bool, n);
     const Graph ***regions = arena_new_array(arena, const Graph **, n);
     for (uint32_t i = 1; i < n; i++) {
         const Node *nd = &g->nodes.at[i];

@@ -12,6 +12,7 @@ typedef struct Frame {
     LVal base;                   /* u8 pointer: the frame's place in the arena */
     LVal **pointers;             /* by node: one u8 pointer per result */
     const LVal *params, *outputs;
+    bool region, *checked;       /* by guard */
 } Frame;
 typedef struct Host { Program *p; LVal offsets, weights, fails, scratch, scratch_bytes, symbols, fail; } Host;
 
@@ -243,6 +244,7 @@ static void launch(Host *h, Frame *fr, Val v) {
     vec_last(&p->b->block->insts).imm.text = info->func->name;
     check_status(h, status, loc_string(p->cx, n->loc));
     find_symbols(h, info);
+    if (info->found.id) program_late_guards(p, fr->g, fr->region, fr->checked, h->fail);
 }
 
 /* ---- regions -------------------------------------------------------------------------------------------------------------- */
@@ -251,7 +253,7 @@ static void launch(Host *h, Frame *fr, Val v) {
 static void run_region(Host *h, Frame *parent, int64_t frame_buffer, const Graph *g, const LVal *params, const LVal *outputs) {
     Program *p = h->p;
     LVal *saved = arena_copy(p->arena, p->symbols, (symbol_count(p->cx) + 1) * sizeof *saved);
-    Frame fr = {.g = g, .base = buffer(h, parent, frame_buffer), .params = params, .outputs = outputs};
+    Frame fr = {.g = g, .base = buffer(h, parent, frame_buffer), .params = params, .outputs = outputs, .region = true};
     run_graph(h, &fr);
     for (uint32_t k = 0; k < g->results.n; k++) {
         Val v = g->results.at[k];
@@ -372,6 +374,8 @@ static void run_node(Host *h, Frame *fr, Val v) {
 
 static void run_graph(Host *h, Frame *fr) {
     fr->pointers = arena_new_array(h->p->arena, LVal *, fr->g->nodes.n);
+    fr->checked = arena_new_array(h->p->arena, bool, fr->g->guards.n + 1);
+    program_late_guards(h->p, fr->g, fr->region, fr->checked, h->fail);
     for (uint32_t i = 1; i < fr->g->nodes.n; i++) run_node(h, fr, (Val){i});
 }
 

@@ -151,14 +151,8 @@ static void check_guards(Solver *s) {
     Program *p = s->p;
     for (uint32_t i = 0; i < s->g->guards.n; i++) {
         const Guard *guard = &s->g->guards.at[i];
-        LVal x = program_dim(p, guard->fact.a), y = program_dim(p, guard->fact.b), holds;
-        static const LOp test[] = {[REL_EQ] = LOP_eq, [REL_NE] = LOP_ne, [REL_LE] = LOP_le, [REL_LT] = LOP_lt};
-        if (guard->fact.relation == REL_DIVIDES) {
-            LVal q = l_bin(p->b, LOP_rem, y, l_max(p->b, x, l_i64(p->b, 1)));
-            holds = l_bin(p->b, LOP_eq, q, l_i64(p->b, 0));
-        } else {
-            holds = l_bin(p->b, test[guard->fact.relation], x, y);
-        }
+        if (program_guard_is_late(p, guard)) continue;
+        LVal x, y, holds = program_guard(p, guard, &x, &y);
         const char *where = loc_string(p->cx, guard->loc);
         const char *text = arena_print(p->arena, "%s%s%s: found %%d and %%d", plain(s, guard->message), *where ? ", required by " : "", plain(s, where));
         check(s, holds, text, x, y);

@@ -74,13 +74,9 @@ static bool body_checks(const Graph *g) {
 }
 
 static Symbol body_found(Context *cx, const Graph *g) {
-    for (uint32_t i = 1; i < g->nodes.n; i++) {
-        const Term *terms;
-        if (!node_attr(&g->nodes.at[i], ATTR_extent)) continue;
-        dim_terms(cx, attr_dim(&g->nodes.at[i], ATTR_extent), &terms);
-        return dim_atom(cx, terms[0].factors[0].atom).symbol;
-    }
-    return (Symbol){0};
+    Symbol s = {0};
+    for (uint32_t i = 1; i < g->nodes.n && !s.id; i++) s = node_finds(cx, &g->nodes.at[i]);
+    return s;
 }
 
 /* A kernel does not take the extent it finds as an argument. */

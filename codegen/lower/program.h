@@ -30,4 +30,9 @@ LVal program_dim(Program *, Dim);                    /* i64 of a dim over bound 
 uint32_t program_symbol_index(Program *, Symbol);    /* in the frame's order */
 uint32_t program_base(Program *, const Graph *);
 void program_bind(Program *, const Graph *);
+/* host_guard.c */
+bool program_guard_is_late(Program *, const Guard *); /* mentions a size found while running */
+LVal program_guard(Program *, const Guard *, LVal *x, LVal *y); /* whether it holds, and the two values compared */
+/* Checks those of g's guards that are decidable here and not yet checked. */
+void program_late_guards(Program *, const Graph *, bool region, bool *checked, LVal fail);
 void program_plan(Program *, const Graph *);
