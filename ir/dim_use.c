@@ -223,10 +223,15 @@ static Dim upper_term(Context *cx, int64_t coefficient, uint32_t monomial) {
         return dim_const(cx, bound);
     }
     Dim product = dim_const(cx, coefficient);
+    uint32_t signed_powers = 0; /* of factors that may be negative; with one alone a negative product is bounded by 0 */
+    for (uint32_t f = 0; f < m.n; f++)
+        if (t->atoms.at[m.factors[f].atom].range.min < 0) signed_powers += m.factors[f].power;
     for (uint32_t f = 0; f < m.n; f++) {
         Dim factor = upper_atom(cx, m.factors[f].atom);
         int64_t least = t->atoms.at[m.factors[f].atom].range.min;
-        if (m.degree > 1 && least < 0) { /* then the factors' magnitudes bound the product */
+        if (m.degree > 1 && least < 0 && signed_powers == 1) {
+            factor = dim_max(cx, factor, dim_const(cx, 0));
+        } else if (m.degree > 1 && least < 0) { /* then the factors' magnitudes bound the product */
             if (least <= -INT64_MAX) return (Dim){0};
             factor = dim_max(cx, factor, dim_const(cx, -least));
         }

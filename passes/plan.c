@@ -48,17 +48,19 @@ static void find_last_uses(Planner *p) {
     for (uint32_t i = 0; i < g->results.n; i++) p->last_use[memory_of(g, g->results.at[i]).id] = g->nodes.n;
 }
 
-static Dim aligned_bytes(const Planner *p, Type type, Loc loc) {
+static Dim aligned_bytes(const Planner *p, Val v, uint32_t element) {
     Context *cx = p->cx;
-    const TypeInfo *t = type_info(cx, type);
-    Dim elements = graph_upper_product(p->g, t->dims, t->rank);
+    const TypeInfo *t = val_type(p->g, v);
+    Type type = t->dtype == DT_none ? t->elements[element] : node(p->g, v)->type;
+    Dim elements = graph_upper_elements(p->g, v, element);
     if (!elements.id) {
         Text text = text_new(p->arena);
         type_print(cx, &text, type);
-        diag_error(cx, loc, "a value of type %s has no largest size; declare the range of its symbols, as in --dim n=..4096", text.at);
+        diag_error(cx, node(p->g, v)->loc, "a value of type %s has no largest size; declare the range of its symbols, as in --dim n=..4096",
+                   text.at);
         return dim_const(cx, 0);
     }
-    Dim bytes = dim_muli(cx, elements, dtype_bytes(t->dtype));
+    Dim bytes = dim_muli(cx, elements, dtype_bytes(type_info(cx, type)->dtype));
     return dim_muli(cx, dim_cdiv(cx, bytes, dim_const(cx, 64)), 64);
 }
 
@@ -111,13 +113,12 @@ static void plan_node(Planner *p, uint32_t i) {
     p->slots[i] = arena_new_array(p->arena, int64_t, results + carried + regions + 1);
     int64_t *slot = p->slots[i];
     for (uint32_t r = 0; r < results; r++) {
-        Type type = tuple ? t->elements[r] : n->type;
         int64_t output = direct_output(p, i, r), reused = -1;
-        Dim bytes = aligned_bytes(p, type, n->loc);
+        Dim bytes = aligned_bytes(p, (Val){i}, r);
         if (output < 0 && (reused = dying_operand(p, i, bytes)) >= 0) p->lives.at[reused].last = p->last_use[i];
         *slot++ = output >= 0 ? -1 - output : reused >= 0 ? reused : new_buffer(p, i, p->last_use[i], bytes, NULL);
     }
-    for (uint32_t c = 0; c < carried; c++) *slot++ = new_buffer(p, i, p->last_use[i], aligned_bytes(p, t->elements[c], n->loc), NULL);
+    for (uint32_t c = 0; c < carried; c++) *slot++ = new_buffer(p, i, p->last_use[i], aligned_bytes(p, (Val){i}, c), NULL);
     for (uint32_t a = 0; n->op != OP_kernel && a < n->n_attrs; a++)
         if (attr_info[n->attrs[a].key].type == AT_GRAPH) *slot++ = new_buffer(p, i, i, dim_const(p->cx, 0), n->attrs[a].as.graph);
 }

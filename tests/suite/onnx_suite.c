@@ -9,6 +9,7 @@
  * Prints a table by operator and totals.  Exit status 1 where something crashed or a count lies below --minimum's
  * (lines: mode backend pass pass-without-expanded).
  */
+#define _GNU_SOURCE
 #include "suite.h"
 #include <dirent.h>
 #include <poll.h>

@@ -67,6 +67,13 @@ static bool make_code(Program *p, const char *weights_name, bool verbose) {
     return p->code != NULL;
 }
 
+/* Generated code expects weights at 64 bytes. */
+static void *aligned_copy(Context *cx, const LData *d) {
+    uint8_t *at = arena_alloc(cx->arena, d->size + 64);
+    at += (64 - (uintptr_t)at % 64) % 64;
+    return memcpy(at, d->bytes, d->size);
+}
+
 Program *program_make(Context *cx, const Graph *g, Backend backend, const char *target, bool verbose) {
     Program *p = arena_alloc(cx->arena, sizeof *p);
     *p = (Program){.cx = cx, .g = g, .backend = backend};
@@ -87,7 +94,7 @@ Program *program_make(Context *cx, const Graph *g, Backend backend, const char *
         fprintf(stderr, "%s\n", text.at);
     }
     const LData *weights = loop_data_find(m, "m_weights");
-    p->weights = weights ? weights->bytes : NULL;
+    p->weights = weights ? aligned_copy(cx, weights) : NULL;
     if (backend == BACKEND_LOOP) {
         p->interp = loop_interp_new(m, step_interpreted, NULL);
         return p;
@@ -179,14 +186,13 @@ static bool reserve(Run *r) {
     return true;
 }
 
-static bool result_dims(Run *r, uint32_t i, bool upper, Tensor *t) {
+static bool result_dims(Run *r, uint32_t i, Tensor *t) {
     Program *p = r->p;
     const TypeInfo *type = val_type(p->g, p->g->results.at[i]);
     *t = (Tensor){.dtype = type->dtype, .rank = type->rank};
     for (uint32_t d = 0; d < type->rank; d++) {
-        Dim dim = upper ? graph_upper(p->g, type->dims[d]) : type->dims[d];
-        if (dim_eval(p->cx, dim, p->values, &t->dims[d]) && t->dims[d] >= 0) continue;
-        diag_error(p->cx, (Loc){0}, "extent %s of output %u has no value", dim_string(p->cx, dim), i);
+        if (dim_eval(p->cx, type->dims[d], p->values, &t->dims[d]) && t->dims[d] >= 0) continue;
+        diag_error(p->cx, (Loc){0}, "extent %s of output %u has no value", dim_string(p->cx, type->dims[d]), i);
         return false;
     }
     return true;
@@ -203,9 +209,13 @@ static bool set_outputs(Run *r) {
     r->capacity = arena_new_array(p->cx->arena, uint64_t, n + 1);
     set(r, FRAME_OUTPUTS, r->outputs);
     for (uint32_t i = 0; i < n; i++) {
-        Tensor t;
-        if (!result_dims(r, i, true, &t)) return false;
-        r->capacity[i] = (uint64_t)(tensor_elements(&t) * dtype_bytes(t.dtype));
+        Dim upper = graph_upper_elements(p->g, p->g->results.at[i], 0);
+        int64_t elements;
+        if (!dim_eval(p->cx, upper, p->values, &elements) || elements < 0 || elements > INT64_C(1) << 30) {
+            diag_error(p->cx, (Loc){0}, "output %u has no largest size", i);
+            return false;
+        }
+        r->capacity[i] = (uint64_t)(elements * dtype_bytes(val_dtype(p->g, p->g->results.at[i])));
         r->outputs[i] = memory(p, r->capacity[i], GARBAGE, false);
     }
     return true;
@@ -226,7 +236,7 @@ static bool take_outputs(Run *r, Tensor *outputs) {
     Program *p = r->p;
     take_symbols(r, p->facts.symbols.n);
     for (uint32_t i = 0; i < p->g->results.n; i++) {
-        if (!result_dims(r, i, false, &outputs[i])) return false;
+        if (!result_dims(r, i, &outputs[i])) return false;
         int64_t place = p->facts.output_offset.at[i];
         outputs[i].data = place < 0 ? r->outputs[i] : r->arena + r->offsets[place];
         if (whole((uint8_t *)r->outputs[i] + r->capacity[i])) continue;
@@ -246,11 +256,14 @@ bool program_run(Program *p, const Tensor *inputs, uint32_t n, Tensor *outputs) 
     set(&r, FRAME_FAIL, r.fails);
     set(&r, FRAME_FAILS, r.fails);
     set(&r, FRAME_WEIGHTS, p->weights);
+    if (p->weights) declare(p, (void *)(uintptr_t)p->weights, loop_data_find(p->m, "m_weights")->size, false, true);
     r.slots[FRAME_WORKERS] = 1;
     declare(p, r.slots, sizeof r.slots, true, true);
     set_inputs(&r, inputs, n);
     bool ok = bind(&r) && reserve(&r);
     if (ok) take_symbols(&r, p->facts.n_input_symbols);
     ok = ok && set_outputs(&r) && run_main(&r) && take_outputs(&r, outputs);
+    if (p->interp) loop_interp_forget(p->interp, r.slots);
+    if (p->interp && p->weights) loop_interp_forget(p->interp, (void *)(uintptr_t)p->weights);
     return ok;
 }
