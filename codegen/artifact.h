@@ -6,7 +6,7 @@
 #include "codegen.h"
 #include "host.h"
 
-/* ---- interface.c interface_data.c header_text.c ------------------------------------------------------------------------- */
+/* ---- interface.c interface_sizes.c interface_data.c header_text.c ------------------------------------------------------------------------- */
 
 typedef enum WeightsPlace { WEIGHTS_EMBEDDED, WEIGHTS_OUTSIDE } WeightsPlace;
 typedef struct InterfaceOptions {
@@ -19,8 +19,8 @@ typedef struct InterfaceOptions {
     bool bare;                  /* no malloc: contexts live in the caller's memory alone */
     bool shared;                /* exports ingot_model_v1 as well */
 } InterfaceOptions;
-/* Adds to the module: N_measure, N_layout, N_input_dims, N_extents, N_bounds, N_upper; the data N_private and N_public; the
- * typed functions N_memory_bytes, N_create, N_destroy, N_reserve, N_run, N_model; declarations of the runtime's functions;
+/* Adds to the module: N_init, N_measure, N_layout, N_start, N_enter, N_query; the data N_private and N_public; the typed
+ * functions N_memory_bytes, N_create, N_destroy, N_reserve, N_run, N_model; declarations of the runtime's functions;
  * notes "header" (the C text), "threads", "exports" (names by spaces).  g: the graph that lower_graph was given. */
 NODISCARD bool artifact_interface(LoopModule *, const Graph *, const HostFacts *, const InterfaceOptions *);
 

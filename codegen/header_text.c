@@ -121,7 +121,7 @@ static void add_opening(Header *h) {
     text_add(t, " * %s", h->m->target->triple);
     if (h->found->features[0]) text_add(t, ", needs %s", h->found->features);
     text_add(t, "; numerics %s; imports memcpy memset%s%s\n */\n", o->numerics ? o->numerics : "strict",
-             o->bare ? "" : " memcmp malloc free clock_gettime", o->threads ? ", pthreads, Linux 4.14" : "");
+             o->bare ? "" : " aligned_alloc free clock_gettime", o->threads ? ", pthreads, Linux 4.14" : "");
 }
 
 static void add_macros(Header *h) {
@@ -178,7 +178,7 @@ static void add_struct(Header *h) {
     const char *n = h->m->name;
     uint32_t inputs = h->facts->n_input_symbols, tensors = h->g->params.n + h->g->results.n;
     text_add(t, "\ntypedef struct ingot_context %s; /* one per thread */\n\n", n);
-    text_add(t, "/* Zero first.  Tensors are dense, row-major, aligned to their elements; outputs overlap nothing. */\n"
+    text_add(t, "/* Zero first.  Tensors are dense, row-major, aligned to their elements; outputs overlap no input. */\n"
                 "typedef struct %s_io {\n", n);
     for (uint32_t i = 0; i < inputs; i++) {
         const SymbolInfo *s = symbol_info(h->m->cx, h->facts->symbols.at[i]);

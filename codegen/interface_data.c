@@ -68,10 +68,6 @@ const char *interface_dim_text(Context *cx, Arena *arena, Dim d) {
     return t.at;
 }
 
-static Val tensor(const Interface *w, uint32_t k) {
-    return k < w->g->params.n ? w->g->params.at[k] : w->g->results.at[k - w->g->params.n];
-}
-
 /* A dim as hosts see it: an extent, -1-k for symbol k, INT64_MIN for an expression. */
 static int64_t dim_code(const Interface *w, Dim d) {
     int64_t value;
@@ -107,7 +103,7 @@ static uint64_t write_symbol(Writer *out, uint32_t i) {
 
 static uint64_t write_tensor(Writer *out, uint32_t k) {
     Interface *w = out->w;
-    const TypeInfo *t = val_type(w->g, tensor(w, k));
+    const TypeInfo *t = val_type(w->g, interface_tensor(w, k));
     uint64_t at = room(out, sizeof(ingot_tensor_info), 8), dims = room(out, 8 * t->rank, 8), texts = room(out, 8 * t->rank, 8);
     put_u32(out, at + offsetof(ingot_tensor_info, size), sizeof(ingot_tensor_info));
     put_u32(out, at + offsetof(ingot_tensor_info, dtype), dtype_info[t->dtype].dlpack);
@@ -203,30 +199,31 @@ static uint64_t write_features(Writer *out, uint32_t *n) {
 #define FIELD(member) offsetof(ingot_rt_model, member)
 
 /* Places of the context's arrays, and its bytes. */
-static uint32_t write_layout(Writer *out, uint32_t workers) {
-    Interface *w = out->w;
-    int64_t dims[2] = {0, 0}, at = (int64_t)((sizeof(ingot_context) + 63) & ~(size_t)63);
-    uint32_t n_inputs = w->g->params.n, n_tensors = n_inputs + w->g->results.n;
-    for (uint32_t k = 0; k < n_tensors; k++) dims[k >= n_inputs] += (int64_t)val_rank(w->g, tensor(w, k));
-    int64_t words[FRAME_INSIDE] = {
-        [FRAME_SYMBOLS] = (int64_t)w->facts->symbols.n,
-        [FRAME_OFFSETS] = (int64_t)w->facts->n_offsets + 1 + (int64_t)w->g->results.n,
-        [FRAME_INPUT_DIMS] = dims[0],
-        [FRAME_FAILS] = FRAME_FAIL_SLOTS * (int64_t)workers,
-        [FRAME_CANCEL] = 1,
-        [FRAME_BOUNDS] = (int64_t)w->facts->n_input_symbols,
-        [FRAME_WANTED] = (int64_t)w->facts->n_input_symbols,
-        [FRAME_OUT_DIMS] = dims[1],
-        [FRAME_LENT] = (int64_t)w->g->results.n,
-        [FRAME_DATA] = (int64_t)n_tensors,
-        [FRAME_CAPACITY] = (int64_t)n_tensors,
+static void lay_context(Interface *w) {
+    int64_t dims = 0, at = (int64_t)((sizeof(ingot_context) + 63) & ~(size_t)63);
+    uint32_t n_inputs = w->g->params.n, n_outputs = w->g->results.n, workers = w->options->threads ? FRAME_MAX_WORKERS : 1;
+    for (uint32_t k = 0; k < n_inputs; k++) dims += (int64_t)val_rank(w->g, w->g->params.at[k]);
+    const struct { uint32_t slot; int64_t words; } arrays[] = {
+        {FRAME_SYMBOLS, (int64_t)w->facts->symbols.n},
+        {FRAME_OFFSETS, (int64_t)w->facts->n_offsets + 1},
+        {FRAME_INPUT_DIMS, dims},
+        {FRAME_INPUTS, n_inputs},
+        {FRAME_OUTPUTS, n_outputs},
+        {FRAME_FAIL, 0}, /* where the next begins */
+        {FRAME_FAILS, FRAME_FAIL_SLOTS * (int64_t)workers},
+        {FRAME_BOUNDS, (int64_t)w->facts->n_input_symbols + 1},
+        {FRAME_WANTED, (int64_t)w->facts->n_input_symbols},
+        {FRAME_PLACES, n_outputs},
+        {FRAME_LENT, n_outputs},
+        {FRAME_TYPED, CALL_WORDS + TENSOR_WORDS * ((int64_t)n_inputs + n_outputs)},
     };
-    for (uint32_t i = 0; i < FRAME_INSIDE; i++) { /* FAIL has no words: it lies where FAILS, the next, begins */
-        put_u32(out, FIELD(at) + 4 * i, (uint64_t)at);
-        at += 8 * words[i];
+    for (uint32_t i = 0; i < COUNT(arrays); i++) {
+        w->at[arrays[i].slot] = (uint32_t)at;
+        at += 8 * arrays[i].words;
     }
+    w->fixed_bytes = (uint32_t)((at + 63) & ~INT64_C(63));
+    w->at[FRAME_WORK] = w->fixed_bytes;
     REQUIRE(w->p.cx, at < INT32_MAX);
-    return (uint32_t)((at + 63) & ~INT64_C(63));
 }
 
 static const LData *weights_data(const LoopModule *m) {
@@ -254,7 +251,7 @@ static uint32_t signature(Interface *w) {
         text_add(&t, "%s:%lld:%lld:%lld;", s->name, (long long)s->min, (long long)s->max, (long long)s->multiple);
     }
     for (uint32_t k = 0; k < w->g->params.n + w->g->results.n; k++) {
-        const TypeInfo *type = val_type(w->g, tensor(w, k));
+        const TypeInfo *type = val_type(w->g, interface_tensor(w, k));
         text_add(&t, "%c%s:%s[", k < w->g->params.n ? '<' : '>', interface_tensor_name(w->g, k), dtype_info[type->dtype].name);
         for (uint32_t a = 0; a < type->rank; a++)
             text_add(&t, "%s,", interface_dim_text(w->p.cx, w->p.arena, type->dims[a]));
@@ -263,35 +260,29 @@ static uint32_t signature(Interface *w) {
     return (uint32_t)hash_bytes(t.at, t.n, 0x1960);
 }
 
-static void write_private(Writer *out) {
+/* *symbols, *tensors: where in the object these tables lie. */
+static void write_private(Writer *out, uint64_t *symbols, uint64_t *tensors) {
     static const struct { size_t at; const char *suffix; } functions[] = {
-        {FIELD(bind), "bind"}, {FIELD(measure), "measure"}, {FIELD(layout), "layout"}, {FIELD(input_dims), "input_dims"},
-        {FIELD(extents), "extents"}, {FIELD(bounds), "bounds"}, {FIELD(upper), "upper"}, {FIELD(main), "main"}};
+        {FIELD(init), "init"}, {FIELD(measure), "measure"}, {FIELD(layout), "layout"}, {FIELD(start), "start"}, {FIELD(main), "enter"}};
     Interface *w = out->w;
     const HostFacts *f = w->facts;
-    uint32_t n_tensors = w->g->params.n + w->g->results.n, n_features, workers = w->options->threads ? FRAME_MAX_WORKERS : 1;
+    uint32_t n_tensors = w->g->params.n + w->g->results.n, n_features;
     uint64_t layout;
     room(out, sizeof(ingot_rt_model), 64);
     hash_weights(w, &layout);
     w->found.signature = signature(w);
     for (uint32_t i = 0; i < COUNT(functions); i++) point_function(out, functions[i].at, functions[i].suffix);
     point_text(out, FIELD(name), w->p.m->name);
-    put_u32(out, FIELD(signature), w->found.signature);
-    put_u32(out, FIELD(flags), w->g->bindings.n ? INGOT_RT_BINDS_ELEMENTS : 0);
-    put_u32(out, FIELD(n_symbols), f->n_input_symbols);
-    put_u32(out, FIELD(n_found), f->symbols.n - f->n_input_symbols);
     put_u32(out, FIELD(n_inputs), w->g->params.n);
-    put_u32(out, FIELD(n_tensors), n_tensors);
-    put_u32(out, FIELD(n_offsets), f->n_offsets);
-    put_u32(out, FIELD(max_workers), workers);
-    put_u32(out, FIELD(fixed_bytes), write_layout(out, workers));
-    point_own(out, FIELD(symbols), pointers(out, f->symbols.n, write_symbol));
-    point_own(out, FIELD(tensors), pointers(out, n_tensors, write_tensor));
-    uint64_t offsets = room(out, 8 * f->output_offset.n, 8);
-    for (uint32_t i = 0; i < f->output_offset.n; i++) put_i64(out, offsets + 8 * i, f->output_offset.at[i]);
-    point_own(out, FIELD(output_offset), offsets);
-    point_own(out, FIELD(guards), write_texts(out, f->guards.at, f->guards.n));
-    point_own(out, FIELD(launches), write_texts(out, f->launches.at, f->launches.n));
+    put_u32(out, FIELD(n_outputs), w->g->results.n);
+    put_u32(out, FIELD(max_workers), w->options->threads ? FRAME_MAX_WORKERS : 1);
+    put_u32(out, FIELD(fixed_bytes), w->fixed_bytes);
+    *symbols = pointers(out, f->symbols.n, write_symbol);
+    *tensors = pointers(out, n_tensors, write_tensor);
+    point_own(out, FIELD(tensors), *tensors);
+    point_own(out, FIELD(guards), write_texts(out, w->guards.at, w->guards.n));
+    static const char *const nothing = "";
+    point_own(out, FIELD(launches), f->launches.n ? write_texts(out, f->launches.at, f->launches.n) : write_texts(out, &nothing, 1));
     point_own(out, FIELD(features), write_features(out, &n_features));
     put_u32(out, FIELD(n_features), n_features);
     if (n_features) point(out, FIELD(cpu), "ingot_rt_cpu", 0);
@@ -303,15 +294,15 @@ static void write_private(Writer *out) {
 
 #define PUBLIC(member) offsetof(ingot_model, member)
 
-static void write_public(Writer *out, const char *private_name, const ingot_rt_model *at) {
+static void write_public(Writer *out, const char *private_name, uint64_t symbols, uint64_t tensors) {
     Interface *w = out->w;
     const InterfaceOptions *o = w->options;
     bool outside = o->weights != WEIGHTS_EMBEDDED;
     struct { size_t at; const char *function; bool present; } row[] = {
-        {PUBLIC(query), "ingot_rt_model_query", true},         {PUBLIC(weights_open), "ingot_rt_weights_open", outside},
-        {PUBLIC(weights_close), "ingot_rt_weights_close", outside}, {PUBLIC(create), "ingot_rt_model_create", true},
-        {PUBLIC(destroy), "ingot_rt_destroy", true},           {PUBLIC(reserve), "ingot_rt_model_reserve", true},
-        {PUBLIC(use_weights), "ingot_rt_use_weights", outside}, {PUBLIC(run), "ingot_rt_model_run", true},
+        {PUBLIC(query), program_name(&w->p, "query"), true},         {PUBLIC(weights_open), "ingot_rt_weights_open", outside},
+        {PUBLIC(weights_close), "ingot_rt_weights_close", outside}, {PUBLIC(create), "ingot_rt_create", true},
+        {PUBLIC(destroy), "ingot_rt_destroy", true},           {PUBLIC(reserve), "ingot_rt_reserve", true},
+        {PUBLIC(use_weights), "ingot_rt_use_weights", outside}, {PUBLIC(run), "ingot_rt_run", true},
         {PUBLIC(pool_open), "ingot_rt_pool_open", o->threads}, {PUBLIC(pool_close), "ingot_rt_pool_close", o->threads}};
     struct { size_t at; const char *text; } text[] = {
         {PUBLIC(name), w->p.m->name}, {PUBLIC(compiler), "ingot " INGOT_VERSION}, {PUBLIC(target), w->p.m->target->triple},
@@ -328,7 +319,6 @@ static void write_public(Writer *out, const char *private_name, const ingot_rt_m
     put_u32(out, PUBLIC(alignment), 64);
     put_u32(out, PUBLIC(n_symbols), w->facts->symbols.n);
     put_u32(out, PUBLIC(n_entries), 1);
-    uint64_t symbols = (uint64_t)(uintptr_t)at->symbols, tensors = (uint64_t)(uintptr_t)at->tensors;
     point(out, PUBLIC(symbols), private_name, symbols);
     uint64_t entry = room(out, sizeof(ingot_entry), 8), entries = room(out, 8, 8);
     point_own(out, PUBLIC(entries), entries);
@@ -345,31 +335,27 @@ static void write_public(Writer *out, const char *private_name, const ingot_rt_m
 }
 
 /* Bytes of a context at the largest sizes, by running N_measure in the interpreter; -1 where sizes have no bound. */
-static int64_t memory_max(Interface *w, uint32_t fixed) {
+static int64_t memory_max(Interface *w) {
     uint32_t n = w->facts->n_input_symbols;
-    int64_t *sizes = arena_new_array(w->p.arena, int64_t, n + 1), *sums = arena_new_array(w->p.arena, int64_t, 2);
+    int64_t *sizes = arena_new_array(w->p.arena, int64_t, n + 1), *frame = arena_new_array(w->p.arena, int64_t, FRAME_SLOTS);
     for (uint32_t i = 0; i < n; i++) {
         const SymbolInfo *s = symbol_info(w->p.cx, w->facts->symbols.at[i]);
         if (s->max == INT64_MAX) return -1;
         sizes[i] = s->max / (s->multiple < 1 ? 1 : s->multiple) * (s->multiple < 1 ? 1 : s->multiple);
     }
+    frame[FRAME_POOL] = 1;
     LoopInterp *interp = loop_interp_new(w->p.m, NULL, NULL);
     loop_interp_memory(interp, sizes, 8 * (n + 1), false, true);
-    loop_interp_memory(interp, sums, 16, true, false);
-    LSlot in[] = {{.p = sizes}, {.p = sums}}, arena;
-    if (!loop_interp_call(interp, program_name(&w->p, "measure"), in, 2, &arena)) return -1;
-    return arena.i < 0 ? -1 : fixed + arena.i + sums[0];
-}
-
-static uint64_t addend_at(const Writer *out, uint64_t at) {
-    for (uint32_t i = 0; i < out->relocs.n; i++)
-        if (out->relocs.at[i].offset == at) return (uint64_t)out->relocs.at[i].addend;
-    return 0;
+    loop_interp_memory(interp, frame, 8 * FRAME_SLOTS, false, true);
+    LSlot in[] = {{.p = sizes}, {.p = frame}}, bytes;
+    if (!loop_interp_call(interp, program_name(&w->p, "measure"), in, 2, &bytes)) return -1;
+    return bytes.i < 0 ? -1 : bytes.i;
 }
 
 bool interface_data(Interface *w) {
     Program *p = &w->p;
     if (!known_features(p->cx, p->m->target->features)) return false;
+    uint64_t symbols, tensors;
     Text strings = text_new(p->arena);
     const char *strings_name = program_name(p, "strings");
     Writer inner = {.w = w, .arena = p->arena, .name = program_name(p, "private"), .strings = &strings, .strings_name = strings_name};
@@ -377,17 +363,14 @@ bool interface_data(Interface *w) {
     outer.name = program_name(p, "public");
     inner.bytes = text_new(p->arena);
     outer.bytes = text_new(p->arena);
-    write_private(&inner);
-    uint32_t fixed;
-    memcpy(&fixed, inner.bytes.at + FIELD(fixed_bytes), sizeof fixed);
-    ingot_rt_model places = {0};
-    places.symbols = (const ingot_symbol *const *)(uintptr_t)addend_at(&inner, FIELD(symbols));
-    places.tensors = (const ingot_tensor_info *const *)(uintptr_t)addend_at(&inner, FIELD(tensors));
-    write_public(&outer, inner.name, &places);
+    lay_context(w);
+    interface_sizes(w); /* its guards are texts of the descriptor */
+    write_private(&inner, &symbols, &tensors);
+    write_public(&outer, inner.name, symbols, tensors);
     LData text = {.name = strings_name, .bytes = (const uint8_t *)strings.at, .size = strings.n, .align = 1};
     vec_push(p->m->arena, &p->m->datas, text);
     finish(&inner, 64);
     finish(&outer, 64);
-    w->found.memory_max = memory_max(w, fixed);
+    w->found.memory_max = memory_max(w);
     return true;
 }

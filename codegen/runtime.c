@@ -20,7 +20,6 @@ static const Part parts[] = {
     {"error.c", {"error.o", "error.o", "error.o", "error.o", "error.o"}},
     {"cpu.c", {"cpu.o", "cpu.o", "cpu.o", "cpu.o", "cpu.o"}},
     {"rt.c", {"rt_single.o", "rt_single_weights.o", "rt_threads.o", "rt_threads_weights.o", "rt_bare.o"}},
-    {"generic.c", {"generic_single.o", "generic_single.o", "generic_threads.o", "generic_threads.o", "generic_single.o"}},
     {"step.c", {"step.o", "step.o", "step.o", "step.o", "step_bare.o"}},
     {"launch.c", {NULL, NULL, "launch.o", "launch.o", NULL}},
     {"pool.c", {NULL, NULL, "pool.o", "pool.o", NULL}},
@@ -72,8 +71,7 @@ const char *runtime_header(void) {
 }
 
 #define RUNTIME_FUNCTIONS(X)                                                                                           \
-    X(create) X(destroy) X(reserve) X(run) X(bytes) X(execute) X(workers) X(model_query) X(model_create)               \
-    X(model_reserve) X(model_run) X(cpu) X(error) X(launch) X(step) X(pool_open) X(pool_close) X(weights_open)         \
+    X(create) X(destroy) X(reserve) X(run) X(cpu) X(error) X(launch) X(step) X(pool_open) X(pool_close) X(weights_open)  \
     X(weights_close) X(use_weights)
 
 const char *const *runtime_functions(uint32_t *n) {

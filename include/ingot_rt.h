@@ -19,10 +19,10 @@ extern "C" {
 typedef int32_t ingot_status;
 enum {
     INGOT_OK,
-    INGOT_E_ARG,         /* a NULL, a count, an overlap, an unknown flag */
+    INGOT_E_ARG,         /* a count, strides, an overlap */
     INGOT_E_SHAPE,       /* rank, extent, a declared range, a guard between sizes */
     INGOT_E_DTYPE,
-    INGOT_E_SHORT,       /* a buffer is too small; the dims of all outputs are set */
+    INGOT_E_SHORT,       /* a buffer is too small, or NULL; where it is an output's, the dims of all outputs are set */
     INGOT_E_ALIGN,
     INGOT_E_INDEX,       /* found while running: an index out of range; outputs are unspecified */
     INGOT_E_CAPACITY,    /* a data-dependent extent beyond its capacity, or sizes beyond 64 bits */
@@ -54,9 +54,10 @@ enum {
 
 /* Frozen: 192 bytes.  Row-major. */
 typedef struct ingot_tensor {
-    void *data;          /* output NULL: run lends memory of the context, valid until its next run, reserve or destroy */
+    void *data;          /* output NULL, or lent before: run lends memory of the context, valid until its next run, reserve or
+                          * destroy; a context in memory of the caller lends only what is found while running */
     uint64_t bytes;      /* capacity, checked before reading or writing */
-    int64_t dims[8];     /* outputs: set by run, even on INGOT_E_SHORT */
+    int64_t dims[8];     /* outputs: set by run, even on INGOT_E_SHORT; what is found while running is 0 before */
     int64_t strides[8];  /* in elements; all 0: dense */
     ingot_dtype dtype;
     int32_t rank, device, device_id; /* as DLPack: 0, 1 CPU; 2 CUDA */
@@ -130,7 +131,7 @@ typedef struct ingot_plan {
 } ingot_plan;
 typedef struct ingot_call {
     uint32_t size, flags; /* 1: answer INGOT_E_RESERVE, never allocate */
-    uint32_t entry;
+    uint32_t entry;       /* 0 */
     int32_t max_workers;  /* 0: all */
     uint32_t n_inputs, n_outputs;
     const ingot_tensor *inputs;

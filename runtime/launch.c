@@ -35,9 +35,9 @@ static void range_run(void *arg, int64_t i, int32_t worker) {
 
 int32_t ingot_rt_launch(void *frame, int32_t (*task)(void *args, int64_t lo, int64_t hi, int64_t worker), void *args,
                         int64_t n, int64_t grain) {
-    ingot_rt_slot *slot = (ingot_rt_slot *)frame;
-    int64_t workers = slot[FRAME_WORKERS].i, ranges = grain > 1 ? (n - 1) / grain + 1 : n;
-    const ingot_parallel *p = (const ingot_parallel *)slot[FRAME_PARALLEL].cp;
+    const ingot_context *c = (const ingot_context *)frame;
+    int64_t workers = c->workers, ranges = grain > 1 ? (n - 1) / grain + 1 : n;
+    const ingot_parallel *p = c->parallel;
     if (ranges > workers) ranges = workers;
     if (ranges <= 1 || !p) return task(args, 0, n, 0);
     Launch l;
@@ -48,7 +48,7 @@ int32_t ingot_rt_launch(void *frame, int32_t (*task)(void *args, int64_t lo, int
     p->run(p->user, ranges, (int32_t)workers, range_run, &l);
     for (int64_t i = 0; i < ranges; i++) {
         if (!l.status[i]) continue;
-        int64_t *fails = (int64_t *)slot[FRAME_FAILS].p;
+        int64_t *fails = c->fails;
         for (int k = 0; k < FRAME_FAIL_SLOTS; k++) fails[k] = fails[FRAME_FAIL_SLOTS * i + k];
         return l.status[i];
     }

@@ -139,15 +139,15 @@ static int32_t cpus(void) {
 
 ingot_status ingot_rt_pool_open(int32_t workers, ingot_parallel *out, ingot_error *err) {
     int32_t available = cpus();
-    if (!out || workers < 0) return ingot_rt_error(err, "\001pool_open: found %d workers, expected at least 0", (int64_t)workers);
+    if (!out || workers < 0) return ingot_rt_error(err, "\001pool_open: found %d workers, expected at least 0", NULL, workers, 0, 0);
     if (workers == 0) workers = available;
     if (workers > FRAME_MAX_WORKERS) workers = FRAME_MAX_WORKERS;
     size_t bytes = (sizeof(Pool) + (size_t)workers * sizeof(Worker) + 4095) & ~(size_t)4095;
     Pool *p = (Pool *)mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED) return ingot_rt_error(err, "\010no memory for a pool: %d bytes", (int64_t)bytes);
+    if (p == MAP_FAILED) return ingot_rt_error(err, "\010no memory for a pool: %d bytes", NULL, (int64_t)bytes, 0, 0);
     if (madvise(p, bytes, MADV_WIPEONFORK)) {
         munmap(p, bytes);
-        return ingot_rt_error(err, "\021this kernel lacks MADV_WIPEONFORK (Linux 4.14), which a pool needs to survive fork");
+        return ingot_rt_error(err, "\021this kernel lacks MADV_WIPEONFORK (Linux 4.14), which a pool needs to survive fork", NULL, 0, 0, 0);
     }
     p->bytes = (int64_t)bytes;
     p->alive = 1;

@@ -1,271 +1,191 @@
-/* rt.c: contexts: memory, sizes, one run.  Linked into every artifact: 2 KB without threads, counted by a test.
+/* rt.c: contexts: memory, sizes, runs.  Linked into every artifact: 2 KB without threads, with what it calls; a test counts.
  *
  * A context is one block: the struct, then arrays at offsets that the compiler chose (ingot_frame.h).  Behind it, or in a
- * block of its own where the context may malloc, lie the workers' scratch, the arena and memory to lend, planned by
- * `reserve` at upper bounds; smaller sizes reuse these offsets.  What follows from sizes is computed when they change.
+ * block of its own where the context may allocate, lie the workers' scratch, the arena and memory to lend, planned by
+ * `reserve`; smaller sizes reuse these offsets.  All that follows from sizes is Loop IR, written by codegen/interface_sizes.c
+ * and called through ingot_rt_model; what is left here are checks of the caller's memory by one table, and the order of steps.
  * Sizes are trusted only once `measure` has accepted bounds above them: then no product of dims overflows.
  * Errors found before generated code runs leave the caller's memory untouched.
- * Switches: INGOT_RT_THREADS, INGOT_RT_WEIGHTS (weights outside of the artifact), INGOT_RT_HEAP (may malloc).
+ * Switches: INGOT_RT_THREADS, INGOT_RT_WEIGHTS (weights outside of the artifact), INGOT_RT_HEAP (may allocate).
  */
+#if !defined(_GNU_SOURCE) && !defined(_ISOC11_SOURCE)
+#define _ISOC11_SOURCE /* aligned_alloc */
+#endif
 #include "ingot_frame.h"
 #include <string.h>
 #if INGOT_RT_HEAP
 #include <stdlib.h>
 #endif
 
-#define fail ingot_rt_error
-#define INT INGOT_RT_ARG
+#define refuse ingot_rt_error
 typedef const ingot_rt_model Model;
 
-/* given: the same values, or what the caller says they are. */
-static ingot_status check(Model *m, const int64_t *given, const int64_t *values, ingot_error *err) {
-    for (uint32_t i = 0; i < m->n_symbols; i++) {
-        const ingot_symbol *s = m->symbols[i];
-        int64_t v = values[i];
-        if (v != given[i]) return fail(err, "\002%s = %d, but the inputs make it %d", s->name, given[i], v);
-        if (v < s->min || v > s->max) return fail(err, "\002%s = %d, declared %d..%d", s->name, v, s->min, s->max);
-        if (v % s->multiple) return fail(err, "\002%s = %d, expected a multiple of %d", s->name, v, s->multiple);
-    }
-    return INGOT_OK;
+static Model *private_of(const ingot_model *model) { return ((const ingot_rt_public *)(const void *)model)->rt; }
+static ingot_status old_struct(ingot_error *err, uint32_t found, size_t expected) {
+    return refuse(err, "\013the struct's size is %d, expected %d", NULL, found, (int64_t)expected, 0);
 }
-
-static int covered(const ingot_context *c, const int64_t *sizes) {
-    const int64_t *bounds = c->frame[FRAME_BOUNDS].p;
-    for (uint32_t i = 0; i < c->m->n_symbols; i++)
-        if (sizes[i] > bounds[i]) return 0;
-    return c->lent != NULL;
-}
-
-#if INGOT_RT_THREADS
-int64_t ingot_rt_workers(Model *m, const ingot_parallel *p) {
-    int64_t n = p ? p->workers : 1;
-    return n < 1 ? 1 : n > m->max_workers ? m->max_workers : n;
-}
-#else
-#define ingot_rt_workers(m, p) INT(1)
-#endif
-
-/* Bytes behind the fixed part, or -1 after an error. */
-static int64_t work_bytes(Model *m, const int64_t *sizes, int64_t workers, int lends, ingot_rt_sizes *s, ingot_error *err) {
-    int64_t arena = m->measure(sizes, s);
-    if (arena < 0) {
-        fail(err, "\007the sizes need more memory than 64 bits count");
-        return arena;
-    }
-    return arena + s->scratch * workers + (lends ? s->lent : 0);
-}
-
-uint64_t ingot_rt_bytes(Model *m, const int64_t *sizes, int32_t workers, ingot_error *err) {
-    ingot_rt_sizes s;
-    int64_t n = check(m, sizes, sizes, err) ? -1 : work_bytes(m, sizes, workers, 0, &s, err);
-    return n < 0 ? 0 : m->fixed_bytes + (uint64_t)n;
+/* A guard that generated code answered. */
+static ingot_status failed(const ingot_context *c, int64_t answer, ingot_error *err) {
+    const int64_t *f = c->fail;
+    return refuse(err, c->m->guards[~answer], c->m->launches[f[0]], f[1], f[2], f[3]);
 }
 
 /* ---- contexts ------------------------------------------------------------------------------------------------------- */
 
-#if INGOT_RT_HEAP
-static void *align64(void *block) { return (void *)(((uintptr_t)block + 63) & ~(uintptr_t)63); }
-#endif
-
 void ingot_rt_destroy(ingot_context *c) {
     if (!c) return;
 #if INGOT_RT_WEIGHTS
-    ingot_rt_weights_close(c->weights);
+    ingot_rt_weights_close(c->held);
 #endif
 #if INGOT_RT_HEAP
-    free(c->own_work);
+    if (!c->lends) return;
     free(c->own);
+    free(c);
 #endif
 }
 
-/* The block's fixed part, made from the table of offsets. */
-static ingot_context *context_init(void *block, Model *m) {
-    ingot_context *c = (ingot_context *)memset(block, 0, m->fixed_bytes);
-    for (int i = 0; i < FRAME_INSIDE; i++) c->frame[i].p = (char *)c + m->at[i];
-    c->frame[FRAME_WEIGHTS].cp = m->weights;
-    c->m = m;
-    return c;
+/* what: the message where the memory that is there must do, and does not. */
+static ingot_status reserve(ingot_context *c, const int64_t *sizes, int64_t allocates, const char *what, ingot_error *err) {
+    int64_t need = c->m->measure(sizes, c);
+    if (need < 0) return failed(c, need, err);
+    if ((uint64_t)need > c->bytes) {
+        void *work = NULL;
+#if INGOT_RT_HEAP
+        if (allocates) {
+            free(c->own);
+            c->bytes = 0;
+            *c->bounds = 0;
+            c->own = c->work = work = aligned_alloc(64, (size_t)need);
+        }
+#else
+        (void)allocates;
+#endif
+        if (!work) return refuse(err, what, NULL, need, (int64_t)c->bytes, 0);
+        c->bytes = (uint64_t)need;
+    }
+    c->m->layout(sizes, c);
+    return INGOT_OK;
 }
 
-ingot_status ingot_rt_create(Model *m, uint32_t signature, const ingot_options *opt, ingot_context **out, ingot_error *err) {
+ingot_status ingot_rt_reserve(ingot_context *c, uint32_t entry, const int64_t *sizes, ingot_error *err) {
+    if (entry) return refuse(err, "\001found entry %d, expected 0", NULL, entry, 0, 0);
+    return reserve(c, sizes, c->lends, "\010these sizes need %d bytes of memory, found %d", err);
+}
+
+ingot_status ingot_rt_create(const ingot_model *model, const ingot_options *opt, ingot_context **out, ingot_error *err) {
+    static const ingot_options standard = {.size = sizeof standard};
+    Model *m = private_of(model);
     ingot_status rc = INGOT_OK;
     *out = NULL;
-    if (signature != m->signature) return fail(err, "\013%s: header and library are not from the same model", m->name);
-    if (opt && opt->size < sizeof *opt) return fail(err, "\013size of options is %d, expected %d", INT(opt->size), INT(sizeof *opt));
-    if (opt && opt->device > 1) return fail(err, "\017%s was compiled for the CPU", m->name);
+    if (!opt) opt = &standard;
+    if (opt->size < sizeof *opt) return old_struct(err, opt->size, sizeof *opt);
+    if (opt->device > 1) return refuse(err, "\017found device %d, expected the CPU: %d", NULL, opt->device, 1, 0);
     if (m->cpu && (rc = m->cpu(m, err))) return rc;
-    void *own = NULL, *block = opt ? opt->memory[INGOT_HOST].base : NULL;
-    uint64_t bytes = opt ? opt->memory[INGOT_HOST].bytes : 0;
-    if ((uintptr_t)block & 63) return fail(err, "\005memory of a context must be aligned to 64 bytes");
+    uint64_t bytes = opt->memory[INGOT_HOST].bytes;
+    int64_t lends = 0;
+    ingot_context *c = (ingot_context *)opt->memory[INGOT_HOST].base;
+    if ((uintptr_t)c & 63) return refuse(err, "\005memory of a context must be aligned to 64 bytes", NULL, 0, 0, 0);
 #if INGOT_RT_HEAP
-    if (!block && (own = malloc((size_t)m->fixed_bytes + 63))) {
-        block = align64(own);
-        bytes = m->fixed_bytes;
+    if (!c) {
+        c = (ingot_context *)aligned_alloc(64, bytes = m->fixed_bytes);
+        lends = 1;
     }
 #endif
-    if (!block || bytes < m->fixed_bytes)
-        return fail(err, "\010a context needs %d bytes of memory, found %d", INT(m->fixed_bytes), INT(bytes));
-    ingot_context *c = context_init(block, m);
-    c->own = own;
-    c->work_bytes = bytes - m->fixed_bytes;
-    c->frame[FRAME_PARALLEL].cp = opt ? opt->parallel : NULL;
+    if (!c || bytes < m->fixed_bytes)
+        return refuse(err, "\010a context needs %d bytes of memory, found %d", NULL, m->fixed_bytes, (int64_t)bytes, 0);
+    memset(c, 0, m->fixed_bytes);
+    c->bytes = bytes;
+    c->lends = lends;
+    m->init(c);
+#if INGOT_RT_THREADS
+    c->parallel = opt->parallel;
+    int64_t workers = opt->parallel ? opt->parallel->workers : 1;
+    c->pool = workers < 1 ? 1 : workers > m->max_workers ? m->max_workers : workers;
+#endif
 #if INGOT_RT_WEIGHTS
-    if ((opt && opt->weights) || (!m->weights && m->weights_bytes)) rc = ingot_rt_use_weights(c, opt ? opt->weights : NULL, err);
-#else
-    if (opt && opt->weights) rc = fail(err, "\014the weights of %s are embedded", m->name);
-#endif
-    if (!rc && !m->n_symbols) rc = ingot_rt_reserve(c, NULL, err);
-    if (!rc)
-        *out = c;
-    else
+    if ((rc = ingot_rt_use_weights(c, opt->weights, err))) {
         ingot_rt_destroy(c);
-    return rc;
-}
-
-ingot_status ingot_rt_reserve(ingot_context *c, const int64_t *sizes, ingot_error *err) {
-    Model *m = c->m;
-    ingot_rt_sizes s;
-    int64_t workers = ingot_rt_workers(m, c->frame[FRAME_PARALLEL].p);
-    ingot_status rc = check(m, sizes, sizes, err);
-    if (rc || covered(c, sizes)) return rc;
-    int64_t need = work_bytes(m, sizes, workers, c->own != NULL, &s, err);
-    if (need < 0) return INGOT_E_CAPACITY;
-    char *work = (char *)c + m->fixed_bytes;
-#if INGOT_RT_HEAP
-    if (c->own) {
-        if ((uint64_t)need > c->work_bytes || !c->own_work) {
-            free(c->own_work);
-            c->lent = NULL; /* no reservation */
-            c->own_work = malloc((size_t)need + 64);
-            c->work_bytes = c->own_work ? (uint64_t)need : 0;
-        }
-        work = (char *)align64(c->own_work);
+        return rc;
     }
 #endif
-    if ((uint64_t)need > c->work_bytes || !work)
-        return fail(err, "\010these sizes need %d bytes of memory, found %d", need + m->fixed_bytes,
-                    INT(c->work_bytes + m->fixed_bytes));
-    m->layout(sizes, (int64_t *)c->frame[FRAME_OFFSETS].p);
-    for (uint32_t i = 0; i < m->n_symbols; i++) ((int64_t *)c->frame[FRAME_BOUNDS].p)[i] = sizes[i];
-    c->frame[FRAME_SCRATCH].p = work;
-    c->frame[FRAME_SCRATCH_BYTES].i = s.scratch;
-    c->frame[FRAME_ARENA].p = work += s.scratch * workers;
-    c->lent = work + need - s.scratch * workers - (c->own ? s.lent : 0);
-    return INGOT_OK;
+    *out = c;
+    return rc;
 }
 
 /* ---- one run -------------------------------------------------------------------------------------------------------- */
 
-static uint64_t tensor_bytes(const ingot_tensor_info *t, const int64_t *dims) {
-    uint64_t bytes = t->dtype >> 11;
-    for (int32_t i = 0; i < t->rank; i++) bytes *= (uint64_t)dims[i];
-    return bytes;
-}
-
-/* Symbols from the inputs' dims and elements, what follows from them, and room for it. */
-static ingot_status bind(ingot_context *c, const int64_t *given, uint32_t flags, ingot_error *err) {
-    Model *m = c->m;
-    int64_t *symbols = c->frame[FRAME_SYMBOLS].p, *failed = c->frame[FRAME_FAIL].p;
-    int64_t *bounds = c->frame[FRAME_BOUNDS].p, *wanted = c->frame[FRAME_WANTED].p;
-    ingot_rt_sizes s;
-    int32_t guard = m->bind(c->frame);
-    if (guard) return fail(err, m->guards[guard - 1], failed[1], failed[2]);
-    ingot_status rc = check(m, given ? given : symbols, symbols, err);
-    if (rc) return rc;
-    if (!covered(c, symbols)) {
-        if ((flags & 1) || !c->own)
-            return fail(err, "\011these sizes need %d bytes: reserve them first",
-                        m->fixed_bytes + work_bytes(m, symbols, ingot_rt_workers(m, c->frame[FRAME_PARALLEL].p), 0, &s, NULL));
-        for (uint32_t i = 0; i < m->n_symbols; i++) wanted[i] = symbols[i] > bounds[i] ? symbols[i] : bounds[i];
-        if ((rc = ingot_rt_reserve(c, wanted, err))) return rc;
+/* Everything of n tensors but what their dims mean, and that none overlaps one of the others. */
+static ingot_status check(const ingot_tensor_info *const *info, const ingot_tensor *x, uint32_t n, const ingot_tensor *others,
+                          uint32_t n_others, ingot_error *err) {
+    for (; n--; x++) {
+        const ingot_tensor_info *t = *info++;
+        const char *what = "\017'%s' is on device %d, expected the CPU: %d";
+        int64_t found = x->device, expected = 1, dense = 1, strided = 0, other = 0, width = (t->dtype + 0x700) >> 11, bytes = width;
+        if (found > expected) goto bad;
+        what = "\003'%s' has dtype %d, expected %d", found = x->dtype, expected = t->dtype;
+        if (found != expected) goto bad;
+        what = "\002'%s' has rank %d, expected %d", found = x->rank, expected = t->rank;
+        if (found != expected) goto bad;
+        while (expected--) {
+            what = "\002'%s' has extent %d on axis %d, out of range", found = x->dims[expected];
+            if (found > 1) strided |= x->strides[expected], other |= x->strides[expected] ^ dense;
+            if (found < 0 || __builtin_mul_overflow(bytes, found, &bytes)) goto bad;
+            dense *= found;
+        }
+        what = "\001'%s' has strides, expected a dense tensor";
+        if (strided && other) goto bad;
+        what = "\004'%s' has %d bytes of memory, expected %d", found = x->data ? (int64_t)x->bytes : 0, expected = bytes;
+        if ((uint64_t)found < (uint64_t)expected) goto bad;
+        what = "\005'%s' is not aligned to its %d bytes an element", found = width;
+        if ((uintptr_t)x->data & (uintptr_t)(width - 1)) goto bad;
+        what = "\001'%s' overlaps input number %d", found = 0;
+        for (; (uint32_t)found < n_others; found++) {
+            const ingot_tensor *y = others + found;
+            if ((uintptr_t)x->data - (uintptr_t)y->data < y->bytes || (uintptr_t)y->data - (uintptr_t)x->data < x->bytes) goto bad;
+        }
+        continue;
+    bad:
+        return refuse(err, what, t->name, found, expected, 0);
     }
-    m->bounds(symbols, (int64_t *)c->frame[FRAME_OUT_DIMS].p, 0);
-    c->bound = 1;
     return INGOT_OK;
 }
 
-/* Memory of all tensors against the bound sizes; lends; before the run (`after` 0).  After it: outputs in the arena. */
-static ingot_status tensors(ingot_context *c, void **data, const uint64_t *capacity, int after, ingot_error *err) {
-    Model *m = c->m;
-    const int64_t *dims = c->frame[FRAME_INPUT_DIMS].p, *offsets = c->frame[FRAME_OFFSETS].p;
-    void **lent = c->frame[FRAME_LENT].p;
-    ingot_status rc = INGOT_OK;
-    for (uint32_t i = 0; i < m->n_tensors; i++) {
-        const ingot_tensor_info *t = m->tensors[i];
-        uint32_t o = i - m->n_inputs;
-        if (o == 0) dims = c->frame[FRAME_OUT_DIMS].p;
-        uint64_t bytes = tensor_bytes(t, dims);
-        dims += t->rank;
-        int64_t copied = i < m->n_inputs ? -1 : m->output_offset[o];
-        if (!after && ((uintptr_t)data[i] & ((t->dtype >> 11) - 1)))
-            return fail(err, "\005'%s' is not aligned to its %d bytes an element", t->name, INT(t->dtype >> 11));
-        if (after != (copied >= 0)) continue;
-        char *ours = copied < 0 ? c->lent : (char *)c->frame[FRAME_ARENA].p;
-        if (i >= m->n_inputs) {
-            ours += offsets[copied < 0 ? m->n_offsets + 1 + o : (uint32_t)copied];
-            if (!data[i] || data[i] == lent[o]) {
-                if (!c->own) return fail(err, "\001output '%s' is NULL and the context owns no memory to lend", t->name);
-                data[i] = lent[o] = ours;
-                continue;
-            }
-        } else if (!data[i] && bytes) {
-            return fail(err, "\001input '%s' is NULL", t->name);
-        }
-        if (capacity && capacity[i] < bytes)
-            rc = fail(err, "\004'%s' has %d bytes of memory, expected %d", t->name, INT(capacity[i]), INT(bytes));
-        else if (after)
-            memcpy(data[i], ours, bytes);
-    }
-    return rc;
-}
-
-ingot_status ingot_rt_execute(ingot_context *c, const int64_t *given, void **data, const uint64_t *capacity, uint32_t flags,
-                              ingot_error *err) {
-    Model *m = c->m;
-    int64_t *failed = c->frame[FRAME_FAIL].p;
-    ingot_status rc = INGOT_OK;
-    c->frame[FRAME_INPUTS].p = data;
-    c->frame[FRAME_OUTPUTS].p = data + m->n_inputs;
-    if (!c->bound) rc = bind(c, given, flags, err);
-    if (rc || (rc = tensors(c, data, capacity, 0, err))) return rc;
-    c->bound = !(m->n_found || (m->flags & INGOT_RT_BINDS_ELEMENTS));
+static int32_t run_main(ingot_context *c) {
 #if defined(__x86_64__)
     /* The default mode; bytes, because tcc's assembler lacks stmxcsr and ldmxcsr (%rax). */
     uint32_t mode, plain = 0x1f80;
     __asm__ volatile(".byte 0x0f, 0xae, 0x18" : : "a"(&mode) : "memory");
     __asm__ volatile(".byte 0x0f, 0xae, 0x10" : : "a"(&plain) : "memory");
 #endif
-    rc = m->main(c->frame);
+    int32_t rc = c->m->main(c);
 #if defined(__x86_64__)
     __asm__ volatile(".byte 0x0f, 0xae, 0x10" : : "a"(&mode) : "memory");
 #endif
-    if (rc == INGOT_E_CANCELLED) return fail(err, "\015cancelled");
-    if (rc) {
-        fail(err, "\020%s: found %d at position %d, limit %d", m->launches[failed[0]], failed[2], failed[1], failed[3]);
-        if (err) err->code = rc;
-        return rc;
-    }
-    if (m->n_found) m->extents((int64_t *)c->frame[FRAME_SYMBOLS].p, (int64_t *)c->frame[FRAME_OUT_DIMS].p, 0);
-    return tensors(c, data, capacity, 1, err);
-}
-
-ingot_status ingot_rt_run(ingot_context *c, int64_t *io, ingot_error *err) {
-    Model *m = c->m;
-    int64_t *symbols = c->frame[FRAME_SYMBOLS].p;
-    size_t bytes = m->n_symbols * sizeof *io;
-    void **data = (void **)(void *)(io + m->n_symbols);
-    c->call = NULL;
-    c->frame[FRAME_CANCEL].p = (char *)c + m->at[FRAME_CANCEL];
-    c->frame[FRAME_WORKERS].i = ingot_rt_workers(m, c->frame[FRAME_PARALLEL].p);
-    if (!c->bound || memcmp(symbols, io, bytes)) {
-        ingot_status rc = check(m, io, io, err);
-        if (rc) return rc;
-        c->bound = 0;
-        m->input_dims(io, (int64_t *)c->frame[FRAME_INPUT_DIMS].p);
-    }
-    ingot_status rc = ingot_rt_execute(c, io, data, NULL, 0, err);
-    memcpy(data + m->n_tensors, symbols + m->n_symbols, m->n_found * sizeof *io);
+    (void)ingot_rt_step(c, -1);
     return rc;
 }
-#undef fail
-#undef INT
+
+ingot_status ingot_rt_run(ingot_context *c, const ingot_call *call, ingot_error *err) {
+    Model *m = c->m;
+    ingot_status rc;
+    if (call->size < sizeof *call) return old_struct(err, call->size, sizeof *call);
+    if ((call->n_inputs ^ m->n_inputs) | (call->n_outputs ^ m->n_outputs) | call->entry ||
+        (uintptr_t)call->state | (uintptr_t)call->stream)
+        return refuse(err, "\001found %d inputs and %d outputs, expected %d of entry 0, without state and stream", NULL, call->n_inputs,
+                    call->n_outputs, m->n_inputs);
+#if INGOT_RT_THREADS
+    c->workers = call->max_workers > 0 && call->max_workers < c->pool ? call->max_workers : c->pool;
+#endif
+    c->call = call;
+    rc = check(m->tensors, call->inputs, m->n_inputs, NULL, 0, err);
+    if (rc) return rc;
+    while ((rc = m->start(c)) > 0)
+        if ((rc = reserve(c, c->wanted, c->lends & ~call->flags, "\011these sizes need %d bytes, reserved are %d", err))) return rc;
+    if (!rc) {
+        rc = check(m->tensors + m->n_inputs, call->outputs, m->n_outputs, call->inputs, m->n_inputs, err);
+        if (rc) return rc;
+        rc = run_main(c);
+    }
+    return rc ? failed(c, rc, err) : rc;
+}
+#undef refuse

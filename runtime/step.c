@@ -5,26 +5,25 @@
 #include "ingot_frame.h"
 #if INGOT_RT_HEAP
 #include <time.h>
-
-static uint64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 #endif
 
 int32_t ingot_rt_step(void *frame, int64_t launch) {
     ingot_context *c = (ingot_context *)frame;
-    const volatile uint32_t *cancel = (const volatile uint32_t *)c->frame[FRAME_CANCEL].cp;
-#if INGOT_RT_HEAP
     const ingot_call *call = c->call;
-    if (call && call->trace) {
-        if (c->traced_launch >= 0) call->trace(call->trace_user, c->m->launches[c->traced_launch], now_ns() - c->traced_ns);
-        c->traced_launch = launch;
-        c->traced_ns = now_ns();
+    const volatile uint32_t *cancel = call->cancel;
+#if INGOT_RT_HEAP
+    if (call->trace) {
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        if (c->traced)
+            call->trace(call->trace_user, c->m->launches[c->traced - 1],
+                        (uint64_t)((t.tv_sec - c->traced_s) * 1000000000 + t.tv_nsec - c->traced_ns));
+        c->traced = launch + 1;
+        c->traced_s = t.tv_sec;
+        c->traced_ns = t.tv_nsec;
     }
 #else
     (void)launch;
 #endif
-    return *cancel ? INGOT_E_CANCELLED : INGOT_OK;
+    return cancel && *cancel ? INGOT_E_CANCELLED : INGOT_OK;
 }

@@ -82,16 +82,16 @@ static int hash_is(const uint8_t *bytes, uint64_t n, const uint8_t *expected) {
 static ingot_status weights_check(const ingot_rt_model *m, const uint8_t *at, uint64_t n, uint32_t flags, const char *from,
                                   ingot_error *err) {
     ingot_rt_weights_header h;
-    if (n < HEADER) return ingot_rt_error(err, "\014%s: found %d bytes, too few for weights", from, (int64_t)n);
+    if (n < HEADER) return ingot_rt_error(err, "\014%s: found %d bytes, too few for weights", from, (int64_t)n, 0, 0);
     memcpy(&h, at, HEADER);
-    if (memcmp(h.magic, "INGOTWT1", 8)) return ingot_rt_error(err, "\014%s: these are no weights of ingot", from);
+    if (memcmp(h.magic, "INGOTWT1", 8)) return ingot_rt_error(err, "\014%s: these are no weights of ingot", from, 0, 0, 0);
     if (h.bytes != m->weights_bytes || n - HEADER != h.bytes)
-        return ingot_rt_error(err, "\014%s: found %d bytes of weights, %s expects %d", from, (int64_t)(n - HEADER), m->name,
-                    (int64_t)m->weights_bytes);
+        return ingot_rt_error(err, "\014%s: found %d bytes of weights, expected %d", from, (int64_t)(n - HEADER),
+                              (int64_t)m->weights_bytes, 0);
     if (h.layout != m->weights_layout)
-        return ingot_rt_error(err, "\014%s: packed for another layout than %s has: pack them with the compiler that made it", from, m->name);
+        return ingot_rt_error(err, "\014%s: packed for another layout: pack them with the compiler that made the library", from, 0, 0, 0);
     if ((flags & 1) && !hash_is(at + HEADER, h.bytes, h.sha256))
-        return ingot_rt_error(err, "\014%s: the hash of the weights is wrong: the data is damaged", from);
+        return ingot_rt_error(err, "\014%s: the hash of the weights is wrong: the data is damaged", from, 0, 0, 0);
     return INGOT_OK;
 }
 
@@ -105,26 +105,26 @@ static ingot_status from_file(ingot_weights *w, const char *path, uint32_t flags
                               ingot_error *err) {
     struct stat s;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return ingot_rt_error(err, "\014%s: cannot be opened", path);
+    if (fd < 0) return ingot_rt_error(err, "\014%s: cannot be opened", path, 0, 0, 0);
     ingot_status rc = INGOT_OK;
     if (fstat(fd, &s) || !S_ISREG(s.st_mode)) {
-        rc = ingot_rt_error(err, "\014%s: is no regular file", path);
+        rc = ingot_rt_error(err, "\014%s: is no regular file", path, 0, 0, 0);
     } else if (!(flags & 2)) {
         *n = w->mapped_bytes = (uint64_t)s.st_size;
         w->mapped = mmap(NULL, w->mapped_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
         *at = (const uint8_t *)w->mapped;
         if (w->mapped == MAP_FAILED) {
             w->mapped = NULL;
-            rc = ingot_rt_error(err, "\014%s: cannot be mapped", path);
+            rc = ingot_rt_error(err, "\014%s: cannot be mapped", path, 0, 0, 0);
         }
     } else {
         uint8_t *to = buffer(w, *n = (uint64_t)s.st_size);
         uint64_t have = 0;
         *at = to;
-        if (!to) rc = ingot_rt_error(err, "\010no memory for %d bytes of weights", (int64_t)*n);
+        if (!to) rc = ingot_rt_error(err, "\010no memory for %d bytes of weights", NULL, (int64_t)*n, 0, 0);
         while (!rc && have < *n) {
             ssize_t got = read(fd, to + have, *n - have);
-            if (got <= 0) rc = ingot_rt_error(err, "\014%s: cannot be read", path);
+            if (got <= 0) rc = ingot_rt_error(err, "\014%s: cannot be read", path, 0, 0, 0);
             have += (uint64_t)got;
         }
     }
@@ -137,10 +137,10 @@ static ingot_status beside(ingot_weights *w, const ingot_rt_model *m, uint32_t f
                            char *path, size_t room, ingot_error *err) {
     Dl_info info;
     size_t folder = 0;
-    if (!dladdr((const void *)m, &info) || !info.dli_fname) return ingot_rt_error(err, "\014the folder of %s is unknown: give a path", m->name);
+    if (!dladdr((const void *)m, &info) || !info.dli_fname) return ingot_rt_error(err, "\014the folder of %s is unknown: give a path", m->name, 0, 0, 0);
     for (size_t i = 0; info.dli_fname[i]; i++)
         if (info.dli_fname[i] == '/') folder = i + 1;
-    if (folder + strlen(m->name) + sizeof ".weights" > room) return ingot_rt_error(err, "\014the path of the weights is too long");
+    if (folder + strlen(m->name) + sizeof ".weights" > room) return ingot_rt_error(err, "\014the path of the weights is too long", NULL, 0, 0, 0);
     memcpy(path, info.dli_fname, folder);
     strcpy(path + folder, m->name);
     strcat(path, ".weights");
@@ -157,13 +157,13 @@ static ingot_status source_open(ingot_weights *w, const ingot_rt_model *m, const
     if (source && source->memory.base) {
         at = (const uint8_t *)source->memory.base;
         n = source->memory.bytes;
-        if ((uintptr_t)at & 63) return ingot_rt_error(err, "\005weights in memory must be aligned to 64 bytes");
+        if ((uintptr_t)at & 63) return ingot_rt_error(err, "\005weights in memory must be aligned to 64 bytes", NULL, 0, 0, 0);
     } else if (source && source->read) {
         uint8_t *to = buffer(w, n = HEADER + m->weights_bytes);
         at = to;
         from = "the read callback";
-        if (!to) return ingot_rt_error(err, "\010no memory for %d bytes of weights", (int64_t)n);
-        if (source->read(source->user, 0, to, n)) return ingot_rt_error(err, "\014the read callback failed");
+        if (!to) return ingot_rt_error(err, "\010no memory for %d bytes of weights", NULL, (int64_t)n, 0, 0);
+        if (source->read(source->user, 0, to, n)) return ingot_rt_error(err, "\014the read callback failed", NULL, 0, 0, 0);
     } else if (source && source->path) {
         from = source->path;
         rc = from_file(w, from, flags, &at, &n, err);
@@ -181,9 +181,9 @@ static ingot_status source_open(ingot_weights *w, const ingot_rt_model *m, const
 static ingot_status weights_open(const ingot_rt_model *m, const ingot_source *source, ingot_weights **out, ingot_error *err) {
     *out = NULL;
     if (source && source->size < sizeof *source)
-        return ingot_rt_error(err, "\013size of source is %d, expected %d", (int64_t)source->size, (int64_t)sizeof *source);
+        return ingot_rt_error(err, "\013the source's size is %d, expected %d", NULL, source->size, (int64_t)sizeof *source, 0);
     ingot_weights *w = (ingot_weights *)calloc(1, sizeof *w);
-    if (!w) return ingot_rt_error(err, "\010no memory");
+    if (!w) return ingot_rt_error(err, "\010no memory", NULL, 0, 0, 0);
     w->count = 1;
     ingot_status rc = source_open(w, m, source, err);
     if (rc)
@@ -211,8 +211,8 @@ ingot_status ingot_rt_use_weights(ingot_context *c, ingot_weights *w, ingot_erro
         ingot_status rc = weights_open(c->m, NULL, &w, err);
         if (rc) return rc;
     }
-    ingot_rt_weights_close(c->weights);
-    c->weights = w;
-    c->frame[FRAME_WEIGHTS].cp = w->bytes;
+    ingot_rt_weights_close(c->held);
+    c->held = w;
+    c->weights = w->bytes;
     return INGOT_OK;
 }

@@ -50,18 +50,26 @@ static void write_kernel(LoopModule *m) {
     loop_end(b);
 }
 
+/* Guard `number` of bind, counted from 1. */
+static void bind_guard(LoopBuilder *b, LVal holds, LVal found, LVal expected, int64_t number) {
+    LVal fail = frame_pointer_of(b, FRAME_FAIL, DT_i64);
+    LIf bad = l_if(b, l_un(b, LOP_not, holds));
+    l_store(b, fail, l_i64(b, 1), found, none);
+    l_store(b, fail, l_i64(b, 2), expected, none);
+    l_return(b, l_int(b, lt_scalar(DT_i32), number));
+    l_else(b, &bad, NULL, 0);
+    l_if_end(b, &bad, NULL, 0, NULL);
+}
+
 static void write_bind(LoopModule *m) {
     LParam params[] = {{.name = "frame", .type = lt_pointer(DT_u64)}};
     LoopBuilder *b = loop_begin(m, suffixed(m, "bind"), LF_EXPORT, params, 1, lt_scalar(DT_i32));
-    LVal dims = frame_pointer_of(b, FRAME_INPUT_DIMS, DT_i64), fail = frame_pointer_of(b, FRAME_FAIL, DT_i64);
-    LVal n = l_load(b, dims, l_i64(b, 0), 1, none), rows = l_load(b, dims, l_i64(b, 2), 1, none);
+    LVal dims = frame_pointer_of(b, FRAME_INPUT_DIMS, DT_i64);
+    LVal n = l_load(b, dims, l_i64(b, 0), 1, none), columns = l_load(b, dims, l_i64(b, 1), 1, none), rows = l_load(b, dims, l_i64(b, 2), 1, none);
     l_store(b, frame_pointer_of(b, FRAME_SYMBOLS, DT_i64), l_i64(b, 0), n, none);
-    LIf bad = l_if(b, l_bin(b, LOP_ne, n, rows));
-    l_store(b, fail, l_i64(b, 1), n, none);
-    l_store(b, fail, l_i64(b, 2), rows, none);
-    l_return(b, l_int(b, lt_scalar(DT_i32), 1));
-    l_else(b, &bad, NULL, 0);
-    l_if_end(b, &bad, NULL, 0, NULL);
+    bind_guard(b, l_bin(b, LOP_eq, n, rows), n, rows, 1);
+    bind_guard(b, l_bin(b, LOP_eq, columns, l_i64(b, 4)), columns, l_i64(b, 4), 2);
+    bind_guard(b, l_bin(b, LOP_le, n, l_i64(b, 64)), n, l_i64(b, 64), 3);
     l_return(b, l_int(b, lt_scalar(DT_i32), 0));
     loop_end(b);
 }
@@ -131,6 +139,8 @@ static TestModel test_model(Context *cx, const char *name, const char *target) {
     vec_push(a, &t.facts.symbols, u);
     t.facts.n_input_symbols = 1;
     vec_push(a, &t.facts.guards, "\002inputs 'x' and 'class' must have as many rows: found %d and %d");
+    vec_push(a, &t.facts.guards, "\002input 'x' axis 1: found %d, expected %d");
+    vec_push(a, &t.facts.guards, "\002input 'x' axis 0 (n): found %d, expected at most %d");
     vec_push(a, &t.facts.launches, "node 'Gather_3' (Gather)");
     vec_push(a, &t.facts.output_offset, -1);
     vec_push(a, &t.facts.output_offset, 0);
