@@ -11,7 +11,10 @@ static void say(void *user, const char *title, const char *text) {
     Job *job = user;
     if (job->set.text) job->set.text(job->set.user, title, text);
 }
-static void progress(void *user, const char *stage) { job_progress(user, stage); }
+static void progress(void *user, const char *stage, const Graph *before) {
+    ((Job *)user)->graph = before;
+    job_progress(user, stage);
+}
 
 static bool constants(Job *job, ImportOptions *o) {
     ImportConstant *to = arena_new_array(job->cx->arena, ImportConstant, job->set.n_constants);
@@ -149,6 +152,7 @@ LoopModule *job_module(Job *job) {
             return NULL;
         }
         HostFacts facts = {0};
+        job->graph = g;
         job_progress(job, "lower");
         m = lower_graph(job->cx, g, job->name, job->target, &facts);
         if (m && !add_interface(job, m, g, &facts)) return NULL;

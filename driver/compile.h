@@ -29,6 +29,7 @@ typedef struct Job {
     double deadline;             /* on the monotonic clock; 0: none */
     const char *stage;           /* under way, since stage_start */
     double stage_start;
+    const Graph *graph;          /* what the stage started from, where there is one */
     /* filled by job_open */
     const Target *target;
     Emit emit;
@@ -50,6 +51,7 @@ bool job_run(Job *, bool (*work)(Job *, void *user), void *user);
 /* Reports, and writes err; frees unless keep (a job that lives on as a loaded model). */
 ingot_status job_end(Job *, bool keep, ingot_error *err);
 void job_free(Job *);
+ingot_status job_status(const Job *); /* of what has run so far */
 bool job_open(Job *);            /* settings and input; false after a diagnostic */
 void job_progress(Job *, const char *stage); /* also ends the job where its time is over */
 
@@ -64,6 +66,10 @@ ImportOptions job_import_options(Job *);
 
 bool emit_file(Job *);                       /* to job->path */
 bool emit_memory(Job *, Text *out, Text *side_or_null);
+
+/* ---- reproducer.c ------------------------------------------------------------------------------------------------------ */
+
+void give_reproducer(Job *, const char *stage_or_null); /* after a BUG */
 
 /* ---- jit.c, reference.c: models in this process ------------------------------------------------------------------------- */
 

@@ -1,13 +1,15 @@
 /* explain.c: what a model consists of, and everything in it that ingot lacks, as text or JSON.
  *
  * The importer's table answers first, all at once; a model that imports goes on through the passes down to Loop IR, where
- * whatever is missing further on shows.
+ * whatever is missing further on shows.  That trial is a job of its own: symbols belong to a Context, and importing twice
+ * into one would rename them.
  */
 #include "compile.h"
 #include <string.h>
 
 typedef struct Explain {
     bool json, missing, onnx;
+    Job *trial;                  /* owns g; NULL where issues were found without it */
     OnnxExplanation is;
     VEC(OnnxIssue) issues;
     const Graph *g;
@@ -17,27 +19,28 @@ typedef struct Explain {
 
 static const char *const kind_names[] = {"operator", "opset", "dtype", "attribute", "use"};
 
-/* Errors of a step become issues. */
-static void take_diagnostics(Job *job, Explain *e, uint32_t before) {
-    Context *cx = job->cx;
-    for (uint32_t i = before; i < diag_count(cx); i++) {
-        const Diag *d = diag_at(cx, i);
+/* Errors of the trial become issues. */
+static void take_diagnostics(Job *job, Explain *e, Job *trial) {
+    for (uint32_t i = 0; i < diag_count(trial->cx); i++) {
+        const Diag *d = diag_at(trial->cx, i);
         if (d->kind != DIAG_ERROR) continue;
-        const char **where = arena_new_array(cx->arena, const char *, 1);
-        where[0] = loc_string(cx, d->loc);
-        vec_push(cx->arena, &e->issues, (OnnxIssue){ONNX_ISSUE_IMPORT, d->text, "", 0, 1, where, *where[0] != 0});
+        const char **where = arena_new_array(job->cx->arena, const char *, 1);
+        where[0] = loc_string(trial->cx, d->loc);
+        vec_push(job->cx->arena, &e->issues, (OnnxIssue){ONNX_ISSUE_IMPORT, d->text, "", 0, 1, where, *where[0] != 0});
     }
-    diag_truncate(cx, before);
 }
 
-static void try_to_compile(Job *job, Explain *e) {
-    uint32_t before = diag_count(job->cx);
-    e->g = job_import(job);
-    const Graph *planned = e->g ? job_passes(job, e->g) : NULL;
+static bool try_to_compile(Job *trial, void *user) {
+    Explain *e = user;
+    if (!job_open(trial)) return false;
+    e->g = job_import(trial);
+    const Graph *planned = e->g ? job_passes(trial, e->g) : NULL;
     HostFacts facts = {0};
-    LoopModule *m = planned && planned->plan ? lower_graph(job->cx, planned, job->name, job->target, &facts) : NULL;
+    trial->graph = planned;
+    job_progress(trial, "lower");
+    LoopModule *m = planned && planned->plan ? lower_graph(trial->cx, planned, trial->name, trial->target, &facts) : NULL;
     for (uint32_t i = 0; m && i < m->funcs.n; i++) e->kernels += m->funcs.at[i]->kind == LF_KERNEL;
-    take_diagnostics(job, e, before);
+    return true;
 }
 
 /* ---- text ---------------------------------------------------------------------------------------------------------------- */
@@ -160,43 +163,54 @@ static void explain_json(Job *job, Explain *e) {
 
 /* ---- the function -------------------------------------------------------------------------------------------------------- */
 
-typedef struct Answer {
-    int32_t format;
-    void (*write)(void *user, const char *text, uint64_t n);
-    void *user;
-    bool missing;
-} Answer;
-
-static bool explain(Job *job, void *user) {
-    Answer *answer = user;
-    Explain e = {.json = answer->format == INGOT_JSON, .out = text_new(job->cx->arena)};
+static bool survey(Job *job, void *user) {
+    Explain *e = user;
+    e->out = text_new(job->cx->arena);
     if (!job_open(job)) return false;
-    e.onnx = job->kind == INPUT_ONNX;
+    e->onnx = job->kind == INPUT_ONNX;
     ImportOptions o = job_import_options(job);
-    if (e.onnx) {
-        if (!onnx_explain(job->cx, job->file, job->bytes, job->n, &o, &e.is)) return false;
-        for (uint32_t i = 0; i < e.is.n_issues; i++) vec_push(job->cx->arena, &e.issues, e.is.issues[i]);
-    }
-    if (!e.issues.n) try_to_compile(job, &e);
-    answer->missing = e.missing = e.issues.n > 0;
-    if (e.json) explain_json(job, &e);
-    else explain_text(job, &e);
-    answer->write(answer->user, e.out.at, e.out.n);
+    if (!e->onnx) return true;
+    if (!onnx_explain(job->cx, job->file, job->bytes, job->n, &o, &e->is)) return false;
+    for (uint32_t i = 0; i < e->is.n_issues; i++) vec_push(job->cx->arena, &e->issues, e->is.issues[i]);
     return true;
 }
+
+static bool report(Job *job, void *user) {
+    Explain *e = user;
+    if (e->trial) take_diagnostics(job, e, e->trial);
+    e->missing = e->issues.n > 0;
+    if (e->json) explain_json(job, e);
+    else explain_text(job, e);
+    return true;
+}
+
+/* What says nothing about the model: our bug, the machine, a budget, the settings. */
+static bool says_nothing(ingot_status status) { return status != INGOT_OK && status != INGOT_E_MODEL; }
 
 ingot_status ingot_explain(const ingot_input *in, const ingot_settings *settings, int32_t format,
                            void (*write)(void *user, const char *text, uint64_t n), void *user, ingot_error *err) {
     static const ingot_error missing = {INGOT_E_MODEL, "something in the model is not supported"};
     Job *job = job_begin(in, settings, NULL);
-    Answer answer = {format, write, user, false};
+    Explain e = {.json = format == INGOT_JSON};
+    if (job && job_run(job, survey, &e) && !e.issues.n && !(e.trial = job_begin(in, settings, NULL))) {
+        job_free(job);
+        job = NULL;
+    }
     if (!job) {
         if (err) *err = (ingot_error){INGOT_E_SYSTEM, "out of memory"};
         return INGOT_E_SYSTEM;
     }
-    job_run(job, explain, &answer);
+    if (e.trial) {
+        job_run(e.trial, try_to_compile, &e);
+        if (says_nothing(job_status(e.trial))) {
+            job_free(job);
+            return job_end(e.trial, false, err);
+        }
+    }
+    if (job->ok && job_run(job, report, &e)) write(user, e.out.at, e.out.n);
+    job_free(e.trial);
     ingot_status status = job_end(job, false, err);
-    if (status || !answer.missing) return status;
+    if (status || !e.missing) return status;
     if (err) *err = missing;
     return INGOT_E_MODEL;
 }

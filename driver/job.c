@@ -58,7 +58,7 @@ static bool ran_out(const Context *cx) {
     return strncmp(last, "out of ", 7) == 0 && strstr(last, "the limit of");
 }
 
-static ingot_status status_of(const Job *job) {
+ingot_status job_status(const Job *job) {
     const Context *cx = job->cx;
     if (job->ok && !diag_error_count(cx)) return INGOT_OK;
     if (cx->bug) return INGOT_E_BUG;
@@ -81,7 +81,8 @@ static void report_time(Job *job, const char *next) {
 
 ingot_status job_end(Job *job, bool keep, ingot_error *err) {
     Context *cx = job->cx;
-    ingot_status status = status_of(job);
+    ingot_status status = job_status(job);
+    const char *stage = job->stage;
     report_time(job, NULL);
     const Diag *first = NULL;
     for (uint32_t i = 0; i < diag_count(cx); i++) {
@@ -95,6 +96,7 @@ ingot_status job_end(Job *job, bool keep, ingot_error *err) {
         err->code = status;
         snprintf(err->text, sizeof err->text, "%s%s%s", where, *where ? ": " : "", text);
     }
+    if (status == INGOT_E_BUG) give_reproducer(job, stage);
     diag_truncate(cx, 0);
     if (!keep || status) job_free(job);
     return status;

@@ -8,7 +8,7 @@ static const char *command_name(const void *user, size_t i) {
 }
 
 int main(int argc, char **argv) {
-    Arguments a = {0};
+    Arguments a = {.argc = argc, .argv = argv};
     const char *word = argc > 1 ? argv[1] : "";
     message_setup(&a);
     if (argc < 2) {

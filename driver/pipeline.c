@@ -54,7 +54,7 @@ static bool dump(Context *cx, const PipelineOptions *o, uint32_t number, const c
 
 static const Graph *run_pass(Context *cx, const Graph *g, const PassInfo *pass, const PipelineOptions *o) {
     double start = now();
-    if (o->progress) o->progress(o->user, pass->name);
+    if (o->progress) o->progress(o->user, pass->name, g);
     const Graph *out = pass->run(cx, g, o->target);
     if (!out) return NULL;
     say(cx, o, pass->name, g, out, now() - start);

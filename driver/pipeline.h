@@ -14,7 +14,7 @@ typedef struct PipelineOptions {
     const char *passes;          /* exactly these, by commas, instead of the pipeline; or NULL */
     const char *dump_folder;     /* receives NN-pass.graph, with constants in NN-pass.graph.bin; or NULL */
     PipelineTextFn *print;       /* receives what print_after, time_passes and check_each have to say */
-    void (*progress)(void *user, const char *stage);
+    void (*progress)(void *user, const char *stage, const Graph *before);
     void *user;
     bool verify_each, check_each, time_passes;
 } PipelineOptions;

@@ -119,7 +119,8 @@ static ingot_status run(ingot_context *context, const ingot_call *call, ingot_er
     if (!job_run(job, interpret, &r) && !r.status) {
         const Diag *d = diag_at(job->cx, before);
         const char *where = loc_string(job->cx, d->loc);
-        r.status = INGOT_E_SHAPE;
+        r.status = job->cx->bug ? INGOT_E_BUG : INGOT_E_SHAPE;
+        job->cx->bug = NULL;
         if (err) {
             err->code = r.status;
             snprintf(err->text, sizeof err->text, "%s%s%s", where, *where ? ": " : "", d->text);

@@ -71,6 +71,9 @@ typedef struct ingot_settings {
     void (*diagnostic)(void *user, int32_t kind, const char *where, const char *text); /* where: "" or "m.onnx: node 'x'" */
     void (*text)(void *user, const char *title, const char *text_or_null);
     void (*progress)(void *user, const char *stage);
+    /* After INGOT_E_BUG: what brings it about again.  suffix ".graph": the text is a model, side what belongs into
+     * <path>.bin (or NULL); ".txt": no graph was there yet.  Without this callback the text goes to diagnostic(). */
+    void (*reproducer)(void *user, const char *suffix, const char *text, uint64_t n, const void *side, uint64_t side_n);
 } ingot_settings;
 
 /* Compiles to a file, written whole or not at all, with the C headers of a library beside it.  err: the first error. */

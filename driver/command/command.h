@@ -30,6 +30,8 @@ struct Arguments {
     const Command *command;
     const char *value[OPT_COUNT]; /* NULL: not given; "" where it has no argument; the last one given wins */
     List dims, constants, rest;
+    int argc;                     /* as main got them */
+    char **argv;
 };
 
 /* ---- arguments.c ------------------------------------------------------------------------------------------------------- */
@@ -53,6 +55,7 @@ int fail_usage(const char *fmt, ...) FORMAT(1, 2); /* EXIT_USAGE */
 int fail_machine(const char *fmt, ...) FORMAT(1, 2);
 int fail_no(const char *fmt, ...) FORMAT(1, 2);
 void warn(const char *fmt, ...) FORMAT(1, 2);
+void note(const char *fmt, ...) FORMAT(1, 2); /* also under --quiet */
 int exit_status(ingot_status);
 int fail_error(const char *what, const ingot_error *);  /* exit status of the error */
 /* "did you mean": the nearest of n candidates, or NULL. */
@@ -66,6 +69,11 @@ typedef struct Prepared { ingot_settings settings; ingot_constant *constants; } 
 int prepare(Arguments *, Prepared *);
 void prepared_free(Prepared *);
 void progress_end(void);
+
+/* ---- reproducer.c ---------------------------------------------------------------------------------------------------- */
+
+/* After a bug of ingot: writes ingot-bug-<hash>.graph (or .txt) into --dump-dir, else here, and says so.  user: Arguments. */
+void write_reproducer(void *user, const char *suffix, const char *text, uint64_t n, const void *side, uint64_t side_n);
 
 /* ---- json.c -------------------------------------------------------------------------------------------------------------- */
 

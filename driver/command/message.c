@@ -59,6 +59,15 @@ void warn(const char *fmt, ...) {
     if (!terminal.quiet) say("warning", "33", "", text);
 }
 
+void note(const char *fmt, ...) {
+    char text[1024];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    say("note", "36", "", text);
+}
+
 int exit_status(ingot_status status) {
     switch (status) {
     case INGOT_OK: return EXIT_YES;
@@ -153,6 +162,7 @@ int prepare(Arguments *a, Prepared *p) {
     s->print_after = a->value[OPT_print_after], s->stop_after = a->value[OPT_stop_after];
     s->passes = a->value[OPT_passes], s->dump_folder = a->value[OPT_dump_dir];
     s->diagnostic = show_diagnostic, s->text = show_text, s->progress = show_progress;
+    s->reproducer = write_reproducer, s->user = a;
     int status = a->value[OPT_limits] ? read_limits(a->value[OPT_limits], s) : EXIT_YES;
     return status ? status : read_constants(a, p);
 }
