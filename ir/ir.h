@@ -291,9 +291,6 @@ Val emit(Graph *, Op, Loc, const Val *in, uint32_t n_in, const Attr *attrs, uint
 void graph_result(Graph *, Val, const char *name);
 /* Adds a guard unless the relation is proven; a relation proven false is an error at loc. false then. */
 bool graph_guard(Graph *, Loc, Relation, Dim a, Dim b, const char *fmt, ...) PRINTF_LIKE(6, 7);
-/* ---- bound.c: dim_upper, and of a product of extents (all >= 0), where the graph's guards hold */
-Dim graph_upper(const Graph *, Dim);
-Dim graph_upper_product(const Graph *, const Dim *dims, uint32_t n);
 /* Drops nodes that no result needs (parameters stay), renumbers, freezes.  Returns g, or NULL if a result is poison. */
 Graph *graph_finish(Graph *);
 static inline const Node *node(const Graph *g, Val v) { return &g->nodes.at[v.id]; }
@@ -370,6 +367,14 @@ void graph_inline(Graph *, const Graph *callee, const Val *in, Val *out);
 /* With g->fold: the node's value where operands are constants (within limits.fold_bytes), or an identity (x + 0 => x).
  * Poison where nothing applies. Called by emit. */
 Val fold_node(Graph *, const Node *candidate);
+
+/* ---- bound.c ------------------------------------------------------------------------------------------------------ */
+
+/* dim_upper where the graph's guards hold.  Bounds of an extent and of the number of elements of value v (of element
+ * `element` where it is a tuple) that also use how it is computed.  id 0 where there is none. */
+Dim graph_upper(const Graph *, Dim);
+Dim graph_upper_axis(const Graph *, Val v, uint32_t element, uint32_t axis);
+Dim graph_upper_elements(const Graph *, Val v, uint32_t element);
 
 /* ---- print.c, parse.c, verify.c ----------------------------------------------------------------------------------- */
 
