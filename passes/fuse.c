@@ -19,7 +19,8 @@ typedef struct Group {
     uint32_t outer;              /* ROW: number of outer axes */
     VEC(Val) outputs;            /* members read from outside */
 } Group;
-enum { MANY = UINT32_MAX, MAX_DEPTH = 48 };
+#define MANY UINT32_MAX /* readers */
+enum { MAX_DEPTH = 48 };
 
 typedef struct Fusion {
     Context *cx;
