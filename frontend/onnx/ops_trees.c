@@ -110,11 +110,11 @@ static bool read_nodes_v5(Call *c, Forest *f) {
     }
     uint32_t member = 0;
     for (uint32_t i = 0; i < n; i++) {
-        TreeNode t = {.mode = (Mode)modes.at[i], .feature = features->at[i], .split = splits.at[i], .missing_yes = missing && missing->at[i]};
         if (!(modes.at[i] >= 0 && modes.at[i] < (double)MODE_LEAF)) {
             fail(c, "node mode %g is not known", modes.at[i]);
             return false;
         }
+        TreeNode t = {.mode = (Mode)modes.at[i], .feature = features->at[i], .split = splits.at[i], .missing_yes = missing && missing->at[i]};
         t.yes = yes->at[i] + (yes_leaf->at[i] ? n : 0), t.no = no->at[i] + (no_leaf->at[i] ? n : 0);
         if (t.mode == MODE_MEMBER) { /* its values end at a NaN */
             t.members = f->member.n;
