@@ -10,7 +10,7 @@ typedef struct Interface {
     const InterfaceOptions *options;
     InterfaceFacts found;
     VEC(const char *) guards; /* those of the facts, then more */
-    uint32_t guard_failed;   /* of the first of three: an index, a capacity, cancelled */
+    uint32_t guard_failed;   /* of the first of four: an index, a capacity, cancelled, sizes */
     uint32_t at[FRAME_SLOTS], fixed_bytes; /* where in a context its arrays lie; its bytes with them */
 } Interface;
 

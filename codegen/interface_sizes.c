@@ -277,8 +277,9 @@ static void write_enter(Interface *w) {
     LVal frame = loop_param(b, 0), status = l_call(b, program_name(p, "main"), i32, &frame, 1);
     LIf branch = l_if(b, l_bin(b, LOP_ne, status, l_int(b, i32, 0)));
     LVal answer = l_int(b, i32, ~(int64_t)w->guard_failed);
-    answer = l_select(b, l_bin(b, LOP_eq, status, l_int(b, i32, INGOT_E_CAPACITY)), l_int(b, i32, ~(int64_t)(w->guard_failed + 1)), answer);
-    answer = l_select(b, l_bin(b, LOP_eq, status, l_int(b, i32, INGOT_E_CANCELLED)), l_int(b, i32, ~(int64_t)(w->guard_failed + 2)), answer);
+    static const ingot_status others[] = {INGOT_E_CAPACITY, INGOT_E_CANCELLED, INGOT_E_SHAPE};
+    for (uint32_t i = 0; i < COUNT(others); i++)
+        answer = l_select(b, l_bin(b, LOP_eq, status, l_int(b, i32, others[i])), l_int(b, i32, ~(int64_t)(w->guard_failed + 1 + i)), answer);
     l_return(b, answer);
     l_else(b, &branch, NULL, 0);
     l_if_end(b, &branch, NULL, 0, NULL);
@@ -299,6 +300,7 @@ void interface_sizes(Interface *w) {
     w->guard_failed = interface_guard(w, "\006%s: at position %d found %d, limit %d");
     (void)interface_guard(w, "\007%s: at position %d found %d, limit %d");
     (void)interface_guard(w, "\015cancelled");
+    (void)interface_guard(w, "\002%s: found %d and %d");
     write_init(w);
     write_measure(w);
     write_layout(w);

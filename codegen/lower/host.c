@@ -45,7 +45,7 @@ uint32_t program_base(Program *p, const Graph *g) {
 
 /* ---- what the whole program needs to know first ------------------------------------------------------------------------ */
 
-/* Input symbols are those that some input determines; found ones are all there are. */
+/* Input symbols are those that some input determines, found ones those that some node finds. */
 static bool is_bound(Program *p, const Graph *g, Symbol s) {
     for (uint32_t i = 0; i < g->params.n; i++) {
         const TypeInfo *t = val_type(g, g->params.at[i]);
@@ -57,10 +57,20 @@ static bool is_bound(Program *p, const Graph *g, Symbol s) {
     return false;
 }
 
+static bool is_found(Program *p, const Graph *g, Symbol s) {
+    for (uint32_t i = 1; i < g->nodes.n; i++) {
+        const Node *n = &g->nodes.at[i];
+        if (node_finds(p->cx, n).id == s.id) return true;
+        for (uint32_t a = 0; n->op != OP_kernel && a < n->n_attrs; a++)
+            if (attr_info[n->attrs[a].key].type == AT_GRAPH && is_found(p, n->attrs[a].as.graph, s)) return true;
+    }
+    return false;
+}
+
 static void collect_symbols(Program *p, const Graph *g, SymbolKind kind) {
     for (uint32_t i = 1; i <= symbol_count(p->cx); i++) {
         Symbol s = {i};
-        if (symbol_info(p->cx, s)->kind != kind || (kind == SYMBOL_INPUT && !is_bound(p, g, s))) continue;
+        if (symbol_info(p->cx, s)->kind != kind || !(kind == SYMBOL_INPUT ? is_bound(p, g, s) : is_found(p, g, s))) continue;
         vec_push(p->arena, &p->facts->symbols, s);
     }
 }

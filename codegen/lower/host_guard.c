@@ -35,7 +35,7 @@ static void check(Program *p, LVal fail, const Guard *guard) {
     int64_t constant;
     if (loop_const_int(b, holds, &constant) && constant) return;
     LIf branch = l_if(b, l_un(b, LOP_not, holds));
-    LVal record[] = {l_i64(b, p->facts->launches.n), l_i64(b, 0), x, y};
+    LVal record[] = {l_i64(b, p->facts->launches.n), x, y};
     for (uint32_t i = 0; i < COUNT(record); i++) l_store(b, fail, l_i64(b, i), record[i], (LVal){0});
     l_return(b, l_int(b, lt_scalar(DT_i32), INGOT_E_SHAPE));
     l_else(b, &branch, NULL, 0);

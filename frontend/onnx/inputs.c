@@ -211,7 +211,9 @@ static void graph_dims(DimSet *s, const Graph *g) {
     for (uint32_t id = 1; id < g->nodes.n; id++) {
         const Node *n = &g->nodes.at[id];
         const TypeInfo *t = type_info(g->cx, n->type);
+        Symbol found = node_finds(g->cx, n);
         if (t->dtype != DT_none) add_dims(s, t->dims, t->rank);
+        if (found.id) add_dims(s, &symbol_info(g->cx, found)->capacity, 1);
         for (uint32_t a = 0; a < n->n_attrs; a++) {
             AttrType type = attr_info[n->attrs[a].key].type;
             if (type == AT_DIM) add_dims(s, &n->attrs[a].as.dim, 1);

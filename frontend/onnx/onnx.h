@@ -69,6 +69,11 @@
 #define scope_set       onnx_scope_set
 #define scope_get       onnx_scope_get
 #define scope_has       onnx_scope_has
+#define found_symbol    onnx_found_symbol
+#define places          onnx_places
+#define finds_part_of   onnx_finds_part_of
+#define to_capacity     onnx_to_capacity
+#define first_of        onnx_first_of
 
 /* ---- wire.c ------------------------------------------------------------------------------------------------------- */
 
@@ -377,5 +382,12 @@ Val conv_core(Call *, Val x, Val w, const Window *, int64_t groups);   /* ONNX l
 Val activation(Call *, const char *name, Val x, double alpha, double beta);
 Val random_uniform(Call *, const Dims *, uint32_t stream);               /* f32 in [0, 1) */
 Val one_hot(Call *, Val index, uint32_t axis, Dim depth, Val off, Val on);
+/* ops_varying.c: extents found while running.  The symbol is named <value>_<what>; a declaration of it overrides `most`.
+ * id 0 where there is neither. */
+Dim found_symbol(Call *, const char *value, const char *what, Dim most);
+Val places(Call *, Val x, const char *value, const char *what, Dim most); /* i64[rank, u] of what is not 0 */
+bool finds_part_of(const Graph *, Dim);                   /* the dim uses an extent that a node of this graph finds */
+Val to_capacity(Call *, Val, uint32_t axis, Dim capacity);      /* extended by zeros, or cut */
+Val first_of(Call *, Val, uint32_t axis, Val count, const char *value); /* the first `count` of the axis, a status where there are fewer */
 /* The graph's nodes imported into the caller's graph, its inputs bound to `in`. */
 bool inline_graph(Call *, const OnnxGraph *, const Value *in, uint32_t n_in, Value *out);

@@ -2,9 +2,11 @@
  *
  * A condition known at import chooses its branch there.  Otherwise a subgraph becomes a region: a closed Graph whose
  * captures are parameters after its own.  A Loop that runs its trip count becomes scan; one that only carries values,
- * while; one that carries sequences or values of changing shape is unrolled where its trip count is known.
+ * while; one that carries sequences or values of changing shape is unrolled where its trip count is known, and otherwise
+ * carries such values at a capacity, with their extents (ops_varying.c), as the branches of an If do.
  */
 #include "onnx.h"
+#include <stdio.h>
 #include <string.h>
 
 enum { UNROLL_MOST = 4096 };
@@ -97,10 +99,61 @@ static void share_captures(Call *c, const Region *from, Region *with) {
     }
 }
 
-static bool branch_results(Call *c, Region *r, const OnnxGraph *graph, const Value *out) {
-    for (uint32_t i = 0; i < c->n_out; i++)
-        if (!region_result(r, &out[i], graph->outputs[i].name)) return false;
-    return graph_finish(r->scope->g) != NULL;
+/* An axis that crosses a region's border at its capacity; the extent is result or parameter number `number` beside it. */
+typedef struct Varying {
+    uint32_t value, axis;           /* of which output or carried value */
+    Dim capacity;
+} Varying;
+typedef VEC(Varying) VaryingVec;
+
+static bool same_extent(const Region *a, const Region *b, Dim x, Dim y) {
+    return !finds_part_of(a->scope->g, x) && !finds_part_of(b->scope->g, y) && prove(a->call.cx, NULL, REL_EQ, x, y) == YES;
+}
+
+/* Axes whose extents differ between the branches, or may. */
+static bool branches_vary(Call *c, Region *a, Region *b, const Value *out_a, const Value *out_b, VaryingVec *list) {
+    for (uint32_t i = 0; i < c->n_out; i++) {
+        Val x = value_val(&a->call, &out_a[i]), y = value_val(&b->call, &out_b[i]);
+        if (!x.id || !y.id || val_rank(a->call.g, x) != val_rank(b->call.g, y)) continue; /* told where results are taken */
+        for (uint32_t axis = 0; axis < val_rank(a->call.g, x); axis++) {
+            Dim p = val_dim(a->call.g, x, axis), q = val_dim(b->call.g, y, axis);
+            if (same_extent(a, b, p, q)) continue;
+            Dim most = graph_upper(a->call.g, p), other = graph_upper(b->call.g, q);
+            if (!most.id || !other.id) {
+                fail(c, "axis %u of output %u ('%s') has extent %s in one branch and %s in the other, and no bound; declare the dims it is made of", axis, i, c->node->out[i], dim_string(c->cx, p), dim_string(c->cx, q));
+                return false;
+            }
+            Varying v = {i, axis, dim_max(c->cx, most, other)};
+            vec_push(c->im->arena, list, v);
+        }
+    }
+    return true;
+}
+
+/* Results of a region: values with their varying axes at capacity, then those axes' extents. */
+static bool region_results(Region *r, const OnnxValueInfo *names, const Value *values, uint32_t n, const VaryingVec *list) {
+    Val *extents = arena_new_array(r->call.im->arena, Val, list->n + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        Value v = values[i];
+        Val x = value_val(&r->call, &v);
+        for (uint32_t k = 0; k < list->n && x.id; k++) {
+            if (list->at[k].value != i) continue;
+            extents[k] = b_dim(r->call.g, r->call.loc, val_dim(r->call.g, x, list->at[k].axis));
+            x = to_capacity(&r->call, x, list->at[k].axis, list->at[k].capacity);
+        }
+        if (x.id) v = value_of(&r->call, x);
+        if (!region_result(r, &v, names[i].name)) return false;
+    }
+    for (uint32_t k = 0; k < list->n; k++) graph_result(r->call.g, extents[k], "");
+    return true;
+}
+
+/* What a region handed on, out of its tuple: value i, and the extents from result `first` on. */
+static Val taken(Call *c, Val all, uint32_t i, uint32_t first, const VaryingVec *list, const char *name) {
+    Val v = b_get(c->g, c->loc, all, i);
+    for (uint32_t k = 0; k < list->n && v.id; k++)
+        if (list->at[k].value == i) v = first_of(c, v, list->at[k].axis, b_get(c->g, c->loc, all, first + k), name);
+    return v;
 }
 
 /* A scalar and a vector of one element: both become scalars, which whoever takes one of them takes. */
@@ -145,12 +198,16 @@ Val import_if(Call *c) {
         graph_guard(c->g, c->loc, f->relation, f->a, f->b, "the branches of If differ in rank, so that the model is compiled for one of them");
         return choose_now(c, then);
     }
-    if (!branch_results(c, &a, then, out_a) || !branch_results(c, &b, orelse, out_b) || !cond.id) return NO_VAL;
+    VaryingVec varying = {0};
+    if (!branches_vary(c, &a, &b, out_a, out_b, &varying)) return NO_VAL;
+    if (!region_results(&a, then->outputs, out_a, c->n_out, &varying) || !region_results(&b, orelse->outputs, out_b, c->n_out, &varying)) return NO_VAL;
+    if (!graph_finish(a.scope->g) || !graph_finish(b.scope->g) || !cond.id) return NO_VAL;
     uint32_t n;
     Val *list = operands_with_captures(c, &a, &cond, 1, &n);
     Attr attrs[2] = {{.key = ATTR_then, .as.graph = a.scope->g}, {.key = ATTR_orelse, .as.graph = b.scope->g}};
     Val all = emit(c->g, OP_if, c->loc, list, n, attrs, 2);
-    for (uint32_t i = 0; all.id && i < c->n_out; i++) set_out(c, i, b_get(c->g, c->loc, all, i));
+    for (uint32_t i = 0; all.id && i < c->n_out; i++)
+        if (wants_out(c, i)) set_out(c, i, taken(c, all, i, c->n_out, &varying, c->node->out[i]));
     return NO_VAL;
 }
 
@@ -184,6 +241,7 @@ typedef struct Loop {
     bool start_known, start_flag;
     Dim trip;                       /* id 0: none stated or not known as a dim */
     bool limited;                   /* a trip count is stated */
+    VaryingVec varying;             /* axes of carried values that change from step to step */
 } Loop;
 
 static Value flag_value(Call *c, bool flag) {
@@ -241,11 +299,19 @@ static Val step_param(Region *r, const OnnxGraph *body) {
     return body->inputs[0].type->kind == ONNX_TYPE_TENSOR && body->inputs[0].type->rank == 1 ? shaped(&r->call, step, &one) : step;
 }
 
-/* Binds the body's inputs and imports it.  cond: what the body sees as its condition; id 0: true. */
+/* Binds the body's inputs and imports it.  carried: the values, then the extents of their varying axes. */
 static bool loop_body(Call *c, const Loop *loop, Region *r, const Val *carried, Value *out) {
+    const VaryingVec *list = &loop->varying;
+    Val *params = arena_new_array(c->im->arena, Val, loop->carried + list->n + 1);
+    for (uint32_t i = 0; i < loop->carried + list->n; i++)
+        params[i] = region_param(r, c->g, carried[i], i < loop->carried ? loop->body->inputs[2 + i].name : "extent", 0);
     for (uint32_t i = 0; i < loop->carried; i++) {
         const char *name = loop->body->inputs[2 + i].name;
-        scope_set(c->im, r->scope, name, value_of(&r->call, region_param(r, c->g, carried[i], name, 0)));
+        Val v = params[i];
+        for (uint32_t k = 0; k < list->n && v.id; k++)
+            if (list->at[k].value == i) v = first_of(&r->call, v, list->at[k].axis, params[loop->carried + k], name);
+        if (!v.id) return false;
+        scope_set(c->im, r->scope, name, value_of(&r->call, v));
     }
     return import_body(c->im, r->scope, loop->body, out);
 }
@@ -265,24 +331,33 @@ static bool loop_as_scan(Call *c, const Loop *loop, const Val *carried, bool *po
     *poison = false;
     if (!known_flag(&r.call, &out[0], &more) || !more) return false;
     for (uint32_t i = 1; i < n_out; i++)
-        if (out[i].kind != VALUE_TENSOR || !region_result(&r, &out[i], loop->body->outputs[i].name)) return false;
-    if (!graph_finish(r.scope->g) || !same_types(c, r.scope->g, carried, loop->carried, 0)) return false;
-    Val all = emit_scan(c, &r, carried, loop->carried, 0, loop->trip);
+        if (out[i].kind != VALUE_TENSOR) return false;
+    if (!region_results(&r, loop->body->outputs + 1, out + 1, loop->carried, &loop->varying)) return false;
+    for (uint32_t i = 1 + loop->carried; i < n_out; i++)
+        if (!region_result(&r, &out[i], loop->body->outputs[i].name)) return false;
+    uint32_t passed = loop->carried + loop->varying.n;
+    if (!graph_finish(r.scope->g) || !same_types(c, r.scope->g, carried, passed, 0)) return false;
+    Val all = emit_scan(c, &r, carried, passed, 0, loop->trip);
     *poison = !all.id;
-    for (uint32_t i = 0; all.id && i + 1 < n_out; i++) set_out(c, i, b_get(c->g, c->loc, all, i));
+    for (uint32_t i = 0; all.id && i + 1 < n_out; i++) {
+        if (!wants_out(c, i)) continue;
+        if (i < loop->carried) set_out(c, i, taken(c, all, i, loop->carried, &loop->varying, c->node->out[i]));
+        else set_out(c, i, b_get(c->g, c->loc, all, i + loop->varying.n));
+    }
     return true;
 }
 
 /* while carries (step, values..); its condition is the body's and step < trip. */
 static bool loop_as_while(Call *c, const Loop *loop, const Val *carried, bool *poison) {
     Region r = region_open(c, "while");
+    uint32_t passed = loop->carried + loop->varying.n;
     Value *out = arena_new_array(c->im->arena, Value, loop->carried + 2);
-    Val *own = arena_new_array(c->im->arena, Val, loop->carried + 2);
+    Val *own = arena_new_array(c->im->arena, Val, passed + 2);
     Val step = step_param(&r, loop->body), cond, limit = NO_VAL, inner_limit = NO_VAL;
     *poison = true;
     own[0] = loop->start.kind == VALUE_ABSENT ? splat(c, DT_bool, 1, &(Dims){0}) : as_scalar(c, value_val(c, &loop->start));
     own[1] = numt(c, DT_i64, 0);
-    memcpy(own + 2, carried, loop->carried * sizeof *own);
+    memcpy(own + 2, carried, passed * sizeof *own);
     scope_set(c->im, r.scope, loop->body->inputs[0].name, value_of(&r.call, step));
     scope_set(c->im, r.scope, loop->body->inputs[1].name, value_of(&r.call, splat(&r.call, DT_bool, 1, &(Dims){0})));
     if (!loop_body(c, loop, &r, carried, out)) return true;
@@ -306,18 +381,27 @@ static bool loop_as_while(Call *c, const Loop *loop, const Val *carried, bool *p
     if (inner_limit.id) cond = ew2(&r.call, OP_and, cond, ew2(&r.call, OP_lt, next, inner_limit));
     graph_result(r.scope->g, cond, "condition");
     graph_result(r.scope->g, next, "step");
-    for (uint32_t i = 0; i < loop->carried; i++) {
+    for (uint32_t i = 0; i < loop->carried; i++)
         if (out[1 + i].kind == VALUE_POISON) return true;
-        if (out[1 + i].kind != VALUE_TENSOR || !region_result(&r, &out[1 + i], loop->body->outputs[1 + i].name)) return false;
-    }
-    if (!cond.id || !graph_finish(r.scope->g)) return true;
-    if (!same_types(c, r.scope->g, carried, loop->carried, 2)) return false;
+    if (!cond.id) return true;
+    *poison = false;
+    for (uint32_t i = 0; i < loop->carried; i++)
+        if (out[1 + i].kind != VALUE_TENSOR) return false;
+    if (!region_results(&r, loop->body->outputs + 1, out + 1, loop->carried, &loop->varying)) return false;
+    if (!graph_finish(r.scope->g) || !same_types(c, r.scope->g, carried, passed, 2)) return false;
     uint32_t n;
-    Val *list = operands_with_captures(c, &r, own, loop->carried + 2, &n);
-    Attr attrs[2] = {{.key = ATTR_carried, .as.i = loop->carried + 1}, {.key = ATTR_body, .as.graph = r.scope->g}};
+    Val *list = operands_with_captures(c, &r, own, passed + 2, &n);
+    Attr attrs[2] = {{.key = ATTR_carried, .as.i = passed + 1}, {.key = ATTR_body, .as.graph = r.scope->g}};
     Val all = emit(c->g, OP_while, c->loc, list, n, attrs, 2);
     *poison = !all.id;
-    for (uint32_t i = 0; all.id && i < loop->carried; i++) set_out(c, i, b_get(c->g, c->loc, all, i + 1));
+    VaryingVec shifted = {0}; /* result 0 is the step */
+    for (uint32_t k = 0; k < loop->varying.n; k++) {
+        Varying v = loop->varying.at[k];
+        v.value++;
+        vec_push(c->im->arena, &shifted, v);
+    }
+    for (uint32_t i = 0; all.id && i < loop->carried; i++)
+        if (wants_out(c, i)) set_out(c, i, taken(c, all, i + 1, loop->carried + 1, &shifted, c->node->out[i]));
     return true;
 }
 
@@ -370,6 +454,112 @@ static bool gate_trip(Call *c, Loop *loop) {
     return true;
 }
 
+/* ---- Loop whose carried values change their shape ------------------------------------------------------------------------------------ */
+
+/* A loop's values as its body sees them in some step: extents that vary are symbols, each a stand-in that no graph keeps. */
+typedef struct Probe { Val value; Dim *dims; bool *varies; } Probe;
+
+static void probe_axis(Call *c, Probe *p, uint32_t axis) {
+    SymbolInfo info = {.name = intern(c->cx, "probe"), .kind = SYMBOL_FOUND, .min = 0, .max = INT64_MAX, .multiple = 1};
+    p->dims[axis] = dim_symbol(c->cx, symbol_new(c->cx, &info));
+    p->varies[axis] = true;
+}
+
+/* Imports the body once, for the types of what it hands on; its graph is thrown away.  false after a diagnostic. */
+static bool probe_step(Call *c, const Loop *loop, const Probe *probes, Region *r, Value *out) {
+    *r = region_open(c, "probe");
+    scope_set(c->im, r->scope, loop->body->inputs[0].name, value_of(&r->call, step_param(r, loop->body)));
+    scope_set(c->im, r->scope, loop->body->inputs[1].name, value_of(&r->call, splat(&r->call, DT_bool, 1, &(Dims){0})));
+    for (uint32_t i = 0; i < loop->carried; i++) {
+        const char *name = loop->body->inputs[2 + i].name;
+        const TypeInfo *t = val_type(c->g, probes[i].value);
+        scope_set(c->im, r->scope, name, value_of(&r->call, b_param(r->call.g, c->loc, name, t->dtype, t->rank, probes[i].dims)));
+    }
+    if (!import_body(c->im, r->scope, loop->body, out)) return false;
+    for (uint32_t i = 0; i <= loop->carried; i++)
+        if (out[i].kind == VALUE_POISON) return false;
+    return true;
+}
+
+static const TypeInfo *handed_on(Region *r, const Value *out, uint32_t i) {
+    Val v = value_val(&r->call, &out[1 + i]);
+    return v.id ? val_type(r->call.g, v) : NULL;
+}
+
+/* Largest extent of a varying axis: what it starts with, and in each step at most as much more as a step adds. */
+static Dim grown_capacity(Call *c, const Loop *loop, const Probe *p, uint32_t axis, const Region *r, Dim after) {
+    Dim start = graph_upper(c->g, val_dim(c->g, p->value, axis)), none = {0};
+    Dim more = graph_upper(r->call.g, dim_sub(c->cx, after, p->dims[axis])), whole = graph_upper(r->call.g, after);
+    if (!start.id) return none;
+    if (whole.id) return dim_max(c->cx, start, whole);
+    Dim trip = loop->trip.id ? graph_upper(c->g, loop->trip) : none;
+    if (!more.id || !trip.id) return none;
+    return dim_add(c->cx, start, dim_mul(c->cx, dim_max(c->cx, trip, dim_k(c, 0)), dim_max(c->cx, more, dim_k(c, 0))));
+}
+
+static bool add_varying(Call *c, Loop *loop, const Probe *p, uint32_t i, uint32_t axis, const Region *r, Dim after) {
+    const char *name = onnx_symbol_name(c->cx, c->node->out[i], -1);
+    char text[160];
+    snprintf(text, sizeof text, "%.100s_dim_%u", name, axis);
+    SymbolInfo declared = {.name = intern(c->cx, text), .max = INT64_MAX};
+    declared_range(c->im, NULL, &declared);
+    Varying v = {i, axis, declared.max != INT64_MAX ? dim_k(c, declared.max) : grown_capacity(c, loop, p, axis, r, after)};
+    if (!v.capacity.id) {
+        fail(c, "axis %u of '%s' becomes %s in a step, and nothing bounds it; declare --dim %s=0..N", axis, c->node->out[i], dim_string(c->cx, after), text);
+        return false;
+    }
+    vec_push(c->im->arena, &loop->varying, v);
+    return true;
+}
+
+/* The carried values at capacity, then the extents; NULL where nothing varies.  false after a diagnostic. */
+static bool varying_carries(Call *c, Loop *loop, const Val *carried, Val **all) {
+    Probe *probes = arena_new_array(c->im->arena, Probe, loop->carried + 1);
+    Value *out = arena_new_array(c->im->arena, Value, 1 + loop->carried + loop->stacked);
+    Region r;
+    *all = NULL;
+    for (uint32_t i = 0; i < loop->carried; i++) {
+        const TypeInfo *t = val_type(c->g, carried[i]);
+        probes[i] = (Probe){carried[i], arena_copy(c->im->arena, t->dims, t->rank * sizeof *t->dims), arena_new_array(c->im->arena, bool, t->rank + 1)};
+    }
+    for (bool again = true; again;) {
+        again = false;
+        if (!probe_step(c, loop, probes, &r, out)) return false;
+        for (uint32_t i = 0; i < loop->carried; i++) {
+            const TypeInfo *t = handed_on(&r, out, i);
+            if (!t || t->dtype != val_dtype(c->g, carried[i]) || t->rank != val_rank(c->g, carried[i])) return true; /* told later */
+            for (uint32_t axis = 0; axis < t->rank; axis++) {
+                bool same = !finds_part_of(r.call.g, t->dims[axis]) && prove(c->cx, NULL, REL_EQ, t->dims[axis], probes[i].dims[axis]) == YES;
+                if (!same && !probes[i].varies[axis]) probe_axis(c, &probes[i], axis), again = true;
+            }
+        }
+    }
+    for (uint32_t i = 0; i < loop->carried; i++)
+        for (uint32_t axis = 0; axis < val_rank(c->g, carried[i]); axis++)
+            if (probes[i].varies[axis] && !add_varying(c, loop, &probes[i], i, axis, &r, handed_on(&r, out, i)->dims[axis])) return false;
+    if (!loop->varying.n) return true;
+    *all = arena_new_array(c->im->arena, Val, loop->carried + loop->varying.n);
+    memcpy(*all, carried, loop->carried * sizeof **all);
+    for (uint32_t k = 0; k < loop->varying.n; k++) {
+        const Varying *v = &loop->varying.at[k];
+        (*all)[loop->carried + k] = b_dim(c->g, c->loc, val_dim(c->g, (*all)[v->value], v->axis));
+        (*all)[v->value] = to_capacity(c, (*all)[v->value], v->axis, v->capacity);
+    }
+    return true;
+}
+
+static Val import_varying_loop(Call *c, const Loop *loop, const Val *carried) {
+    Loop gated = *loop;
+    uint32_t marks = diag_count(c->cx);
+    bool poison = false;
+    if (loop->trip.id && gate_trip(c, &gated) && loop_as_scan(c, &gated, carried, &poison) && !poison) return NO_VAL;
+    if (poison) return NO_VAL;
+    diag_truncate(c->cx, marks);
+    if (loop->stacked) return fail(c, "a loop that stacks outputs and carries changing shapes needs a condition that stays true and a trip count from shapes, constants or inputs");
+    if (loop_as_while(c, loop, carried, &poison)) return NO_VAL;
+    return fail(c, "a value that this loop carries changes its type from step to step");
+}
+
 Val import_loop(Call *c) {
     Loop loop = {0};
     bool tensors = true, poison = false;
@@ -391,8 +581,16 @@ Val import_loop(Call *c) {
     if (loop.stacked == 0 && loop_as_while(c, &loop, carried, &poison) && !poison) return NO_VAL;
     if (poison && !can_unroll) return NO_VAL;
     diag_truncate(c->cx, marks);
-    if (loop.stacked && !can_unroll) return fail(c, "a loop that stacks outputs needs a condition that stays true and a trip count from shapes, constants or inputs");
-    return unroll_loop(c, &loop);
+    if (can_unroll) {
+        unroll_loop(c, &loop);
+        if (diag_count(c->cx) == marks) return NO_VAL;
+        diag_truncate(c->cx, marks);
+    }
+    Val *grown;
+    if (!varying_carries(c, &loop, carried, &grown)) return NO_VAL;
+    if (grown) return import_varying_loop(c, &loop, grown);
+    if (loop.stacked) return fail(c, "a loop that stacks outputs needs a condition that stays true and a trip count from shapes, constants or inputs");
+    return fail(c, "a value that this loop carries changes its dtype or rank from step to step");
 }
 
 /* ---- Scan ------------------------------------------------------------------------------------------------------------------------------- */

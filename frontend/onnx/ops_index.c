@@ -127,21 +127,14 @@ Val import_tensor_scatter(Call *c) {
 
 /* ---- extents found while running ---------------------------------------------------------------------------------------------- */
 
-/* i64[rank, u] with u a new symbol of at most the number of elements. */
-static Val places(Call *c, Val x) {
-    char name[128];
+/* At most the number of elements. */
+static Val all_places(Call *c, Val x) {
     if (!x.id) return x;
     Dims d = dims_of(c, x);
-    snprintf(name, sizeof name, "%.100s_count", onnx_symbol_name(c->cx, c->node->n_out ? c->node->out[0] : "nonzero", -1));
-    SymbolInfo info = {.name = intern(c->cx, name), .kind = SYMBOL_FOUND, .min = 0, .max = INT64_MAX, .multiple = 1,
-                       .capacity = dim_product(c->cx, d.at, d.n)};
-    int64_t most;
-    if (dim_const_value(c->cx, info.capacity, &most)) info.max = most;
-    Attr a = {.key = ATTR_extent, .as.dim = dim_symbol(c->cx, symbol_new(c->cx, &info))};
-    return emit(c->g, OP_nonzero, c->loc, &x, 1, &a, 1);
+    return places(c, x, c->node->n_out ? c->node->out[0] : "nonzero", "count", dim_product(c->cx, d.at, d.n));
 }
 
-Val import_nonzero(Call *c) { return places(c, in(c, 0)); }
+Val import_nonzero(Call *c) { return all_places(c, in(c, 0)); }
 
 Val import_compress(Call *c) {
     Val x = in(c, 0), condition = in(c, 1);
@@ -154,6 +147,6 @@ Val import_compress(Call *c) {
         x = shaped(c, x, &flat);
     }
     if (val_rank(c->g, condition) != 1) return fail(c, "the condition has rank %u, 1 is needed", val_rank(c->g, condition));
-    Val at = squeezed(c, places(c, condition), 0);
+    Val at = squeezed(c, all_places(c, condition), 0);
     return at.id ? b_gather(c->g, c->loc, x, at, axis, 0) : at;
 }

@@ -23,17 +23,7 @@ static Val scatter(Call *c, Val x, Val index, Val update, uint32_t axis, const c
     return x.id && index.id && update.id ? emit(c->g, OP_scatter_elements, c->loc, triple, 3, attrs, 2) : NO_VAL;
 }
 
-/* i64[rank, u]; u is new, at most `most`. */
-static Val places(Call *c, Val x, Dim most) {
-    char name[128];
-    int64_t k;
-    if (!x.id) return x;
-    snprintf(name, sizeof name, "%.100s_count", onnx_symbol_name(c->cx, c->node->out[0], -1));
-    SymbolInfo info = {.name = intern(c->cx, name), .kind = SYMBOL_FOUND, .min = 0, .max = INT64_MAX, .multiple = 1, .capacity = most};
-    if (dim_const_value(c->cx, most, &k)) info.max = k;
-    Attr a = {.key = ATTR_extent, .as.dim = dim_symbol(c->cx, symbol_new(c->cx, &info))};
-    return emit(c->g, OP_nonzero, c->loc, &x, 1, &a, 1);
-}
+static Val places_of(Call *c, Val x, Dim most) { return places(c, x, c->node->out[0], "count", most); }
 
 static Val as_scalar(Call *c, Val v) { return v.id ? shaped(c, v, &(Dims){0}) : v; }
 
@@ -113,7 +103,7 @@ Val import_non_max(Call *c) {
     uint32_t n;
     Dim per = d.at[2];
     if (in_dims(c, 2, &limit, &n) && n == 1) per = dim_min(c->cx, per, dim_max(c->cx, limit[0], dim_k(c, 0)));
-    Val at = places(c, chosen, dim_mul(c->cx, dim_mul(c->cx, d.at[0], d.at[1]), per)); /* [3, m] */
+    Val at = places_of(c, chosen, dim_mul(c->cx, dim_mul(c->cx, d.at[0], d.at[1]), per)); /* [3, m] */
     if (!at.id) return at;
     Attr none = {.key = ATTR_batch, .as.i = 0};
     Val rows = swap_last(c, at), pair[2] = {rank, rows};
@@ -184,12 +174,12 @@ Val import_unique(Call *c) {
     Val run = ew2(c, OP_sub, axis_op(c, OP_cum_sum, to(c, r.fresh, DT_i64), 0), numt(c, DT_i64, 1)); /* by rank */
     Val zeros = splat(c, DT_i64, 0, &line), inverse = scatter(c, zeros, r.order, run, 0, "set"), at, chosen;
     if (in_order) {
-        at = squeezed(c, places(c, r.fresh, r.n), 0);
+        at = squeezed(c, places_of(c, r.fresh, r.n), 0);
         chosen = at.id ? b_gather(c->g, c->loc, r.order, at, 0, 0) : at;
     } else {
         /* First places in the order of the operand; runs are renumbered by them. */
         Val starts = scatter(c, zeros, r.order, to(c, r.fresh, DT_i64), 0, "set");
-        chosen = squeezed(c, places(c, starts, r.n), 0);
+        chosen = squeezed(c, places_of(c, starts, r.n), 0);
         Val number = ew2(c, OP_sub, axis_op(c, OP_cum_sum, starts, 0), numt(c, DT_i64, 1));
         Val own = number.id ? b_gather(c->g, c->loc, number, r.order, 0, 0) : number; /* of a run's first, by rank */
         Val by_run = scatter(c, zeros, run, sel(c, r.fresh, own, numt(c, DT_i64, 0)), 0, "add");
