@@ -103,7 +103,8 @@ ingot_status ingot_rt_create(const ingot_model *model, const ingot_options *opt,
     c->pool = workers < 1 ? 1 : workers > m->max_workers ? m->max_workers : workers;
 #endif
 #if INGOT_RT_WEIGHTS
-    if ((rc = ingot_rt_use_weights(c, opt->weights, err))) {
+    if (opt->weights || (!m->weights && m->weights_bytes)) rc = ingot_rt_use_weights(c, opt->weights, err);
+    if (rc) {
         ingot_rt_destroy(c);
         return rc;
     }
