@@ -297,6 +297,7 @@ Val swap_last(Call *c, Val v) {
     if (!v.id) return v;
     uint32_t rank = val_rank(c->g, v);
     int64_t perm[MAX_RANK];
+    if (rank < 2) return fail(c, "an operand of rank %u where a matrix is needed", rank);
     for (uint32_t i = 0; i < rank; i++) perm[i] = i;
     perm[rank - 1] = rank - 2, perm[rank - 2] = rank - 1;
     return permuted(c, v, perm);
@@ -308,10 +309,12 @@ Val reduce(Call *c, Op op, Val v, const int64_t *axes, uint32_t n, bool keep) {
 
 Val reduce1(Call *c, Op op, Val v, uint32_t axis, bool keep) {
     int64_t a = axis;
+    if (v.id && axis >= val_rank(c->g, v)) return fail(c, "an operand of rank %u where axis %u is needed", val_rank(c->g, v), axis);
     return reduce(c, op, v, &a, 1, keep);
 }
 
 Val sliced(Call *c, Val v, uint32_t axis, Dim start, Dim extent) {
+    if (v.id && axis >= val_rank(c->g, v)) return fail(c, "an operand of rank %u where axis %u is needed", val_rank(c->g, v), axis);
     return v.id ? b_slice_axis(c->g, c->loc, v, axis, start, extent) : v;
 }
 
@@ -338,6 +341,7 @@ Val unsqueezed(Call *c, Val v, uint32_t axis) {
 Val squeezed(Call *c, Val v, uint32_t axis) {
     Dims d = dims_of(c, v), e = {.n = d.n - 1};
     if (!v.id) return v;
+    if (axis >= d.n) return fail(c, "an operand of rank %u where axis %u is needed", d.n, axis);
     for (uint32_t i = 0; i < e.n; i++) e.at[i] = d.at[i + (i >= axis)];
     return shaped(c, v, &e);
 }
@@ -366,6 +370,7 @@ Val soft(Call *c, Op op, Val v, uint32_t axis) {
 Val per_axis(Call *c, Val vector, uint32_t axis, uint32_t rank) {
     if (!vector.id) return vector;
     Dims d = {.n = rank};
+    if (val_rank(c->g, vector) != 1 || axis >= rank) return fail(c, "an operand of rank %u where a vector for axis %u of %u is needed", val_rank(c->g, vector), axis, rank);
     for (uint32_t i = 0; i < rank; i++) d.at[i] = i == axis ? val_dim(c->g, vector, 0) : dim_k(c, 1);
     return shaped(c, vector, &d);
 }

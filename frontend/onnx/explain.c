@@ -73,6 +73,7 @@ static int64_t opset_of(const OnnxOpset *opsets, uint32_t n, const char *domain)
 
 static bool has_word(const char *words, const char *word) {
     size_t n = strlen(word);
+    if (n == 0) return false;
     for (const char *p = words; (p = strstr(p, word)) != NULL; p += n)
         if ((p == words || p[-1] == ' ') && (p[n] == ' ' || !p[n])) return true;
     return false;

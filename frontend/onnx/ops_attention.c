@@ -87,7 +87,9 @@ Val import_attention(Call *c) {
     if (flat) q = split_heads(c, q, heads), k = split_heads(c, k, kv_heads), v = split_heads(c, v, kv_heads);
     if (!q.id || !k.id || !v.id) return NO_VAL;
     if (val_rank(c->g, q) != 4 || val_rank(c->g, k) != 4 || val_rank(c->g, v) != 4) return fail(c, "query, key and value have to be of rank 3 or 4");
-    Dim past = has_in(c, 4) && c->in[4].val.id ? val_dim(c->g, c->in[4].val, 2) : dim_k(c, 0), size = val_dim(c->g, q, 3);
+    for (uint32_t i = 4; i < 6; i++)
+        if (has_in(c, i) && (!c->in[i].val.id || val_rank(c->g, c->in[i].val) != 4)) return fail(c, "the past has to be of rank 4");
+    Dim past = has_in(c, 4) ? val_dim(c->g, c->in[4].val, 2) : dim_k(c, 0), size = val_dim(c->g, q, 3);
     if (has_in(c, 4)) k = append(c, in(c, 4), k);
     if (has_in(c, 5)) v = append(c, in(c, 5), v);
     set_out(c, 1, k), set_out(c, 2, v);
@@ -178,6 +180,7 @@ Val import_rotary_embedding(Call *c) {
     if (flat) x = split_heads(c, x, attr_i(c, "num_heads", 0));
     if (!x.id || val_rank(c->g, x) != 4) return x.id ? fail(c, "needs rank 3 or 4") : x;
     if (has_in(c, 3)) {
+        if (val_rank(c->g, cosine) != 2 || val_rank(c->g, sine) != 2) return fail(c, "caches that positions select from have to be of rank 2");
         Val at = wrap_index(c, in(c, 3), val_dim(c->g, cosine, 0));
         if (!at.id) return at;
         cosine = b_gather(c->g, c->loc, cosine, at, 0, 0), sine = b_gather(c->g, c->loc, sine, at, 0, 0);

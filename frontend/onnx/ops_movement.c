@@ -402,6 +402,7 @@ static Val legacy_slice(Call *c, Val x) {
 /* A start that is only known while running, with a length that is known: end - start as dims is of no use, so that only
  * slices of one element are taken (start and end are the same value and that value plus 1). */
 static bool one_element_slice(Call *c, Val *start) {
+    if (!has_in(c, 1) || !has_in(c, 2)) return false;
     Val s = c->in[1].kind == VALUE_TENSOR ? c->in[1].val : NO_VAL, e = c->in[2].kind == VALUE_TENSOR ? c->in[2].val : NO_VAL;
     if (!s.id || !e.id) return false;
     for (uint32_t hop = 0; hop < 8 && val_op(c->g, e) != OP_add; hop++) {

@@ -276,7 +276,7 @@ static void take_roi(Call *c, AxisResize *a, uint32_t n) {
     Dims scalar = {0};
     if (!has_in(c, 1)) return;
     Val roi = to(c, in(c, 1), DT_f64);
-    if (!roi.id || dim_is(c->cx, val_dim(c->g, roi, 0), 0)) return;
+    if (!roi.id || val_rank(c->g, roi) != 1 || dim_is(c->cx, val_dim(c->g, roi, 0), 0)) return;
     for (uint32_t i = 0; i < n; i++) {
         a[i].start = shaped(c, sliced(c, roi, 0, dim_k(c, i), dim_k(c, 1)), &scalar);
         a[i].end = shaped(c, sliced(c, roi, 0, dim_k(c, i + n), dim_k(c, 1)), &scalar);

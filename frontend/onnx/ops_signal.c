@@ -193,6 +193,7 @@ Val import_stft(Call *c) {
     Dim hop;
     if (!size_of(c, 1, &hop)) return NO_VAL;
     Val window = has_in(c, 2) ? in(c, 2) : NO_VAL;
+    if (window.id && val_rank(c->g, window) != 1) return fail(c, "the window has to be a vector");
     if (window.id) length = val_dim(c->g, window, 0);
     else if (!has_in(c, 3)) return fail(c, "needs a window or a frame_length");
     if (has_in(c, 3) && !size_of(c, 3, &length)) return NO_VAL;

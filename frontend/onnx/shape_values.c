@@ -60,6 +60,7 @@ static bool bind_elements(Call *c, Value *v, uint32_t expected) {
 
 /* The element of a float parameter as a fraction over 2^32. */
 bool bind_float(Call *c, uint32_t input, uint32_t element, uint32_t expected, Dim *numerator) {
+    if (!has_in(c, input)) return false;
     Value copy = c->in[input];
     if (!copy.param || !dtype_is_float(copy.dtype)) return false;
     copy.elements = NULL;
