@@ -101,7 +101,6 @@ Loc loc_node(Context *cx, const char *file, const char *node, const char *op) {
     return t.n ? place_add(cx, t.at, prefix, NULL, 0) : (Loc){0};
 }
 
-Loc loc_read(Context *cx, const char *text) { return place_add(cx, text, 0, NULL, 0); }
 
 Loc loc_text(Context *cx, const char *file, uint32_t line, uint32_t column) {
     Text t = text_new(cx->arena);
@@ -141,6 +140,24 @@ Loc loc_join(Context *cx, Loc a, Loc b) {
     }
     if (cut) text_add(&t, ", ...");
     return place_add(cx, t.at, 0, parts, n);
+}
+
+/* A text is taken apart where it is what loc_node and loc_join write, so that joining it later gives what joining the
+ * original would have given; any other text is one leaf. */
+Loc loc_read(Context *cx, const char *text) {
+    static const char node[] = "node '", next[] = ", node '";
+    const char *at = strstr(text, ": node '"), *end;
+    Loc joined = {0};
+    if (!at) return place_add(cx, text, 0, NULL, 0);
+    size_t prefix = (size_t)(at + 2 - text);
+    for (at += 2; at; at = end ? end + 2 : NULL) {
+        Text leaf = text_new(cx->arena);
+        end = strstr(at + sizeof node - 1, next);
+        text_add_n(&leaf, text, prefix);
+        text_add_n(&leaf, at, end ? (size_t)(end - at) : strlen(at));
+        joined = loc_join(cx, joined, place_add(cx, leaf.at, prefix, NULL, 0));
+    }
+    return strcmp(loc_string(cx, joined), text) == 0 ? joined : place_add(cx, text, 0, NULL, 0);
 }
 
 const char *loc_string(Context *cx, Loc loc) { return place_at(cx, loc)->text; }

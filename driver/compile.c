@@ -62,20 +62,39 @@ const Graph *job_import(Job *job) {
     return constants(job, &o) ? onnx_import(job->cx, job->file, job->bytes, job->n, &o) : NULL;
 }
 
-const Graph *job_passes(Job *job, const Graph *g) {
+static PipelineOptions pipeline_options(Job *job) {
     uint32_t flags = job->set.flags;
-    PipelineOptions o = {.target = job->target,
-                         .print_after = job->set.print_after,
-                         .stop_after = job->set.stop_after,
-                         .passes = job->set.passes,
-                         .dump_folder = job->set.dump_folder,
-                         .print = say,
-                         .progress = progress,
-                         .user = job,
-                         .verify_each = INGOT_VERIFY_EACH || (flags & INGOT_VERIFY),
-                         .check_each = (flags & INGOT_CHECK) != 0,
-                         .time_passes = (flags & INGOT_TIME) != 0};
+    return (PipelineOptions){.target = job->target,
+                             .print_after = job->set.print_after,
+                             .stop_after = job->set.stop_after,
+                             .passes = job->set.passes,
+                             .dump_folder = job->set.dump_folder,
+                             .print = say,
+                             .progress = progress,
+                             .user = job,
+                             .verify_each = INGOT_VERIFY_EACH || (flags & INGOT_VERIFY),
+                             .check_each = (flags & INGOT_CHECK) != 0,
+                             .time_passes = (flags & INGOT_TIME) != 0};
+}
+
+bool job_check_passes(Job *job) {
+    PipelineOptions o = pipeline_options(job);
+    if (pipeline_check(job->cx, &o)) return true;
+    job->usage = true;
+    return false;
+}
+
+const Graph *job_passes(Job *job, const Graph *g) {
+    PipelineOptions o = pipeline_options(job);
     return pipeline_graph(job->cx, g, &o);
+}
+
+/* An intermediate text names the model it came from, so that the library made from it does too, whatever the route. */
+void job_origin(Job *job, Text *to) {
+    if ((job->kind != INPUT_ONNX && strcmp(job->origin, job->file) == 0) || strchr(job->origin, '\n')) return;
+    text_add(to, ORIGIN_COMMENT);
+    for (size_t i = 0; i < sizeof job->origin_sha256; i++) text_add(to, "%02x", job->origin_sha256[i]);
+    text_add(to, " %s\n", job->origin);
 }
 
 /* ---- the module ---------------------------------------------------------------------------------------------------------- */
@@ -103,16 +122,13 @@ static void add_note(LoopModule *m, const char *key, const char *text) {
 static bool add_interface(Job *job, LoopModule *m, const Graph *g, const HostFacts *facts) {
     static const char *const places[] = {"embed", "file", "extern"};
     uint64_t layout = hash_layout(g, 1);
-    InterfaceOptions o = {.model_file = job->file,
+    InterfaceOptions o = {.model_file = job->origin,
                           .weights_layout = layout ? layout : 1,
                           .weights = job->weights == WEIGHTS_embed ? WEIGHTS_EMBEDDED : WEIGHTS_OUTSIDE,
                           .threads = (job->set.flags & INGOT_THREADS) != 0,
                           .bare = (job->set.flags & INGOT_BARE) != 0,
                           .shared = true}; /* outputs that are no shared library leave the getter out: emit.c */
-    Sha256 sha;
-    sha256_init(&sha);
-    sha256_add(&sha, job->bytes, job->n);
-    sha256_end(&sha, o.model_sha256);
+    memcpy(o.model_sha256, job->origin_sha256, sizeof o.model_sha256);
     if (!artifact_interface(m, g, facts, &o)) return false;
     add_note(m, "name", job->name);
     add_note(m, "weights", places[job->weights]);

@@ -18,6 +18,8 @@ typedef enum Emit {
 typedef enum Backend { BACKEND_llvm, BACKEND_c, BACKEND_interpreter, BACKEND_COUNT } Backend;
 typedef enum WeightsKind { WEIGHTS_embed, WEIGHTS_file, WEIGHTS_extern, WEIGHTS_COUNT } WeightsKind;
 
+#define ORIGIN_COMMENT "// from sha256 " /* then the hash and the name of the model's file */
+
 typedef struct Job {
     Context *cx;
     ingot_input in;
@@ -40,6 +42,8 @@ typedef struct Job {
     const char *file, *folder;   /* for messages; for external data, or NULL */
     const uint8_t *bytes, *side;
     size_t n, side_n;
+    const char *origin;          /* the model that all of this came from: its file's name, and its hash */
+    uint8_t origin_sha256[32];
 } Job;
 
 /* ---- job.c ------------------------------------------------------------------------------------------------------------ */
@@ -58,6 +62,8 @@ void job_progress(Job *, const char *stage); /* also ends the job where its time
 /* ---- compile.c --------------------------------------------------------------------------------------------------------- */
 
 const Graph *job_import(Job *);              /* as the model has it */
+void job_origin(Job *, Text *to);            /* as the comment that a graph made from an ONNX model starts with */
+bool job_check_passes(Job *);                /* the names of passes in the settings */
 const Graph *job_passes(Job *, const Graph *);
 LoopModule *job_module(Job *);               /* complete, with its interface; verified */
 ImportOptions job_import_options(Job *);

@@ -193,6 +193,7 @@ static bool emit_graph(Job *job, Text *out, Text *side) {
     const Graph *g = job_import(job);
     if (g && (job->set.stop_after || job->set.passes)) g = job_passes(job, g);
     if (!g) return false;
+    if (job->emit == EMIT_graph) job_origin(job, out);
     if (job->emit == EMIT_dot) graph_dot(g, out);
     else graph_print(g, out, side);
     return true;

@@ -4,9 +4,11 @@
  */
 #define _GNU_SOURCE
 #include "compile.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -229,6 +231,27 @@ static InputKind sniff(const uint8_t *bytes, size_t n) {
     return is_text_of(at, (size_t)(end - at), "graph") ? INPUT_GRAPH : INPUT_ONNX;
 }
 
+static int hex_digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
+
+/* The model itself, or what an intermediate text says (job_origin). */
+static void find_origin(Job *job) {
+    const char *at = (const char *)job->bytes, *end = at + job->n;
+    const size_t head = strlen(ORIGIN_COMMENT), hash = 2 * sizeof job->origin_sha256;
+    Sha256 sha;
+    sha256_init(&sha);
+    sha256_add(&sha, job->bytes, job->n);
+    sha256_end(&sha, job->origin_sha256);
+    job->origin = job->file;
+    if (job->kind != INPUT_GRAPH || job->n < head + hash + 2 || memcmp(at, ORIGIN_COMMENT, head) != 0) return;
+    at += head;
+    for (size_t i = 0; i < hash; i++)
+        if (hex_digit(at[i]) < 0) return;
+    const char *name = at + hash + 1, *line = memchr(name, '\n', (size_t)(end - name));
+    if (at[hash] != ' ' || !line) return;
+    for (size_t i = 0; i < hash; i += 2) job->origin_sha256[i / 2] = (uint8_t)(hex_digit(at[i]) << 4 | hex_digit(at[i + 1]));
+    job->origin = intern_n(job->cx, name, (size_t)(line - name));
+}
+
 static bool open_input(Job *job) {
     Context *cx = job->cx;
     const ingot_input *in = &job->in;
@@ -248,6 +271,7 @@ static bool open_input(Job *job) {
         return false;
     }
     job->kind = sniff(job->bytes, job->n);
+    find_origin(job);
     if (job->kind == INPUT_ONNX || in->bytes) return true;
     const char *side = arena_print(cx->arena, "%s.bin", in->path);
     if (access(side, F_OK) != 0) return true;
@@ -255,6 +279,17 @@ static bool open_input(Job *job) {
     return job->side != NULL;
 }
 
+/* What cannot be written is told before the work, not after. */
+static bool check_path(Job *job) {
+    struct stat s;
+    if (!job->path) return true;
+    if (stat(job->path, &s) == 0 && S_ISDIR(s.st_mode)) errno = EISDIR;
+    else if (access(path_folder(job->cx, job->path), W_OK) == 0 || access(job->path, W_OK) == 0) return true;
+    diag_machine(job->cx, (Loc){0}, "cannot write '%s': %s", job->path, strerror(errno));
+    return false;
+}
+
 bool job_open(Job *job) {
-    return choose_emit(job) && choose_target(job) && choose_backend(job) && choose_name(job) && open_input(job);
+    return choose_emit(job) && choose_target(job) && choose_backend(job) && choose_name(job) && job_check_passes(job) &&
+           open_input(job) && check_path(job);
 }

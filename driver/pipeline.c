@@ -83,7 +83,6 @@ static const PassInfo *find_pass(Context *cx, const char *name, const char *purp
 }
 
 static bool choose_passes(Context *cx, const PipelineOptions *o, Passes *to) {
-    if (o->print_after && strcmp(o->print_after, "all") != 0 && !find_pass(cx, o->print_after, "print after")) return false;
     if (o->passes) {
         for (const char *at = o->passes; *at;) {
             size_t n = strcspn(at, ",");
@@ -103,11 +102,28 @@ static bool choose_passes(Context *cx, const PipelineOptions *o, Passes *to) {
     return true;
 }
 
+bool pipeline_check(Context *cx, const PipelineOptions *o) {
+    Passes chosen = {0};
+    if (o->print_after && strcmp(o->print_after, "all") != 0 && !find_pass(cx, o->print_after, "print after")) return false;
+    return choose_passes(cx, o, &chosen);
+}
+
+static bool has_kernels(const Graph *g) {
+    for (uint32_t i = 1; i < g->nodes.n; i++)
+        if (g->nodes.at[i].op == OP_kernel) return true;
+    return false;
+}
+
+/* These make kernels, or expect none. */
+static bool before_kernels(const PassInfo *pass) { return pass != pass_find("schedule") && pass != pass_find("plan"); }
+
 const Graph *pipeline_graph(Context *cx, const Graph *g, const PipelineOptions *o) {
     Passes passes = {0};
     if (!choose_passes(cx, o, &passes) || !dump(cx, o, 0, "input", g)) return NULL;
-    /* A graph that already is planned (printed after plan, read back) goes straight through. */
+    /* A graph that was printed on the way and read back goes on from there; one that is planned goes straight through. */
+    bool fused = !o->passes && has_kernels(g);
     for (uint32_t i = 0; i < passes.n && !g->plan; i++) {
+        if (fused && before_kernels(passes.at[i])) continue;
         g = run_pass(cx, g, passes.at[i], o);
         if (!g || !dump(cx, o, i + 1, passes.at[i]->name, g)) return NULL;
     }

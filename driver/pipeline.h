@@ -19,6 +19,8 @@ typedef struct PipelineOptions {
     bool verify_each, check_each, time_passes;
 } PipelineOptions;
 
+/* The names in them; false after a diagnostic. */
+bool pipeline_check(Context *, const PipelineOptions *);
 /* The graph after all passes (or after stop_after). NULL after a diagnostic. */
 const Graph *pipeline_graph(Context *, const Graph *, const PipelineOptions *);
 

@@ -22,14 +22,9 @@ static void add_comment(Text *to, const char *title, const char *text) {
 static void add_model(Job *job, Text *to) {
     static const char *const kinds[] = {[INPUT_ONNX] = "ONNX", [INPUT_GRAPH] = "graph", [INPUT_LOOP] = "Loop IR"};
     Text line = text_new(job->cx->arena);
-    uint8_t digest[32];
-    Sha256 sha;
-    if (!job->bytes) return;
-    sha256_init(&sha);
-    sha256_add(&sha, job->bytes, job->n);
-    sha256_end(&sha, digest);
-    text_add(&line, "%s (%s), %zu bytes, sha256 ", job->file, kinds[job->kind], job->n);
-    for (size_t i = 0; i < sizeof digest; i++) text_add(&line, "%02x", digest[i]);
+    if (!job->origin) return;
+    text_add(&line, "%s (%s), %zu bytes; from %s, sha256 ", job->file, kinds[job->kind], job->n, job->origin);
+    for (size_t i = 0; i < sizeof job->origin_sha256; i++) text_add(&line, "%02x", job->origin_sha256[i]);
     add_comment(to, "model", line.at);
 }
 

@@ -2,6 +2,17 @@
 #include "command.h"
 #include <string.h>
 
+/* -o -: the output alone, constants within it; no headers. */
+static int to_stdout(const ingot_input *in, const ingot_settings *settings) {
+    ingot_bytes out;
+    ingot_error err;
+    ingot_status status = ingot_compile_memory(in, settings, &out, NULL, &err);
+    if (status) return exit_status(status);
+    size_t written = fwrite(out.at, 1, (size_t)out.n, stdout);
+    ingot_free(out.at);
+    return written == out.n ? EXIT_YES : fail_machine("cannot write to the standard output");
+}
+
 int command_compile(Arguments *a) {
     Prepared p;
     ingot_error err;
@@ -12,10 +23,11 @@ int command_compile(Arguments *a) {
     if (!status && a->value[OPT_threads] && *a->value[OPT_threads])
         status = fail_usage("--threads takes no number when compiling: the library serves any number of threads");
     p.settings.weights = a->value[OPT_weights];
-    if (strcmp(out, "-") == 0) out = "/dev/stdout";
     if (p.settings.stop_after && !p.settings.emit) p.settings.emit = "graph";
+    if (strcmp(out, "-") == 0 && !p.settings.emit && !status) status = fail_usage("'-' does not tell what to write: add --emit");
     ingot_input in = {.size = sizeof in, .path = a->rest.at[0]};
-    if (!status) status = exit_status(ingot_compile(&in, &p.settings, out, &err));
+    if (!status && strcmp(out, "-") == 0) status = to_stdout(&in, &p.settings);
+    else if (!status) status = exit_status(ingot_compile(&in, &p.settings, out, &err));
     prepared_free(&p);
     return status;
 }

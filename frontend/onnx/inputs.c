@@ -125,6 +125,27 @@ static const ImportConstant *fixed_input(Importer *im, const char *name) {
     return NULL;
 }
 
+/* A constant has to be what the input declares. */
+static bool check_constant(Importer *im, Loc loc, const OnnxType *t, const ImportConstant *k) {
+    if (t->kind != ONNX_TYPE_TENSOR) return true;
+    DType dtype = dtype_by_onnx(t->element);
+    if (dtype != DT_none && dtype != k->dtype) {
+        diag_error(im->cx, loc, "the constant for it has dtype %s, expected %s", dtype_info[k->dtype].name, dtype_info[dtype].name);
+        return false;
+    }
+    if (!t->has_shape || im->options->symbolic_inputs) return true;
+    if (t->rank != k->rank) {
+        diag_error(im->cx, loc, "the constant for it has rank %u, expected %u", k->rank, t->rank);
+        return false;
+    }
+    for (uint32_t i = 0; i < k->rank; i++)
+        if (t->dims[i].known && t->dims[i].value != k->dims[i]) {
+            diag_error(im->cx, loc, "the constant for it has extent %lld on axis %u, expected %lld", (long long)k->dims[i], i, (long long)t->dims[i].value);
+            return false;
+        }
+    return true;
+}
+
 static Val fixed_value(Importer *im, Loc loc, const ImportConstant *k) {
     Dim dims[MAX_RANK];
     int64_t n = 1;
@@ -170,7 +191,7 @@ static void import_input(Importer *im, NameScope *scope, const OnnxValueInfo *v)
     DType dtype;
     if (scope_has(scope, v->name)) return;
     if (fixed) {
-        made.val = fixed_value(im, loc, fixed);
+        if (check_constant(im, loc, v->type, fixed)) made.val = fixed_value(im, loc, fixed);
         made.dtype = fixed->dtype;
     } else if (check_input(im, loc, v, &dtype)) {
         OnnxValueInfo tensor = *v;
@@ -182,6 +203,31 @@ static void import_input(Importer *im, NameScope *scope, const OnnxValueInfo *v)
     }
     if (made.val.id) made.kind = VALUE_TENSOR;
     scope_set(im, scope, v->name, made);
+}
+
+static bool is_initialized(const OnnxGraph *graph, const char *name) {
+    for (uint32_t k = 0; k < graph->n_initializers; k++)
+        if (graph->initializers[k].name == name) return true;
+    return false;
+}
+
+static void import_inputs(Importer *im, NameScope *scope, const OnnxGraph *graph) {
+    const char **names = arena_new_array(im->arena, const char *, graph->n_inputs + 1);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < graph->n_inputs; i++) {
+        if (is_initialized(graph, graph->inputs[i].name)) continue;
+        names[n++] = graph->inputs[i].name;
+        import_input(im, scope, &graph->inputs[i]);
+    }
+    for (uint32_t i = 0; i < im->options->n_constants; i++) {
+        const char *name = im->options->constants[i].name;
+        uint32_t k = 0;
+        while (k < n && strcmp(names[k], name) != 0) k++;
+        if (k < n) continue;
+        const char *close = closest_word(name, names, n);
+        diag_error(im->cx, (Loc){0}, "constant '%s': the model has no input of that name%s%s%s", name, close ? " (did you mean " : "",
+                   close ? close : "", close ? "?)" : "");
+    }
 }
 
 /* ---- results --------------------------------------------------------------------------------------------------------------- */
@@ -254,12 +300,7 @@ Graph *import_model(Context *cx, const char *file, const OnnxModel *model, const
     Graph *done = NULL;
     if (parse_declarations(im)) {
         Value *values = arena_new_array(im->arena, Value, graph->n_outputs + 1);
-        for (uint32_t i = 0; i < graph->n_inputs; i++) {
-            bool initialized = false;
-            for (uint32_t k = 0; k < graph->n_initializers && !initialized; k++)
-                initialized = graph->initializers[k].name == graph->inputs[i].name;
-            if (!initialized) import_input(im, scope, &graph->inputs[i]);
-        }
+        import_inputs(im, scope, graph);
         if (import_body(im, scope, graph, values)) import_results(im, scope, graph, values);
         unused_declarations(im);
         if (diag_error_count(cx) == errors) done = graph_finish(im->main);
