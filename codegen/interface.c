@@ -133,7 +133,7 @@ static void put_tensor(Interface *w, LVal tensors, uint32_t k, LVal data) {
     LVal bytes = l_i64(b, dtype_bytes(t->dtype));
     for (uint32_t a = 0; a < t->rank; a++) {
         bool found = interface_uses_found(w, t->dims[a]);
-        LVal d = program_dim(p, found ? dim_upper(p->cx, t->dims[a]) : t->dims[a]);
+        LVal d = program_dim(p, found ? graph_upper_axis(w->g, interface_tensor(w, k), 0, a) : t->dims[a]);
         if (k < w->g->params.n) interface_set_word(w, tensors, first + TENSOR_WORD(dims) + a, d);
         bytes = l_mul(b, bytes, d);
     }
@@ -197,7 +197,7 @@ static void describe_outputs(Interface *w, LVal plan, LVal sizes) {
         int64_t first = (int64_t)k * TENSOR_WORDS;
         LVal bytes = l_i64(b, dtype_bytes(t->dtype));
         for (uint32_t a = 0; a < t->rank; a++) {
-            LVal d = program_dim(&w->p, dim_upper(w->p.cx, t->dims[a]));
+            LVal d = program_dim(&w->p, graph_upper_axis(w->g, w->g->results.at[k], 0, a));
             interface_set_word(w, outputs, first + TENSOR_WORD(dims) + a, d);
             bytes = l_mul(b, bytes, d);
         }

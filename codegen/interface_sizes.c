@@ -32,10 +32,10 @@ bool interface_uses_found(const Interface *w, Dim d) {
 }
 
 Dim interface_bytes(Interface *w, uint32_t k, bool upper) {
-    const TypeInfo *t = val_type(w->g, interface_tensor(w, k));
-    Dim bytes = dim_const(w->p.cx, dtype_bytes(t->dtype));
-    for (uint32_t a = 0; a < t->rank; a++) bytes = dim_mul(w->p.cx, bytes, upper ? dim_upper(w->p.cx, t->dims[a]) : t->dims[a]);
-    return bytes;
+    Val v = interface_tensor(w, k);
+    const TypeInfo *t = val_type(w->g, v);
+    Dim elements = upper ? graph_upper_elements(w->g, v, 0) : dim_product(w->p.cx, t->dims, t->rank);
+    return dim_muli(w->p.cx, elements, dtype_bytes(t->dtype));
 }
 
 static LVal round64(LoopBuilder *b, LVal x) { return l_bin(b, LOP_and, l_add(b, x, l_i64(b, 63)), l_i64(b, -64)); }
@@ -204,7 +204,7 @@ static void set_output(Interface *w, LVal frame, LVal to, uint32_t k) {
     LVal need = l_i64(b, dtype_bytes(t->dtype));
     for (uint32_t a = 0; a < t->rank; a++) {
         bool found = interface_uses_found(w, t->dims[a]);
-        LVal d = found && copied ? zero(w) : program_dim(p, found ? dim_upper(p->cx, t->dims[a]) : t->dims[a]);
+        LVal d = found && copied ? zero(w) : program_dim(p, found ? graph_upper_axis(w->g, w->g->results.at[k], 0, a) : t->dims[a]);
         interface_set_word(w, to, first + TENSOR_WORD(dims) + a, d);
         need = l_mul(b, need, d);
     }

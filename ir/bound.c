@@ -121,7 +121,8 @@ static Dim elements_upper(const Place *p, Val v, uint32_t element, uint32_t *fue
 
 Dim graph_upper_axis(const Graph *g, Val v, uint32_t element, uint32_t axis) {
     uint32_t fuel = 1000;
-    return axis_upper(&(Place){NULL, g, NULL}, v, element, axis, &fuel);
+    Dim d = axis_upper(&(Place){NULL, g, NULL}, v, element, axis, &fuel);
+    return d.id ? d : graph_upper_elements(g, v, element);
 }
 
 Dim graph_upper_elements(const Graph *g, Val v, uint32_t element) {
