@@ -89,10 +89,11 @@ static inline int threads_now(void) {
     if (d) closedir(d);
     return n;
 }
-static inline long resident_pages(void) {
-    long total = 0, resident = 0;
+/* Without pages of files. */
+static inline long private_pages(void) {
+    long total = 0, resident = 0, shared = 0;
     FILE *f = fopen("/proc/self/statm", "r");
-    REQUIRE(f && fscanf(f, "%ld %ld", &total, &resident) == 2);
+    REQUIRE(f && fscanf(f, "%ld %ld %ld", &total, &resident, &shared) == 3);
     fclose(f);
-    return resident;
+    return resident - shared;
 }

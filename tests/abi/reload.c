@@ -46,9 +46,9 @@ static void forked(const ingot_model *m, const ingot_parallel *p, ingot_context 
 int main(void) {
     random_floats(image, N * DIGITS_IN, 29);
     for (int i = 0; i < 500; i++) cycle(i); /* the allocator's and the loader's own lists settle */
-    long before = resident_pages();
+    long before = private_pages();
     for (int i = 0; i < 1000; i++) cycle(i);
-    long after = resident_pages();
+    long after = private_pages();
     REQUIRE(threads_now() == 1);
     if (after > before + 16) fprintf(stderr, "memory grew by %ld pages\n", after - before), exit(1);
     const ingot_model *plain = model_open("./libdigits.so", NULL), *m = model_open("./libpooled.so", NULL);
