@@ -304,8 +304,10 @@ static LVal eval_fresh(Kernel *k, Val v, const Node *n, const Dim *at) {
     case KIND_INDEXED: return eval_indexed(k, n, at);
     case KIND_REDUCE: return kernel_reduce(k, v, at);
     case KIND_CONTRACT: return kernel_contract(k, v, at);
-    case KIND_NONE:
     case KIND_ANCHOR:
+        if (n->op == OP_window_arg_max) return kernel_reduce(k, v, at);
+        break;
+    case KIND_NONE:
     case KIND_CONTROL:
     case KIND_MACRO:
     case KIND_GROUP: break;

@@ -7,7 +7,7 @@
 #include "lower.h"
 
 static bool is_sum(Op op) { return op == OP_reduce_sum || op == OP_window_sum; }
-static bool is_max(Op op) { return op == OP_reduce_max || op == OP_window_max; }
+static bool is_max(Op op) { return op == OP_reduce_max || op == OP_window_max || op == OP_window_arg_max; }
 
 LVal reduce_identity(Kernel *k, Op op, DType t, uint32_t lanes) {
     LType type = lt_vector(t, lanes);
@@ -159,6 +159,7 @@ typedef struct Window {
     const Dim *at;           /* of the result */
     Dim in[MAX_RANK];
     uint32_t rank;
+    uint32_t carried;        /* 1: the reduction; 2: arg: the largest and its flat index, -1 where there is none yet */
     DType dtype;
 } Window;
 
@@ -173,7 +174,7 @@ static void window_axis_masked(Kernel *k, Window *w, uint32_t axis, Dim base, LV
         Fact inside[] = {{REL_LE, dim_const(cx, 0), at}, {REL_LT, at, extent}};
         LVal ok = l_bin(k->b, LOP_and, kernel_fact(k, inside[0]), kernel_fact(k, inside[1]));
         ok = l_splat(k->b, ok, k->lanes);
-        LVal outer = k->mask, before = *acc;
+        LVal outer = k->mask, before[2] = {acc[0], acc[w->carried - 1]};
         KernelScope scope;
         kernel_enter(k, &scope, inside, 2);
         k->mask = outer.id ? l_bin(k->b, LOP_and, outer, ok) : ok;
@@ -181,15 +182,29 @@ static void window_axis_masked(Kernel *k, Window *w, uint32_t axis, Dim base, LV
         window_axis(k, w, axis + 1, acc);
         k->mask = outer;
         kernel_leave(k, &scope);
-        *acc = l_select(k->b, ok, *acc, before);
+        for (uint32_t i = 0; i < w->carried; i++) acc[i] = l_select(k->b, ok, acc[i], before[i]);
     }
+}
+
+/* The first largest wins, and a NaN against all but an earlier NaN. */
+static void window_arg_step(Kernel *k, Window *w, LVal x, LVal *acc) {
+    LoopBuilder *b = k->b;
+    const TypeInfo *t = val_type(k->body, w->node->in[0]);
+    Dim offset = kernel_simplify(k, access_offset(k->cx, t->dims, w->in, t->rank));
+    LVal place = kernel_varies(k, offset) ? kernel_dim_lanes(k, offset) : kernel_dim(k, offset);
+    LVal wins = l_bin(b, LOP_or, l_lt(b, acc[0], x), l_lt(b, acc[1], l_i64(b, 0)));
+    if (dtype_is_float((DType)loop_type(b, x).dtype))
+        wins = l_bin(b, LOP_or, wins, l_bin(b, LOP_and, l_bin(b, LOP_ne, x, x), l_bin(b, LOP_eq, acc[0], acc[0])));
+    acc[0] = l_select(b, wins, x, acc[0]);
+    acc[1] = l_select(b, wins, l_splat(b, place, loop_type(b, acc[1]).lanes), acc[1]);
 }
 
 static void window_axis(Kernel *k, Window *w, uint32_t axis, LVal *acc) {
     Context *cx = k->cx;
     if (axis == w->rank) {
         LVal x = l_splat(k->b, kernel_eval(k, w->node->in[0], w->in), loop_type(k->b, *acc).lanes);
-        *acc = l_round(k->b, reduce_combine(k, w->node->op, *acc, x), w->dtype);
+        if (w->carried == 2) window_arg_step(k, w, x, acc);
+        else *acc = l_round(k->b, reduce_combine(k, w->node->op, *acc, x), w->dtype);
         return;
     }
     Dim extent = val_dim(k->body, w->node->in[0], axis);
@@ -208,27 +223,28 @@ static void window_axis(Kernel *k, Window *w, uint32_t axis, LVal *acc) {
     Dim last = dim_min(cx, dim_const(cx, w->window[axis]), dim_cdiv(cx, dim_sub(cx, extent, base), step));
     LVal end = kernel_dim(k, kernel_simplify(k, last));
     KernelLoop loop;
-    Dim j = kernel_loop(k, &loop, begin, end, dim_const(cx, w->window[axis]), 1, acc, 1);
+    Dim j = kernel_loop(k, &loop, begin, end, dim_const(cx, w->window[axis]), 1, acc, w->carried);
     w->in[axis] = dim_add(cx, base, dim_mul(cx, j, step));
     Fact inside[] = {{REL_LE, zero, w->in[axis]}, {REL_LT, w->in[axis], extent}};
     KernelScope scope;
     kernel_enter(k, &scope, inside, 2);
     window_axis(k, w, axis + 1, acc);
     kernel_leave(k, &scope);
-    kernel_loop_end(k, &loop, acc, 1);
+    kernel_loop_end(k, &loop, acc, w->carried);
 }
 
 static LVal reduce_window(Kernel *k, const Node *n, const Dim *at) {
-    Window w = {.node = n, .at = at};
+    bool arg = n->op == OP_window_arg_max;
+    Window w = {.node = n, .at = at, .carried = arg ? 2 : 1};
     w.window = attr_ints(n, ATTR_window, &w.rank);
     w.stride = attr_ints(n, ATTR_stride, NULL);
     w.dilation = attr_ints(n, ATTR_dilation, NULL);
     w.low = attr_dims(n, ATTR_low, NULL);
-    w.dtype = type_info(k->cx, n->type)->dtype;
-    bool varies = any_varies(k, at, w.rank);
-    LVal acc = reduce_identity(k, n->op, loop_compute_dtype(w.dtype), varies ? k->lanes : 1);
-    window_axis(k, &w, 0, &acc);
-    return acc;
+    w.dtype = val_dtype(k->body, n->in[0]);
+    uint32_t lanes = any_varies(k, at, w.rank) ? k->lanes : 1;
+    LVal acc[2] = {reduce_identity(k, n->op, loop_compute_dtype(w.dtype), lanes), l_int(k->b, lt_vector(DT_i64, lanes), -1)};
+    window_axis(k, &w, 0, acc);
+    return arg ? l_max(k->b, acc[1], l_int(k->b, lt_vector(DT_i64, lanes), 0)) : acc[0];
 }
 
 LVal kernel_reduce(Kernel *k, Val v, const Dim *at) {

@@ -62,19 +62,56 @@ def grow(a, new_shape):
     return flat
 
 
-def schemes(feeds):
+def numbers_of(values):
+    """Extents that a list of integers may stand for: its numbers, their sum and product."""
+    values = [int(v) for v in values]
+    return set(values) | {-v for v in values} | {sum(values), int(np.prod(values)) if len(values) < 9 else 0}
+
+
+def fixed_extents(model, feeds):
+    """Extents that the model or an input's elements also determine: changing them would contradict those."""
+    fixed = set()
+    for t in model.graph.initializer:
+        fixed |= set(t.dims)
+        a = numpy_helper.to_array(t)
+        if is_shape_like(a) and a.size < 64:
+            fixed |= numbers_of(a)
+    for _, a in feeds.values():
+        if is_shape_like(a):
+            fixed |= set(a.shape) | numbers_of(a)
+        elif a.ndim == 0 and a.dtype.kind in "iu":
+            fixed.add(int(a))
+    for n in model.graph.node:
+        for at in n.attribute:
+            if at.type == onnx.AttributeProto.INTS:
+                fixed |= numbers_of(at.ints) if n.op_type == "Split" else set()
+            if at.type == onnx.AttributeProto.TENSOR:
+                fixed |= set(at.t.dims)
+                a = numpy_helper.to_array(at.t)
+                if is_shape_like(a) and a.size < 64:
+                    fixed |= numbers_of(a)
+        if n.op_type == "OneHot":
+            fixed.add(2)
+    return fixed
+
+
+def schemes(model, feeds):
     """Ways to change extents, each a function (name, axis, extent) -> extent, in order of preference."""
-    extents = sorted({d for _, a in feeds.values() if not is_shape_like(a) for d in a.shape if d > 1}, reverse=True)
-    yield lambda name, axis, d: d + 1 if d > 1 else d
-    yield lambda name, axis, d: d + 1 if d > 1 and axis == 0 else d
+    fixed = fixed_extents(model, feeds)
+    if any(n.op_type == "Split" and len(n.input) == 1 for n in model.graph.node):
+        yield lambda name, axis, d: 2 * d if d > 1 and d not in fixed else d
+        return
+    extents = sorted({d for _, a in feeds.values() if not is_shape_like(a) for d in a.shape if d > 1} - fixed, reverse=True)
+    yield lambda name, axis, d: d + 1 if d in extents else d
+    yield lambda name, axis, d: d + 1 if d in extents and axis == 0 else d
     for e in extents:
         yield lambda name, axis, d, e=e: d + 1 if d == e else d
     ranks = [a.ndim for _, a in feeds.values()]
     for axis in range(max(ranks, default=0)):
-        yield lambda name, at, d, axis=axis: d + 1 if d > 1 and at == axis else d
+        yield lambda name, at, d, axis=axis: d + 1 if d in extents and at == axis else d
     for name in feeds:
         for axis in range(feeds[name][1].ndim):
-            yield lambda n, at, d, name=name, axis=axis: d + 1 if d > 1 and n == name and at == axis else d
+            yield lambda n, at, d, name=name, axis=axis: d + 1 if d in extents and n == name and at == axis else d
 
 
 def relaxed(model):
@@ -116,7 +153,7 @@ def second(model, folder, to):
     evaluator = ReferenceEvaluator(relaxed(model))
     if not agrees(evaluator.run(None, {n: a for n, (_, a) in feeds.items()}), expected):
         return "evaluator disagrees"
-    for scheme in schemes(feeds):
+    for scheme in schemes(model, feeds):
         new = {}
         for name, (i, a) in feeds.items():
             shape = a.shape if is_shape_like(a) else tuple(scheme(name, axis, d) for axis, d in enumerate(a.shape))
@@ -132,7 +169,7 @@ def second(model, folder, to):
         os.makedirs(to, exist_ok=True)
         for name, (i, _) in feeds.items():
             with open(os.path.join(to, f"input_{i}.pb"), "wb") as f:
-                f.write(numpy_helper.from_array(np.ascontiguousarray(new[name])).SerializeToString())
+                f.write(numpy_helper.from_array(np.asarray(new[name], order="C")).SerializeToString())
         for i, o in enumerate(outputs):
             with open(os.path.join(to, f"output_{i}.pb"), "wb") as f:
                 f.write(numpy_helper.from_array(np.asarray(o)).SerializeToString())
@@ -148,8 +185,14 @@ def give_up(signum, frame):
     raise OutOfTime
 
 
+# Where the evaluator's own arithmetic in float32 or float16 is too coarse to judge other values.
+COARSE = ("test_mish", "float16", "test_logsoftmax_large_number")
+
+
 def case(job):
     folder, to = job
+    if any(part in folder for part in COARSE):
+        return "left out: coarse"
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGALRM, give_up)
     signal.alarm(20)
