@@ -64,6 +64,36 @@ static void chunked_axis(Kernel *k, Contraction *c, LVal *sum) {
     l_for_end(k->b, &loop, sum, 1);
 }
 
+static void tap_axis(Kernel *k, Contraction *c, uint32_t axis, LVal *acc);
+
+/* Under the lanes for which `ok` holds; the others keep their sum. */
+typedef void TapsFn(Kernel *, Contraction *, uint32_t axis, LVal *acc);
+static void masked_taps(Kernel *k, Contraction *c, const Fact *inside, uint32_t n, LVal ok, TapsFn *taps, uint32_t axis, LVal *acc) {
+    LVal outer = k->mask, before = *acc;
+    KernelScope scope;
+    ok = l_splat(k->b, ok, k->lanes);
+    kernel_enter(k, &scope, inside, n);
+    k->mask = outer.id ? l_bin(k->b, LOP_and, outer, ok) : ok;
+    taps(k, c, axis, acc);
+    k->mask = outer;
+    kernel_leave(k, &scope);
+    *acc = l_select(k->b, ok, *acc, before);
+}
+
+/* The lanes lie along a spatial axis: every tap is visited, and positions outside the image are masked. */
+static void tap_axis_masked(Kernel *k, Contraction *c, uint32_t axis, Dim base, Dim step, LVal *acc) {
+    Context *cx = k->cx;
+    Dim window = c->w->dims[axis];
+    KernelLoop loop;
+    Dim j = kernel_loop(k, &loop, l_i64(k->b, 0), kernel_dim(k, window), window, 1, acc, 1);
+    c->x_at[axis + 1] = dim_add(cx, base, dim_mul(cx, j, step));
+    c->w_at[axis] = j;
+    Fact inside[] = {{REL_LE, dim_const(cx, 0), c->x_at[axis + 1]}, {REL_LT, c->x_at[axis + 1], c->x->dims[axis + 1]}};
+    LVal ok = l_bin(k->b, LOP_and, kernel_fact(k, inside[0]), kernel_fact(k, inside[1]));
+    masked_taps(k, c, inside, 2, ok, tap_axis, axis + 1, acc);
+    kernel_loop_end(k, &loop, acc, 1);
+}
+
 /* One spatial axis; the tap index is a loop symbol, positions outside the image give no contribution. */
 static void tap_axis(Kernel *k, Contraction *c, uint32_t axis, LVal *acc) {
     Context *cx = k->cx;
@@ -75,6 +105,10 @@ static void tap_axis(Kernel *k, Contraction *c, uint32_t axis, LVal *acc) {
     Dim low = attr_dims(c->node, ATTR_low, NULL)[axis], window = c->w->dims[axis], extent = c->x->dims[axis + 1];
     Dim base = dim_sub(cx, dim_muli(cx, c->at[axis + 1], stride), low), zero_dim = dim_const(cx, 0);
     Dim d = dim_const(cx, step);
+    if (kernel_varies(k, base)) {
+        tap_axis_masked(k, c, axis, base, d, acc);
+        return;
+    }
     LVal begin = kernel_dim(k, kernel_simplify(k, dim_max(cx, zero_dim, dim_cdiv(cx, dim_sub(cx, zero_dim, base), d))));
     LVal end = kernel_dim(k, kernel_simplify(k, dim_min(cx, window, dim_cdiv(cx, dim_sub(cx, extent, base), d))));
     KernelLoop loop;
@@ -87,6 +121,12 @@ static void tap_axis(Kernel *k, Contraction *c, uint32_t axis, LVal *acc) {
     tap_axis(k, c, axis + 1, acc);
     kernel_leave(k, &scope);
     kernel_loop_end(k, &loop, acc, 1);
+}
+
+/* The channels of one tap. */
+static void tap_channels(Kernel *k, Contraction *c, uint32_t chunked, LVal *acc) {
+    if (chunked) chunked_axis(k, c, acc);
+    else inner_loop(k, c, l_i64(k->b, 0), kernel_dim(k, c->extent), acc);
 }
 
 /* Taps in row-major order where they need several chunks: a whole number of taps a chunk, or one tap in several. */
@@ -116,15 +156,18 @@ static void chunked_taps(Kernel *k, Contraction *c, LVal *sum) {
         inside[2 * i + 1] = (Fact){REL_LT, c->x_at[i + 1], c->x->dims[i + 1]};
         ok = l_bin(k->b, LOP_and, ok, l_bin(k->b, LOP_and, kernel_fact(k, inside[2 * i]), kernel_fact(k, inside[2 * i + 1])));
     }
-    LVal before = acc, after = acc;
-    KernelScope scope;
-    LIf branch = l_if(k->b, ok);
-    kernel_enter(k, &scope, inside, 2 * c->taps);
-    if (channels > chunk) chunked_axis(k, c, &after);
-    else inner_loop(k, c, l_i64(k->b, 0), kernel_dim(k, c->extent), &after);
-    kernel_leave(k, &scope);
-    l_else(k->b, &branch, &after, 1);
-    l_if_end(k->b, &branch, &before, 1, &acc);
+    if (loop_type(k->b, ok).lanes > 1) {
+        masked_taps(k, c, inside, 2 * c->taps, ok, tap_channels, channels > chunk, &acc);
+    } else {
+        LVal before = acc, after = acc;
+        KernelScope scope;
+        LIf branch = l_if(k->b, ok);
+        kernel_enter(k, &scope, inside, 2 * c->taps);
+        tap_channels(k, c, channels > chunk, &after);
+        kernel_leave(k, &scope);
+        l_else(k->b, &branch, &after, 1);
+        l_if_end(k->b, &branch, &before, 1, &acc);
+    }
     kernel_loop_end(k, &loop, &acc, 1);
     *sum = channels > chunk ? acc : l_add(k->b, *sum, acc);
     k->memo.n = memo;
