@@ -130,7 +130,8 @@ static ingot_status check(const ingot_tensor_info *const *info, const ingot_tens
         while (expected--) {
             what = "\002'%s' has extent %d on axis %d, out of range", found = x->dims[expected];
             if (found > 1) strided |= x->strides[expected], other |= x->strides[expected] ^ dense;
-            if (found < 0 || __builtin_mul_overflow(bytes, found, &bytes)) goto bad;
+            if (found < 0 || (found && bytes > INT64_MAX / found)) goto bad;
+            bytes *= found;
             dense *= found;
         }
         what = "\001'%s' has strides, expected a dense tensor";

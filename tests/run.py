@@ -89,7 +89,7 @@ def run_test(path, ingot, bless):
 
 
 def find_tests(names):
-    for name in names or ["cli", "passes", "errors", "ir"]:
+    for name in names or ["cli", "passes", "loop", "errors"]:
         path = TESTS / name if (TESTS / name).exists() else pathlib.Path(name).resolve()
         if path.is_dir():
             yield from sorted(p for p in path.rglob("*") if p.suffix in (".graph", ".loop", ".sh"))
