@@ -382,7 +382,7 @@ Val conv_core(Call *, Val x, Val w, const Window *, int64_t groups);   /* ONNX l
 Val activation(Call *, const char *name, Val x, double alpha, double beta);
 Val random_uniform(Call *, const Dims *, uint32_t stream);               /* f32 in [0, 1) */
 Val one_hot(Call *, Val index, uint32_t axis, Dim depth, Val off, Val on);
-/* ops_varying.c: extents found while running.  The symbol is named <value>_<what>; a declaration of it overrides `most`.
+/* region.c: extents found while running.  The symbol is named <value>_<what>; a declaration of it overrides `most`.
  * id 0 where there is neither. */
 Dim found_symbol(Call *, const char *value, const char *what, Dim most);
 Val places(Call *, Val x, const char *value, const char *what, Dim most); /* i64[rank, u] of what is not 0 */

@@ -142,7 +142,46 @@ def nonzero_gather():
                   ([1, -1, 1, 0, 0, 2, 3, -4], [-1, -1], [1, 1, 1], [0])], []
 
 
-CASES = [if_shapes, if_data_shapes, loop_until, loop_growing, loop_growing_until, loop_stacked, scan, nonzero_gather]
+def extents_alone():
+    """Nobody reads what NonZero found but its extent: a count, and a tensor of that size."""
+    nodes = [h.make_node("NonZero", ["x"], ["i"]), h.make_node("Shape", ["i"], ["n"]), h.make_node("ConstantOfShape", ["n"], ["z"])]
+    path = saved("extents_alone", nodes, [info("x", T.FLOAT, "n")], [info("n", T.INT64, 2), info("z", T.FLOAT, 1, "m")])
+    return path, [{"x": np.array(x, F)} for x in ([1, 0, 2], [0], [1, 1, 1, 1])], []
+
+
+def if_two_axes():
+    """Two results, the first transposed or not: both of its axes vary."""
+    then = graph("then", [h.make_node("Transpose", ["x"], ["t1"], perm=[1, 0]), h.make_node("Identity", ["x"], ["t2"])], [],
+                 [info("t1", T.FLOAT, None, None), info("t2", T.FLOAT, None, None)])
+    orelse = graph("else", [h.make_node("Identity", ["x"], ["e1"]), h.make_node("Neg", ["x"], ["e2"])], [],
+                   [info("e1", T.FLOAT, None, None), info("e2", T.FLOAT, None, None)])
+    nodes = [h.make_node("If", ["c"], ["y1", "y2"], then_branch=then, else_branch=orelse)]
+    path = saved("if_two_axes", nodes, [info("c", T.BOOL), info("x", T.FLOAT, "n", "k")],
+                 [info("y1", T.FLOAT, None, None), info("y2", T.FLOAT, None, None)])
+    x = np.arange(12, dtype=F).reshape(3, 4)
+    return path, [{"c": np.array(c), "x": v} for c in (True, False) for v in (x, x[:0], x[:1])], []
+
+
+def nested():
+    """A Loop that appends in even steps and drops what is not positive in odd ones."""
+    then = graph("then", [h.make_node("Concat", ["a", "x"], ["t"], axis=0)], [], [info("t", T.FLOAT, None)])
+    orelse = graph("else", [h.make_node("Greater", ["a", "zero"], ["p"]), h.make_node("Compress", ["a", "p"], ["e"], axis=0)],
+                   [], [info("e", T.FLOAT, None)])
+    body = graph("body", [constant("two", np.array(2)), h.make_node("Mod", ["i", "two"], ["m"]), constant("none", np.array(0)),
+                          h.make_node("Equal", ["m", "none"], ["even"]),
+                          h.make_node("If", ["even"], ["b"], then_branch=then, else_branch=orelse),
+                          h.make_node("Identity", ["go_in"], ["go"])],
+                 [info("i", T.INT64), info("go_in", T.BOOL), info("a", T.FLOAT, None)],
+                 [info("go", T.BOOL), info("b", T.FLOAT, None)])
+    nodes = [constant("zero", F(0)), constant("yes", np.array(True)), h.make_node("Loop", ["trip", "yes", "x"], ["y"], body=body),
+             h.make_node("Neg", ["y"], ["z"])]
+    path = saved("nested", nodes, [info("trip", T.INT64), info("x", T.FLOAT, "n")], [info("z", T.FLOAT, "m")])
+    return path, [{"trip": np.array(k, I), "x": np.array([1, -2, 3], F)} for k in (0, 1, 2, 3, 6)], [
+        "--dim=trip=0..8", "--dim=y_dim_0=0..64"]
+
+
+CASES = [if_shapes, if_data_shapes, loop_until, loop_growing, loop_growing_until, loop_stacked, scan, nonzero_gather,
+         extents_alone, if_two_axes, nested]
 
 
 def compare(case, backend):
