@@ -74,6 +74,14 @@ static DimRange meet_fact(Context *cx, DimRange range, Dim fact, uint32_t atom) 
     return range_meet(range, (DimRange){INT64_MIN, floor_div(k, -c)});
 }
 
+/* max(a, b) >= (a + b) / 2, which is a number where they oppose each other: max(x, -x) is |x|. */
+static int64_t opposed_min(Context *cx, Atom atom, int64_t min) {
+    int64_t sum;
+    if (min >= 0 || !dim_const_value(cx, dim_add(cx, atom.a, atom.b), &sum) || sum == INT64_MAX) return min;
+    int64_t half = floor_div(sum + 1, 2);
+    return half > min ? half : min;
+}
+
 DimRange atom_interval(Context *cx, uint32_t set, uint32_t atom) {
     DimTable *t = dim_table(cx);
     AtomEntry entry = t->atoms.at[atom];
@@ -83,8 +91,10 @@ DimRange atom_interval(Context *cx, uint32_t set, uint32_t atom) {
         DimRange a = dim_interval(cx, set, entry.atom.a), b = dim_interval(cx, set, entry.atom.b);
         if (entry.atom.kind == ATOM_FDIV && !dim_is(cx, entry.atom.b, 0)) r = range_meet(r, range_fdiv(a, b));
         if (entry.atom.kind == ATOM_BCAST) r = range_meet(r, range_hull(a, b));
-        if (entry.atom.kind == ATOM_MAX)
+        if (entry.atom.kind == ATOM_MAX) {
             r = range_meet(r, (DimRange){a.min > b.min ? a.min : b.min, a.max > b.max ? a.max : b.max});
+            r.min = opposed_min(cx, entry.atom, r.min);
+        }
     }
     for (uint32_t i = 0; i < facts.n; i++) r = meet_fact(cx, r, facts.nonneg[i], atom);
     return r;

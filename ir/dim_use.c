@@ -217,21 +217,24 @@ static Dim upper_atom(Context *cx, uint32_t id) {
 static Dim upper_term(Context *cx, int64_t coefficient, uint32_t monomial) {
     DimTable *t = dim_table(cx);
     Monomial m = t->monomials.at[monomial];
-    if (coefficient < 0) {
-        int64_t least = monomial_interval(cx, 0, monomial).min, bound;
-        if (least == INT64_MIN || !ck_mul(least, coefficient, &bound)) return (Dim){0};
-        return dim_const(cx, bound);
-    }
-    Dim product = dim_const(cx, coefficient);
-    uint32_t signed_powers = 0; /* of factors that may be negative; with one alone a negative product is bounded by 0 */
+    uint32_t signed_powers = 0; /* of factors that may be negative */
+    int64_t bound;
     for (uint32_t f = 0; f < m.n; f++)
         if (t->atoms.at[m.factors[f].atom].range.min < 0) signed_powers += m.factors[f].power;
+    if (coefficient < 0) {
+        int64_t least = monomial_interval(cx, 0, monomial).min;
+        if (least != INT64_MIN && ck_mul(least, coefficient, &bound)) return dim_const(cx, bound);
+        if (signed_powers == 0 || coefficient == INT64_MIN) return (Dim){0};
+    }
+    Dim product = dim_const(cx, coefficient < 0 ? -coefficient : coefficient);
     for (uint32_t f = 0; f < m.n; f++) {
         Dim factor = upper_atom(cx, m.factors[f].atom);
         int64_t least = t->atoms.at[m.factors[f].atom].range.min;
-        if (m.degree > 1 && least < 0 && signed_powers == 1) {
-            factor = dim_max(cx, factor, dim_const(cx, 0));
-        } else if (m.degree > 1 && least < 0) { /* then the factors' magnitudes bound the product */
+        if (least < 0 && signed_powers == 1) { /* alone it gives the product its sign */
+            if (coefficient < 0 && least <= -INT64_MAX) return (Dim){0};
+            if (coefficient < 0) factor = dim_const(cx, -least);
+            else if (m.degree > 1) factor = dim_max(cx, factor, dim_const(cx, 0));
+        } else if (least < 0) { /* the factors' magnitudes bound the product */
             if (least <= -INT64_MAX) return (Dim){0};
             factor = dim_max(cx, factor, dim_const(cx, -least));
         }

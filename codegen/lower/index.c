@@ -58,6 +58,8 @@ static LVal lower_atom(Kernel *k, Atom a, uint32_t lanes) {
     LoopBuilder *b = k->b;
     if (a.kind == ATOM_MAX) return l_max(b, x, y);
     if (a.kind == ATOM_BCAST) return l_select(b, l_bin(b, LOP_eq, x, l_i64(b, 1)), y, x);
+    int64_t divisor;
+    if (loop_const_int(b, y, &divisor) && divisor <= 0) return l_i64(b, 0); /* an index into nothing: never runs */
     uint32_t n = loop_type(b, x).lanes > loop_type(b, y).lanes ? loop_type(b, x).lanes : loop_type(b, y).lanes;
     return l_floor_div(b, l_splat(b, x, n), l_splat(b, y, n));
 }

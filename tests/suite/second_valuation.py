@@ -68,6 +68,10 @@ def numbers_of(values):
     return set(values) | {-v for v in values} | {sum(values), int(np.prod(values)) if len(values) < 9 else 0}
 
 
+# Extents that operators prescribe without the evaluator's insisting.
+FIXED = {"OneHot": {2}, "NonMaxSuppression": {4}, "RoiAlign": {4}}
+
+
 def fixed_extents(model, feeds):
     """Extents that the model or an input's elements also determine: changing them would contradict those."""
     fixed = set()
@@ -90,8 +94,7 @@ def fixed_extents(model, feeds):
                 a = numpy_helper.to_array(at.t)
                 if is_shape_like(a) and a.size < 64:
                     fixed |= numbers_of(a)
-        if n.op_type == "OneHot":
-            fixed.add(2)
+        fixed |= FIXED.get(n.op_type, set())
     return fixed
 
 
@@ -187,12 +190,16 @@ def give_up(signum, frame):
 
 # Where the evaluator's own arithmetic in float32 or float16 is too coarse to judge other values.
 COARSE = ("test_mish", "float16", "test_logsoftmax_large_number")
+# Where it is wrong: the index of a maximum outside its window; an output shape that contradicts the inputs accepted.
+WRONG = ("test_maxpool_with_argmax_2d_precomputed_pads", "test_maxunpool_export_with_output_shape")
 
 
 def case(job):
     folder, to = job
     if any(part in folder for part in COARSE):
         return "left out: coarse"
+    if any(part in folder for part in WRONG):
+        return "left out: wrong"
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGALRM, give_up)
     signal.alarm(20)
