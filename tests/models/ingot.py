@@ -1,7 +1,7 @@
 """The generic artifact ABI (include/ingot_rt.h) by ctypes, and compiling through the command line with a cache.
 
 compile_model() runs the `ingot` executable (environment INGOT, else build/release/ingot) and keeps what it wrote under
-build/artifacts, named by the hash of the executable, the model's bytes and the flags: a changed compiler compiles again.
+build/artifacts, named by hashes of the flags, and of the executable and the model's bytes: a changed compiler compiles again.
 Model is a loaded library; Context runs it: run(inputs) -> outputs, both dicts of numpy arrays by the model's names.
 Invariant: the structs below are those of ingot_rt.h, ABI 1.
 """
@@ -9,6 +9,7 @@ import ctypes as C
 import hashlib
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -254,13 +255,22 @@ def artifact(model, *flags, suffix=".so"):
         sys.exit(77)
     name = os.path.splitext(os.path.basename(model))[0]
     side = os.path.splitext(model)[0] + ".bin"
-    key = "\n".join([file_hash(INGOT), file_hash(model), file_hash(side) if os.path.exists(side) else "", *flags])
-    folder = os.path.join(ARTIFACTS, f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}")
-    path = os.path.join(folder, "lib" + name + suffix)
+    key = "\n".join([file_hash(INGOT), file_hash(model), file_hash(side) if os.path.exists(side) else ""])
+    short = lambda text: hashlib.sha256(text.encode()).hexdigest()[:12]  # noqa: E731
+    variants = os.path.join(ARTIFACTS, f"{name}-{short(chr(10).join(flags))}")
+    path = os.path.join(variants, short(key), "lib" + name + suffix)
     if not os.path.exists(path):
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        drop_old(variants)
         compile_to(model, path, *flags)
     return path
+
+
+def drop_old(variants, keep=2):
+    """Of artifacts that differ in the compiler or the model's bytes alone the newest are kept: some are hundreds of MB."""
+    folders = sorted((os.path.join(variants, f) for f in os.listdir(variants)), key=os.path.getmtime)
+    for folder in folders[:-keep]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def load(model, *flags):
