@@ -415,10 +415,27 @@ static bool parse_results(GraphParser *k) {
  * -------------------------------------------------------------------------------------------------
  */
 
+/* Guards that the parameters' types need, unless the text states them itself, which it does wherever it was printed. */
+static void add_unstated(Graph *g, const Guard *derived, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        const Fact *f = &derived[i].fact;
+        bool stated = false;
+        for (uint32_t k = 0; k < g->guards.n && !stated; k++) {
+            const Fact *o = &g->guards.at[k].fact;
+            stated = o->relation == f->relation && dim_same(o->a, f->a) && dim_same(o->b, f->b);
+        }
+        if (!stated)
+            vec_push(g->arena, &g->guards, derived[i]);
+    }
+}
+
 static bool parse_body(GraphParser *k) {
     Parser *p = k->p;
     if (!lex_expect(p, "{"))
         return false;
+    uint32_t n_derived = k->g->guards.n;
+    const Guard *derived = arena_copy(p->cx->arena, k->g->guards.at, n_derived * sizeof *derived);
+    k->g->guards.n = 0;
     for (;;) {
         bool fine;
         if (p->token.kind == TOKEN_VALUE)
@@ -434,6 +451,7 @@ static bool parse_body(GraphParser *k) {
         if (!fine)
             return false;
     }
+    add_unstated(k->g, derived, n_derived);
     return parse_results(k) && lex_expect(p, "}");
 }
 

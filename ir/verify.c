@@ -72,8 +72,17 @@ static bool verify_params(const Graph *g) {
 static bool verify_bindings(const Graph *g) {
     for (uint32_t i = 0; i < g->bindings.n; i++) {
         const ElementBinding *b = &g->bindings.at[i];
-        if (b->param < g->params.n && val_dtype(g, g->params.at[b->param]) != DT_none)
-            continue;
+        if (b->param < g->params.n && val_dtype(g, g->params.at[b->param]) != DT_none) {
+            int64_t n;
+            Dim elements = type_elements(g->cx, node(g, g->params.at[b->param])->type);
+            if (!dim_const_value(g->cx, elements, &n) || (n > 0 && b->element < (uint64_t)n))
+                continue;
+            diag_error(g->cx, (Loc){0},
+                       "verify: symbol '%s' of '%s' is bound to element %llu of parameter %u, which has %lld",
+                       symbol_info(g->cx, b->symbol)->name, g->name,
+                       (unsigned long long)b->element, b->param, (long long)n);
+            return false;
+        }
         diag_error(g->cx, (Loc){0},
                    "verify: symbol '%s' of '%s' is bound to parameter %u, which is no tensor",
                    symbol_info(g->cx, b->symbol)->name, g->name, b->param);

@@ -18,6 +18,8 @@ typedef struct Life {
     int64_t size, offset;        /* at the hints */
     const Graph *frame;
 } Life;
+/* Sizes decide an order alone; cut off here, the sum of all of them fits. */
+#define LARGEST_HINT (INT64_MAX >> 24)
 typedef struct Planner {
     Context *cx;
     const Graph *g;
@@ -66,6 +68,7 @@ static Dim aligned_bytes(const Planner *p, Val v, uint32_t element) {
 
 static int64_t new_buffer(Planner *p, uint32_t at, uint32_t last, Dim bytes, const Graph *frame) {
     int64_t size = frame ? 1 << 20 : dim_hint(p->cx, bytes);
+    if (size > LARGEST_HINT) size = LARGEST_HINT;
     vec_push(p->arena, &p->lives, (Life){at, last, bytes, size < 0 ? 0 : size, 0, frame});
     return p->lives.n - 1;
 }

@@ -106,12 +106,19 @@ static void bind_elements(Solver *s) {
         const ElementBinding *e = &s->g->bindings.at[i];
         Val v = s->g->params.at[e->param];
         DType t = val_dtype(s->g, v);
+        const Attr *name = node_attr(node(s->g, v), ATTR_name);
+        const char *where = print_element(s, name->as.text);
+        int64_t known;
+        Dim elements = type_elements(p->cx, node(s->g, v)->type);
+        if (!dim_const_value(p->cx, elements, &known)) { /* before it is read: the guards come later */
+            LVal least = l_i64(b, (int64_t)e->element + 1), n = program_dim(p, elements);
+            check(s, l_bin(b, LOP_le, least, n), arena_print(p->arena, "%s: found %%d elements, expected at least %%d", where), n, least);
+        }
         LVal in[] = {s->inputs, l_i64(b, e->param)};
         LVal pointer = l_inst(b, LOP_load_pointer, lt_pointer(loop_memory_dtype(t)), in, 2, 0);
         LVal value = l_decode(b, l_load(b, pointer, l_i64(b, (int64_t)e->element), 1, (LVal){0}), t);
         if (dtype_is_float(t)) value = l_bin(b, LOP_mul, l_convert(b, value, DT_f64), l_float(b, lt_scalar(DT_f64), ELEMENT_SCALE));
-        const Attr *name = node_attr(node(s->g, v), ATTR_name);
-        bind_symbol(s, e->symbol, l_convert(b, value, DT_i64), print_element(s, name->as.text));
+        bind_symbol(s, e->symbol, l_convert(b, value, DT_i64), where);
     }
 }
 

@@ -64,6 +64,7 @@ static Val tap_index(Call *c, const Sampler *s, uint32_t axis, Val base, int off
 
 /* x [b, c, s..] at positions [b, p] -> [b, c, p]. */
 static Val sample(Call *c, Val x, Sampler *s) {
+    if (!x.id) return NO_VAL;
     Dims d = dims_of(c, x), flat = {.n = 3, .at = {d.at[0], d.at[1], dim_product(c->cx, d.at + 2, d.n - 2)}};
     Val base[SPACE], fraction[SPACE], sum = NO_VAL;
     uint32_t all = 1;
