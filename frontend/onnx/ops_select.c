@@ -219,8 +219,10 @@ Val import_tf_idf(Call *c) {
     if (row) x = unsqueezed(c, x, 0);
     if (val_rank(c->g, x) != 2 || !dim_const_value(c->cx, val_dim(c->g, x, 1), &length)) return fail(c, "needs an operand of rank 1 or 2 and known length");
     if (least < 1 || most < least || most > 64 || skips < 0 || skips > 64) return fail(c, "gram lengths %lld to %lld with %lld skips", (long long)least, (long long)most, (long long)skips);
-    for (uint32_t i = 0; i < indexes->n; i++)
+    for (uint32_t i = 0; i < indexes->n; i++) {
+        if (indexes->at[i] < 0 || indexes->at[i] > INT32_MAX) return fail(c, "n-gram index %lld is no position in the result", (long long)indexes->at[i]);
         if (indexes->at[i] >= size) size = indexes->at[i] + 1;
+    }
     Dims y = {.n = 2, .at = {val_dim(c->g, x, 0), dim_k(c, size)}};
     Val total = splat(c, DT_f32, 0, &y);
     uint32_t taken = 0;
