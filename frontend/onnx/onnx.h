@@ -9,6 +9,11 @@
 
 /* Short names read well in operator functions; at link time they are onnx_…, so that no other layer meets them. */
 #define fail            onnx_fail
+#define split_heads     onnx_split_heads
+#define join_heads      onnx_join_heads
+#define grouped_dot     onnx_grouped_dot
+#define rotary_turn     onnx_rotary_turn
+#define gelu_tanh       onnx_gelu_tanh
 #define in(c, i)        onnx_in(c, i)
 #define to(c, v, t)     onnx_to(c, v, t)
 #define num             onnx_num
@@ -380,6 +385,12 @@ typedef struct Window {             /* spatial parameters of Conv and pools, one
 bool window_read(Call *, Val x, const Dim *extents_or_null, uint32_t n, Window *);
 Val conv_core(Call *, Val x, Val w, const Window *, int64_t groups);   /* ONNX layouts in and out */
 Val activation(Call *, const char *name, Val x, double alpha, double beta);
+/* ops_attention.c */
+Val split_heads(Call *, Val x, int64_t heads);                           /* [b, s, h * d] -> [b, h, s, d] */
+Val join_heads(Call *, Val x);                                           /* [b, h, s, d] -> [b, s, h * d] */
+Val grouped_dot(Call *, Val x, Val w);                                   /* x [b, h, s, k] by w [b, hk, k, n] */
+Val rotary_turn(Call *, Val x, Val cosine, Val sine, Dim rotary, bool neighbours);
+Val gelu_tanh(Call *, Val x);
 Val random_uniform(Call *, const Dims *, uint32_t stream);               /* f32 in [0, 1) */
 Val one_hot(Call *, Val index, uint32_t axis, Dim depth, Val off, Val on);
 /* region.c: extents found while running.  The symbol is named <value>_<what>; a declaration of it overrides `most`.

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* [b, s, h * d] -> [b, h, s, d]. */
-static Val split_heads(Call *c, Val x, int64_t heads) {
+Val split_heads(Call *c, Val x, int64_t heads) {
     static const int64_t perm[] = {0, 2, 1, 3};
     if (!x.id) return x;
     Dims d = dims_of(c, x);
@@ -18,7 +18,7 @@ static Val split_heads(Call *c, Val x, int64_t heads) {
 }
 
 /* [b, h, s, d] -> [b, s, h * d]. */
-static Val join_heads(Call *c, Val x) {
+Val join_heads(Call *c, Val x) {
     static const int64_t perm[] = {0, 2, 1, 3};
     if (!x.id) return x;
     Dims d = dims_of(c, x), three = {.n = 3, .at = {d.at[0], d.at[2], dim_mul(c->cx, d.at[1], d.at[3])}};
@@ -69,7 +69,7 @@ static Val masked(Call *c, Val scores, Dim past) {
 }
 
 /* x [b, h, s, k] by w [b, hk, k, n], h a multiple of hk. */
-static Val grouped_dot(Call *c, Val x, Val w) {
+Val grouped_dot(Call *c, Val x, Val w) {
     if (!x.id || !w.id) return NO_VAL;
     Dims d = dims_of(c, x), e = dims_of(c, w);
     if (dim_same(d.at[1], e.at[1])) return b_dot(c->g, c->loc, x, w, 2);
@@ -144,7 +144,7 @@ Val import_flex_attention(Call *c) {
 /* ---- rotary ------------------------------------------------------------------------------------------------------------------- */
 
 /* Pairs (x1, x2) of the first `rotary` features turned by the position's angle; pairs are neighbours (interleaved) or halves. */
-static Val turn(Call *c, Val x, Val cosine, Val sine, Dim rotary, bool neighbours) {
+Val rotary_turn(Call *c, Val x, Val cosine, Val sine, Dim rotary, bool neighbours) {
     Dims d = dims_of(c, x);
     uint32_t last = d.n - 1;
     Dim half = dim_fdiv(c->cx, rotary, dim_k(c, 2)), zero = dim_k(c, 0);
@@ -187,7 +187,7 @@ Val import_rotary_embedding(Call *c) {
     }
     /* [b, s, r / 2] under [b, h, s, r / 2]. */
     cosine = unsqueezed(c, cosine, 1), sine = unsqueezed(c, sine, 1);
-    Val y = turn(c, x, cosine, sine, rotary ? dim_k(c, rotary) : val_dim(c->g, x, 3), attr_i(c, "interleaved", 0) != 0);
+    Val y = rotary_turn(c, x, cosine, sine, rotary ? dim_k(c, rotary) : val_dim(c->g, x, 3), attr_i(c, "interleaved", 0) != 0);
     return flat ? join_heads(c, y) : y;
 }
 

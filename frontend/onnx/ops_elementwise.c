@@ -188,7 +188,7 @@ Val import_swish(Call *c) {
     return ew2(c, OP_mul, x, ew1(c, OP_sigmoid, alpha == 1 ? x : ew2(c, OP_mul, num(c, x, alpha), x)));
 }
 
-static Val gelu_tanh(Call *c, Val x) {
+Val gelu_tanh(Call *c, Val x) {
     Val cube = ew2(c, OP_mul, ew2(c, OP_mul, x, x), x);
     Val inner = ew2(c, OP_add, x, ew2(c, OP_mul, num(c, x, 0.044715), cube));
     Val t = ew1(c, OP_tanh, ew2(c, OP_mul, num(c, x, 0.7978845608028654), inner));
