@@ -93,12 +93,12 @@ Val import_attention(Call *c) {
     if (has_in(c, 4)) k = append(c, in(c, 4), k);
     if (has_in(c, 5)) v = append(c, in(c, 5), v);
     set_out(c, 1, k), set_out(c, 2, v);
-    Val scale = num(c, q, sqrt(attr_f(c, "scale", 1)));
-    if (!find_attr(c, "scale")) { /* d ^ -1/4 on both sides, so that their product is d ^ -1/2 */
-        Val root = ew1(c, OP_sqrt, ew1(c, OP_sqrt, to(c, b_dim(c->g, c->loc, size), DT_f64)));
+    Val scale = num(c, q, attr_f(c, "scale", 1)); /* on the queries alone: the keys may be a long past */
+    if (!find_attr(c, "scale")) {
+        Val root = ew1(c, OP_sqrt, to(c, b_dim(c->g, c->loc, size), DT_f64));
         scale = to(c, ew2(c, OP_div, numt(c, DT_f64, 1), root), val_dtype(c->g, q));
     }
-    Val scores = grouped_dot(c, ew2(c, OP_mul, q, scale), swap_last(c, ew2(c, OP_mul, k, scale)));
+    Val scores = grouped_dot(c, ew2(c, OP_mul, q, scale), swap_last(c, k));
     double cap = attr_f(c, "softcap", 0);
     if (cap > 0) scores = ew2(c, OP_mul, ew1(c, OP_tanh, ew2(c, OP_div, scores, num(c, scores, cap))), num(c, scores, cap));
     if (mode < 2) set_out(c, 3, scores);
