@@ -18,7 +18,7 @@ Val fail(Call *c, const char *fmt, ...) {
     return NO_VAL;
 }
 
-/* ---- inputs and outputs --------------------------------------------------------------------------------------------- */
+/* ---- inputs and outputs ------------------------------------------------------------------------------------------ */
 
 bool has_in(const Call *c, uint32_t i) { return i < c->n_in && c->in[i].kind != VALUE_ABSENT; }
 
@@ -63,7 +63,8 @@ Val in(Call *c, uint32_t i) {
     if (!has_in(c, i)) return fail(c, "input %u is missing", i);
     const Value *v = &c->in[i];
     if (v->kind == VALUE_POISON) return NO_VAL;
-    if (v->kind == VALUE_SEQUENCE) return fail(c, "input %u ('%s') is a sequence, a tensor is needed", i, c->node->in[i]);
+    if (v->kind == VALUE_SEQUENCE)
+        return fail(c, "input %u ('%s') is a sequence, a tensor is needed", i, c->node->in[i]);
     return value_val(c, v);
 }
 
@@ -80,7 +81,7 @@ void set_out(Call *c, uint32_t i, Val v) {
     if (i < c->n_out) c->out[i] = value_of(c, v);
 }
 
-/* ---- attributes ------------------------------------------------------------------------------------------------------ */
+/* ---- attributes -------------------------------------------------------------------------------------------------- */
 
 static const OnnxAttr *attr_in(const OnnxAttr *attrs, uint32_t n, const char *name) {
     for (uint32_t i = 0; i < n; i++)
@@ -106,8 +107,9 @@ const OnnxAttr *find_attr(const Call *c, const char *name) {
 }
 
 static const OnnxAttr *typed_attr(Call *c, const char *name, OnnxAttrType type) {
-    static const char *const spelt[] = {"unknown", "a float", "an integer", "a string", "a tensor", "a graph", "floats",
-                                        "integers", "strings", "tensors", "graphs", "sparse", "sparse", "a type", "types"};
+    static const char *const spelt[] = {"unknown", "a float", "an integer", "a string", "a tensor",
+                                        "a graph", "floats",  "integers",   "strings",  "tensors",
+                                        "graphs",  "sparse",  "sparse",     "a type",   "types"};
     const OnnxAttr *a = find_attr(c, name);
     if (!a || a->type == type) return a;
     fail(c, "attribute '%s' is %s, it has to be %s", name, spelt[a->type], spelt[type]);
@@ -154,7 +156,7 @@ const OnnxTensor *attr_tensor(Call *c, const char *name) {
     return a ? a->t : NULL;
 }
 
-/* ---- what is known of inputs ------------------------------------------------------------------------------------------ */
+/* ---- what is known of inputs ------------------------------------------------------------------------------------- */
 
 bool in_dims(Call *c, uint32_t i, const Dim **dims, uint32_t *n) {
     if (!has_in(c, i) || !value_elements(c, &c->in[i])) return false;
@@ -262,7 +264,7 @@ bool list_arg(Call *c, const char *attr, uint32_t input, int64_t from, const int
     return true;
 }
 
-/* ---- builders ----------------------------------------------------------------------------------------------------------- */
+/* ---- builders ---------------------------------------------------------------------------------------------------- */
 
 Dims dims_of(Call *c, Val v) {
     Dims d = {.n = v.id ? val_rank(c->g, v) : 0};
@@ -309,12 +311,14 @@ Val reduce(Call *c, Op op, Val v, const int64_t *axes, uint32_t n, bool keep) {
 
 Val reduce1(Call *c, Op op, Val v, uint32_t axis, bool keep) {
     int64_t a = axis;
-    if (v.id && axis >= val_rank(c->g, v)) return fail(c, "an operand of rank %u where axis %u is needed", val_rank(c->g, v), axis);
+    if (v.id && axis >= val_rank(c->g, v))
+        return fail(c, "an operand of rank %u where axis %u is needed", val_rank(c->g, v), axis);
     return reduce(c, op, v, &a, 1, keep);
 }
 
 Val sliced(Call *c, Val v, uint32_t axis, Dim start, Dim extent) {
-    if (v.id && axis >= val_rank(c->g, v)) return fail(c, "an operand of rank %u where axis %u is needed", val_rank(c->g, v), axis);
+    if (v.id && axis >= val_rank(c->g, v))
+        return fail(c, "an operand of rank %u where axis %u is needed", val_rank(c->g, v), axis);
     return v.id ? b_slice_axis(c->g, c->loc, v, axis, start, extent) : v;
 }
 
@@ -352,8 +356,10 @@ Val axis_iota(Call *c, DType t, const Dims *d, uint32_t axis) { return b_iota(c-
 
 Val splat(Call *c, DType t, double value, const Dims *d) {
     Scalar s;
-    if (dtype_is_float(t)) s.f = value;
-    else s.i = (int64_t)value;
+    if (dtype_is_float(t))
+        s.f = value;
+    else
+        s.i = (int64_t)value;
     return b_splat(c->g, c->loc, t, scalar_wrap(t, s), d->n, d->at);
 }
 
@@ -370,7 +376,9 @@ Val soft(Call *c, Op op, Val v, uint32_t axis) {
 Val per_axis(Call *c, Val vector, uint32_t axis, uint32_t rank) {
     if (!vector.id) return vector;
     Dims d = {.n = rank};
-    if (val_rank(c->g, vector) != 1 || axis >= rank) return fail(c, "an operand of rank %u where a vector for axis %u of %u is needed", val_rank(c->g, vector), axis, rank);
+    if (val_rank(c->g, vector) != 1 || axis >= rank)
+        return fail(c, "an operand of rank %u where a vector for axis %u of %u is needed", val_rank(c->g, vector), axis,
+                    rank);
     for (uint32_t i = 0; i < rank; i++) d.at[i] = i == axis ? val_dim(c->g, vector, 0) : dim_k(c, 1);
     return shaped(c, vector, &d);
 }

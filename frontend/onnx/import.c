@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- scopes ------------------------------------------------------------------------------------------------------------ */
+/* ---- scopes ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t name_key(const char *name) { return (uint64_t)(uintptr_t)name; }
 
@@ -77,7 +77,7 @@ static int64_t scope_opset(const NameScope *s, const char *domain) {
     return version;
 }
 
-/* ---- one node ------------------------------------------------------------------------------------------------------------ */
+/* ---- one node ---------------------------------------------------------------------------------------------------- */
 
 static bool known_attr(const OnnxRow *row, const char *name) {
     size_t n = strlen(name);
@@ -114,7 +114,8 @@ static bool elements_suffice(Call *c) {
         for (uint32_t i = 0; i < c->out[o].n; i++)
             constant = constant && dim_const_value(c->cx, c->out[o].elements[i], &k);
     for (uint32_t i = 0; i < c->n_in; i++)
-        if (c->in[i].kind == VALUE_TENSOR && c->in[i].val.id && !val_const(c->g, c->in[i].val, &data)) dims_only = false;
+        if (c->in[i].kind == VALUE_TENSOR && c->in[i].val.id && !val_const(c->g, c->in[i].val, &data))
+            dims_only = false;
     return constant || dims_only;
 }
 
@@ -156,7 +157,8 @@ static void unknown_op(Call *c) {
         if (strcmp(onnx_rows[i].domain, c->node->domain) == 0) words[n++] = onnx_rows[i].op;
     const char *close = closest_word(c->node->op, words, n), *domain = c->node->domain;
     if (close && strcmp(close, c->node->op) != 0)
-        fail(c, "operator %s%s%s is not supported (did you mean %s?)", domain, domain[0] ? "." : "", c->node->op, close);
+        fail(c, "operator %s%s%s is not supported (did you mean %s?)", domain, domain[0] ? "." : "", c->node->op,
+             close);
     else
         fail(c, "operator %s%s%s (opset %lld) is not supported", domain, domain[0] ? "." : "", c->node->op,
              (long long)c->opset);
@@ -180,7 +182,8 @@ static bool fetch_inputs(Call *c, bool *poison) {
 static void import_node(Importer *im, NameScope *scope, const OnnxNode *n) {
     Context *cx = im->cx;
     const char *label = n->name[0] ? n->name : n->n_out ? n->out[0] : "";
-    Call call = {.im = im, .cx = cx, .g = scope->g, .scope = scope, .node = n, .n_in = n->n_in, .n_out = n->n_out}, *c = &call;
+    Call call = {.im = im, .cx = cx, .g = scope->g, .scope = scope, .node = n, .n_in = n->n_in, .n_out = n->n_out},
+         *c = &call;
     bool poison;
     context_spend(cx, 16);
     c->loc = loc_node(cx, im->file, label, n->op);
@@ -195,9 +198,12 @@ static void import_node(Importer *im, NameScope *scope, const OnnxNode *n) {
     const OnnxFunction *fn = find_function(im->model, n);
     c->row = onnx_row(n->domain, n->op);
     bool fetched = fetch_inputs(c, &poison);
-    if (!fn && !c->row) unknown_op(c);
-    else if (fetched && !poison && fn) inline_function(c, fn);
-    else if (fetched && !poison) run_row(c);
+    if (!fn && !c->row)
+        unknown_op(c);
+    else if (fetched && !poison && fn)
+        inline_function(c, fn);
+    else if (fetched && !poison)
+        run_row(c);
     for (uint32_t i = 0; i < n->n_out; i++) {
         if (!n->out[i][0]) continue;
         if (c->out[i].kind == VALUE_ABSENT) {
@@ -208,15 +214,15 @@ static void import_node(Importer *im, NameScope *scope, const OnnxNode *n) {
     }
 }
 
-/* ---- the order of nodes --------------------------------------------------------------------------------------------------- */
+/* ---- the order of nodes ------------------------------------------------------------------------------------------ */
 
 typedef struct Sorter {
     Importer *im;
     const OnnxGraph *graph;
-    Map producer;                   /* name -> 1 + node */
-    uint8_t *state;                 /* 0 new, 1 open, 2 done */
+    Map producer;   /* name -> 1 + node */
+    uint8_t *state; /* 0 new, 1 open, 2 done */
     VEC(uint32_t) stack, order;
-    VEC(uint32_t) pending;          /* producers of one node */
+    VEC(uint32_t) pending; /* producers of one node */
 } Sorter;
 
 /* Producers in this graph of the names that a node, or a graph inside it, reads. */
@@ -237,7 +243,8 @@ static void node_needs(Sorter *s, const OnnxNode *n, uint32_t depth) {
 
 static void cycle(Sorter *s, uint32_t node_) {
     const OnnxNode *n = &s->graph->nodes[node_];
-    diag_error(s->im->cx, loc_node(s->im->cx, s->im->file, n->name, n->op), "this node needs its own output: the graph has a cycle");
+    diag_error(s->im->cx, loc_node(s->im->cx, s->im->file, n->name, n->op),
+               "this node needs its own output: the graph has a cycle");
 }
 
 /* Depth first, producers before their node; the stack is explicit. */
@@ -278,7 +285,8 @@ static bool sort_nodes(Sorter *s) {
             if (!name[0]) continue;
             if (map_get(&s->producer, name_key(name))) {
                 const OnnxNode *n = &g->nodes[i];
-                diag_error(s->im->cx, loc_node(s->im->cx, s->im->file, n->name, n->op), "output '%s' is produced twice", name);
+                diag_error(s->im->cx, loc_node(s->im->cx, s->im->file, n->name, n->op), "output '%s' is produced twice",
+                           name);
                 return false;
             }
             map_set(&s->producer, name_key(name), i + 1);
@@ -332,7 +340,8 @@ static void keep_file_order(Sorter *s) {
 bool import_body(Importer *im, NameScope *scope, const OnnxGraph *graph, Value *outputs) {
     Sorter s = {.im = im, .graph = graph};
     if (im->depth >= ONNX_DEPTH) {
-        diag_error(im->cx, loc_node(im->cx, im->file, NULL, NULL), "graphs and functions nest more than %d deep", ONNX_DEPTH);
+        diag_error(im->cx, loc_node(im->cx, im->file, NULL, NULL), "graphs and functions nest more than %d deep",
+                   ONNX_DEPTH);
         return false;
     }
     im->depth++;
@@ -342,7 +351,8 @@ bool import_body(Importer *im, NameScope *scope, const OnnxGraph *graph, Value *
     for (uint32_t i = 0; ok && i < s.order.n; i++) import_node(im, scope, &graph->nodes[s.order.at[i]]);
     for (uint32_t i = 0; ok && i < graph->n_outputs; i++)
         if (!scope_get(im, scope, graph->outputs[i].name, &outputs[i])) {
-            diag_error(im->cx, loc_node(im->cx, im->file, NULL, NULL), "output '%s' is defined nowhere", graph->outputs[i].name);
+            diag_error(im->cx, loc_node(im->cx, im->file, NULL, NULL), "output '%s' is defined nowhere",
+                       graph->outputs[i].name);
             outputs[i] = (Value){.kind = VALUE_POISON};
         }
     im->depth--;

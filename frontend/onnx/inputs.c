@@ -27,7 +27,7 @@ const char *onnx_symbol_name(Context *cx, const char *name, int index) {
     return intern_n(cx, text, n);
 }
 
-/* ---- declarations --------------------------------------------------------------------------------------------------------- */
+/* ---- declarations ------------------------------------------------------------------------------------------------ */
 
 static const char *number(const char *p, int64_t *value, bool *found) {
     *found = *p >= '0' && *p <= '9';
@@ -93,7 +93,7 @@ static void unused_declarations(Importer *im) {
     }
 }
 
-/* ---- parameters ------------------------------------------------------------------------------------------------------------ */
+/* ---- parameters -------------------------------------------------------------------------------------------------- */
 
 static Dim symbol_dim(Importer *im, const char *name, const char *param) {
     SymbolInfo info = {.name = name, .kind = SYMBOL_INPUT, .min = 0, .max = INT64_MAX, .multiple = 1};
@@ -130,7 +130,8 @@ static bool check_constant(Importer *im, Loc loc, const OnnxType *t, const Impor
     if (t->kind != ONNX_TYPE_TENSOR) return true;
     DType dtype = dtype_by_onnx(t->element);
     if (dtype != DT_none && dtype != k->dtype) {
-        diag_error(im->cx, loc, "the constant for it has dtype %s, expected %s", dtype_info[k->dtype].name, dtype_info[dtype].name);
+        diag_error(im->cx, loc, "the constant for it has dtype %s, expected %s", dtype_info[k->dtype].name,
+                   dtype_info[dtype].name);
         return false;
     }
     if (!t->has_shape || im->options->symbolic_inputs) return true;
@@ -140,7 +141,8 @@ static bool check_constant(Importer *im, Loc loc, const OnnxType *t, const Impor
     }
     for (uint32_t i = 0; i < k->rank; i++)
         if (t->dims[i].known && t->dims[i].value != k->dims[i]) {
-            diag_error(im->cx, loc, "the constant for it has extent %lld on axis %u, expected %lld", (long long)k->dims[i], i, (long long)t->dims[i].value);
+            diag_error(im->cx, loc, "the constant for it has extent %lld on axis %u, expected %lld",
+                       (long long)k->dims[i], i, (long long)t->dims[i].value);
             return false;
         }
     return true;
@@ -158,7 +160,8 @@ static Val fixed_value(Importer *im, Loc loc, const ImportConstant *k) {
 
 /* A type without tensors of known kind and rank cannot be a parameter; says why. */
 static bool check_input(Importer *im, Loc loc, const OnnxValueInfo *v, DType *dtype) {
-    static const char *const kinds[] = {"a value of unknown type", "a tensor", "a sequence", "an optional", "a map or sparse tensor"};
+    static const char *const kinds[] = {"a value of unknown type", "a tensor", "a sequence", "an optional",
+                                        "a map or sparse tensor"};
     const OnnxType *t = v->type;
     if (t->kind == ONNX_TYPE_OPTIONAL && t->inner && t->inner->kind == ONNX_TYPE_TENSOR) t = t->inner;
     if (t->kind != ONNX_TYPE_TENSOR) {
@@ -168,7 +171,10 @@ static bool check_input(Importer *im, Loc loc, const OnnxValueInfo *v, DType *dt
     *dtype = dtype_by_onnx(t->element);
     if (*dtype == DT_none) {
         diag_error(im->cx, loc, "input '%s' has element type %lld (%s), which is not supported", v->name,
-                   (long long)t->element, t->element == 8 ? "string" : t->element == 14 || t->element == 15 ? "complex" : "unknown");
+                   (long long)t->element,
+                   t->element == 8                        ? "string"
+                   : t->element == 14 || t->element == 15 ? "complex"
+                                                          : "unknown");
         return false;
     }
     if (!t->has_shape || t->rank > MAX_RANK) {
@@ -225,17 +231,18 @@ static void import_inputs(Importer *im, NameScope *scope, const OnnxGraph *graph
         while (k < n && strcmp(names[k], name) != 0) k++;
         if (k < n) continue;
         const char *close = closest_word(name, names, n);
-        diag_error(im->cx, (Loc){0}, "constant '%s': the model has no input of that name%s%s%s", name, close ? " (did you mean " : "",
-                   close ? close : "", close ? "?)" : "");
+        diag_error(im->cx, (Loc){0}, "constant '%s': the model has no input of that name%s%s%s", name,
+                   close ? " (did you mean " : "", close ? close : "", close ? "?)" : "");
     }
 }
 
-/* ---- results --------------------------------------------------------------------------------------------------------------- */
+/* ---- results ----------------------------------------------------------------------------------------------------- */
 
 static void import_results(Importer *im, NameScope *scope, const OnnxGraph *graph, const Value *values) {
     for (uint32_t i = 0; i < graph->n_outputs; i++) {
         const char *name = graph->outputs[i].name;
-        Call c = {.im = im, .cx = im->cx, .g = im->main, .scope = scope, .loc = loc_node(im->cx, im->file, name, "output")};
+        Call c = {
+            .im = im, .cx = im->cx, .g = im->main, .scope = scope, .loc = loc_node(im->cx, im->file, name, "output")};
         if (values[i].kind == VALUE_SEQUENCE || (values[i].kind == VALUE_OPTIONAL && values[i].n == 0))
             fail(&c, "output '%s' is %s; only tensors are supported", name,
                  values[i].kind == VALUE_SEQUENCE ? "a sequence" : "an empty optional");
@@ -243,7 +250,11 @@ static void import_results(Importer *im, NameScope *scope, const OnnxGraph *grap
     }
 }
 
-typedef struct DimSet { Importer *im; Map seen; VEC(Dim) dims; } DimSet;
+typedef struct DimSet {
+    Importer *im;
+    Map seen;
+    VEC(Dim) dims;
+} DimSet;
 
 static void add_dims(DimSet *s, const Dim *dims, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) {
@@ -281,7 +292,8 @@ static void prune_bindings(Importer *im, Graph *g) {
     uint32_t kept = 0;
     for (uint32_t b = 0; b < g->bindings.n; b++) {
         bool used = false;
-        for (uint32_t i = 0; i < s.dims.n && !used; i++) used = dim_uses(im->cx, s.dims.at[i], g->bindings.at[b].symbol);
+        for (uint32_t i = 0; i < s.dims.n && !used; i++)
+            used = dim_uses(im->cx, s.dims.at[i], g->bindings.at[b].symbol);
         if (used) g->bindings.at[kept++] = g->bindings.at[b];
     }
     g->bindings.n = kept;
@@ -304,7 +316,8 @@ Graph *import_model(Context *cx, const char *file, const OnnxModel *model, const
         if (import_body(im, scope, graph, values)) import_results(im, scope, graph, values);
         unused_declarations(im);
         if (diag_error_count(cx) == errors) done = graph_finish(im->main);
-        if (!done && diag_error_count(cx) == errors) diag_error(cx, loc_node(cx, file, NULL, NULL), "the graph could not be built");
+        if (!done && diag_error_count(cx) == errors)
+            diag_error(cx, loc_node(cx, file, NULL, NULL), "the graph could not be built");
         if (done) prune_bindings(im, done);
     }
     arena_free(im->arena);

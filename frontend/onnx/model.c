@@ -68,8 +68,10 @@ static void read_external(Reader *r, Span s, OnnxTensor *t) {
             broken(r, "TensorProto", "external offset or length is not a number");
             return;
         }
-    if (offset) t->offset = n;
-    else t->length = n;
+    if (offset)
+        t->offset = n;
+    else
+        t->length = n;
 }
 
 static void read_tensor(Reader *r, Span s, OnnxTensor *t) {
@@ -79,12 +81,16 @@ static void read_tensor(Reader *r, Span s, OnnxTensor *t) {
     if (!enter(r, "TensorProto")) return;
     Wire w = wire_open(s);
     while (wire_next(&w, &f)) switch (field_key(&f)) {
-        case FIELD(1, WIRE_VARINT): case FIELD(1, WIRE_BYTES):
+        case FIELD(1, WIRE_VARINT):
+        case FIELD(1, WIRE_BYTES):
             if (!wire_ints(r->cx->arena, &f, &dims)) broken(r, "TensorProto", "dims");
             break;
         case FIELD(2, WIRE_VARINT): t->data_type = (int64_t)f.value; break;
         case FIELD(8, WIRE_BYTES): t->name = text_of(r, &f); break;
-        case FIELD(9, WIRE_BYTES): t->raw = f.bytes; t->has_raw = true; break;
+        case FIELD(9, WIRE_BYTES):
+            t->raw = f.bytes;
+            t->has_raw = true;
+            break;
         case FIELD(13, WIRE_BYTES): read_external(r, f.bytes, t); break;
         case FIELD(14, WIRE_VARINT): t->external = f.value == 1; break;
         default: break;
@@ -148,9 +154,16 @@ static const OnnxType *read_type(Reader *r, Span s) {
     Wire w = wire_open(s);
     while (wire_next(&w, &f)) switch (field_key(&f)) {
         case FIELD(1, WIRE_BYTES): read_tensor_type(r, f.bytes, t); break;
-        case FIELD(4, WIRE_BYTES): t->kind = ONNX_TYPE_SEQUENCE; t->inner = read_inner(r, f.bytes); break;
-        case FIELD(9, WIRE_BYTES): t->kind = ONNX_TYPE_OPTIONAL; t->inner = read_inner(r, f.bytes); break;
-        case FIELD(5, WIRE_BYTES): case FIELD(8, WIRE_BYTES): t->kind = ONNX_TYPE_OTHER; break;
+        case FIELD(4, WIRE_BYTES):
+            t->kind = ONNX_TYPE_SEQUENCE;
+            t->inner = read_inner(r, f.bytes);
+            break;
+        case FIELD(9, WIRE_BYTES):
+            t->kind = ONNX_TYPE_OPTIONAL;
+            t->inner = read_inner(r, f.bytes);
+            break;
+        case FIELD(5, WIRE_BYTES):
+        case FIELD(8, WIRE_BYTES): t->kind = ONNX_TYPE_OTHER; break;
         default: break;
         }
     leave(r, &w, "TypeProto");
@@ -195,7 +208,10 @@ static OnnxAttr read_attr(Reader *r, Span s) {
             a.f = one.at[0];
             attr_guess(&a, ONNX_ATTR_FLOAT, &stated);
             break;
-        case FIELD(3, WIRE_VARINT): a.i = (int64_t)f.value; attr_guess(&a, ONNX_ATTR_INT, &stated); break;
+        case FIELD(3, WIRE_VARINT):
+            a.i = (int64_t)f.value;
+            attr_guess(&a, ONNX_ATTR_INT, &stated);
+            break;
         case FIELD(4, WIRE_BYTES):
             a.s = intern_n(r->cx, (const char *)f.bytes.at, f.bytes.n);
             attr_guess(&a, ONNX_ATTR_STRING, &stated);
@@ -206,12 +222,17 @@ static OnnxAttr read_attr(Reader *r, Span s) {
             a.t = t;
             attr_guess(&a, ONNX_ATTR_TENSOR, &stated);
             break;
-        case FIELD(6, WIRE_BYTES): a.g = read_graph(r, f.bytes); attr_guess(&a, ONNX_ATTR_GRAPH, &stated); break;
-        case FIELD(7, WIRE_BYTES): case FIELD(7, WIRE_FIXED32):
+        case FIELD(6, WIRE_BYTES):
+            a.g = read_graph(r, f.bytes);
+            attr_guess(&a, ONNX_ATTR_GRAPH, &stated);
+            break;
+        case FIELD(7, WIRE_BYTES):
+        case FIELD(7, WIRE_FIXED32):
             if (!wire_floats(arena, &f, &a.floats)) broken(r, "AttributeProto", "floats");
             attr_guess(&a, ONNX_ATTR_FLOATS, &stated);
             break;
-        case FIELD(8, WIRE_BYTES): case FIELD(8, WIRE_VARINT):
+        case FIELD(8, WIRE_BYTES):
+        case FIELD(8, WIRE_VARINT):
             if (!wire_ints(arena, &f, &a.ints)) broken(r, "AttributeProto", "ints");
             attr_guess(&a, ONNX_ATTR_INTS, &stated);
             break;
@@ -219,7 +240,10 @@ static OnnxAttr read_attr(Reader *r, Span s) {
             vec_push(arena, &a.strings, intern_n(r->cx, (const char *)f.bytes.at, f.bytes.n));
             attr_guess(&a, ONNX_ATTR_STRINGS, &stated);
             break;
-        case FIELD(14, WIRE_BYTES): a.tp = read_type(r, f.bytes); attr_guess(&a, ONNX_ATTR_TYPE, &stated); break;
+        case FIELD(14, WIRE_BYTES):
+            a.tp = read_type(r, f.bytes);
+            attr_guess(&a, ONNX_ATTR_TYPE, &stated);
+            break;
         case FIELD(20, WIRE_VARINT):
             a.type = f.value <= ONNX_ATTR_TYPES ? (OnnxAttrType)f.value : ONNX_ATTR_ANY;
             stated = a.type != ONNX_ATTR_ANY;

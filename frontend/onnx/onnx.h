@@ -80,7 +80,7 @@
 #define to_capacity     onnx_to_capacity
 #define first_of        onnx_first_of
 
-/* ---- wire.c ------------------------------------------------------------------------------------------------------- */
+/* ---- wire.c ------------------------------------------------------------------------------------------------------ */
 
 typedef enum WireKind { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 } WireKind;
 typedef struct Span { const uint8_t *at; size_t n; } Span;
@@ -106,7 +106,7 @@ typedef VEC(double) FloatVec;
 bool wire_ints(Arena *, const Field *, IntVec *);
 bool wire_floats(Arena *, const Field *, FloatVec *);  /* f32 or f64, by the kind */
 
-/* ---- model.c ------------------------------------------------------------------------------------------------------ */
+/* ---- model.c ----------------------------------------------------------------------------------------------------- */
 
 typedef struct OnnxGraph OnnxGraph;
 typedef struct OnnxTensor {
@@ -184,14 +184,14 @@ const OnnxModel *onnx_model(Context *, const char *file, const uint8_t *bytes, s
 const OnnxTensor *onnx_tensor(Context *, const char *file, const uint8_t *bytes, size_t n);
 #define ONNX_DEPTH 64               /* nesting of messages, graphs, functions */
 
-/* ---- tensor.c ----------------------------------------------------------------------------------------------------- */
+/* ---- tensor.c ---------------------------------------------------------------------------------------------------- */
 
 /* The elements as a constant; rank and dims are the tensor's own.  id 0 after a diagnostic. */
 Const tensor_const(Context *, Loc, const OnnxTensor *, const char *folder_or_null);
 /* Number of elements; false where a dim is negative or the product overflows. */
 bool tensor_count(const OnnxTensor *, uint64_t *);
 
-/* ---- import.c: values and scopes ---------------------------------------------------------------------------------- */
+/* ---- import.c: values and scopes --------------------------------------------------------------------------------- */
 
 typedef enum ValueKind { VALUE_ABSENT, VALUE_POISON, VALUE_TENSOR, VALUE_SEQUENCE, VALUE_OPTIONAL } ValueKind;
 /* What a name stands for.  A small integer tensor may carry its elements as dims (`elements`), then val may be 0 until
@@ -247,7 +247,7 @@ bool scope_get(Importer *, NameScope *, const char *name, Value *);
 /* Imports the nodes of a graph whose inputs are bound already; outputs[i] of graph->outputs. */
 bool import_body(Importer *, NameScope *, const OnnxGraph *, Value *outputs);
 
-/* ---- inputs.c: parameters and their symbols ----------------------------------------------------------------------- */
+/* ---- inputs.c: parameters and their symbols ---------------------------------------------------------------------- */
 
 /* A dim name made of what the text form allows; index >= 0: of an element, "name.3". */
 const char *onnx_symbol_name(Context *, const char *name, int index);
@@ -256,7 +256,7 @@ void declared_range(Importer *, const char *also, SymbolInfo *info);
 /* All of the import; NULL after diagnostics. */
 Graph *import_model(Context *, const char *file, const OnnxModel *, const ImportOptions *);
 
-/* ---- onnx_ops.def ------------------------------------------------------------------------------------------------- */
+/* ---- onnx_ops.def ------------------------------------------------------------------------------------------------ */
 
 typedef Val OnnxFn(Call *);
 /* Computes an output's elements from those of the inputs; false where it cannot. */
@@ -277,7 +277,7 @@ extern const uint32_t n_onnx_rows;
 #define ONNX_LATEST 27              /* newest opset of the default domain that the rows follow */
 const OnnxRow *onnx_row(const char *domain, const char *op);
 
-/* ---- call.c: what operator functions see -------------------------------------------------------------------------- */
+/* ---- call.c: what operator functions see ------------------------------------------------------------------------- */
 
 struct Call {
     Importer *im;
@@ -372,7 +372,7 @@ typedef enum Reduction {
     RED_L1, RED_L2, RED_LOG_SUM, RED_LOG_SUM_EXP, RED_SUM_SQUARE
 } Reduction;
 
-/* ---- used across ops_*.c ------------------------------------------------------------------------------------------- */
+/* ---- used across ops_*.c ----------------------------------------------------------------------------------------- */
 
 typedef struct Window {             /* spatial parameters of Conv and pools, one per spatial axis */
     uint32_t n;

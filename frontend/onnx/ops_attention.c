@@ -12,7 +12,9 @@ Val split_heads(Call *c, Val x, int64_t heads) {
     static const int64_t perm[] = {0, 2, 1, 3};
     if (!x.id) return x;
     Dims d = dims_of(c, x);
-    if (d.n != 3 || heads < 1) return fail(c, "an operand of rank %u and %lld heads; rank 3 and the number of heads, or rank 4, are needed", d.n, (long long)heads);
+    if (d.n != 3 || heads < 1)
+        return fail(c, "an operand of rank %u and %lld heads; rank 3 and the number of heads, or rank 4, are needed",
+                    d.n, (long long)heads);
     Dims four = {.n = 4, .at = {d.at[0], d.at[1], dim_k(c, heads), dim_fdiv(c->cx, d.at[2], dim_k(c, heads))}};
     return permuted(c, shaped(c, x, &four), perm);
 }
@@ -30,7 +32,7 @@ static Val append(Call *c, Val past, Val fresh) {
     return past.id && fresh.id ? b_concat(c->g, c->loc, pair, 2, 2) : NO_VAL;
 }
 
-/* ---- scores and masks -------------------------------------------------------------------------------------------------------- */
+/* ---- scores and masks -------------------------------------------------------------------------------------------- */
 
 /* A mask may be shorter than the keys: what it does not name is masked. */
 static Val long_enough(Call *c, Val mask, Dim keys) {
@@ -42,7 +44,9 @@ static Val long_enough(Call *c, Val mask, Dim keys) {
     if (dim_same(have, keys) || dim_is(c->cx, have, 1)) return mask;
     for (uint32_t i = 0; i < rank; i++) low[i] = high[i] = dim_k(c, 0);
     high[rank - 1] = dim_sub(c->cx, keys, have);
-    return padded(c, mask, val_dtype(c->g, mask) == DT_bool ? splat(c, DT_bool, 0, &(Dims){0}) : num(c, mask, -INFINITY), low, high);
+    return padded(c, mask,
+                  val_dtype(c->g, mask) == DT_bool ? splat(c, DT_bool, 0, &(Dims){0}) : num(c, mask, -INFINITY), low,
+                  high);
 }
 
 /* Key j is seen by query i where j <= i + past. */
@@ -58,12 +62,14 @@ static Val masked(Call *c, Val scores, Dim past) {
     if (has_in(c, 3)) {
         Val mask = long_enough(c, in(c, 3), d.at[3]);
         if (!mask.id) return mask;
-        scores = val_dtype(c->g, mask) == DT_bool ? sel(c, mask, scores, low) : ew2(c, OP_add, scores, to(c, mask, val_dtype(c->g, scores)));
+        scores = val_dtype(c->g, mask) == DT_bool ? sel(c, mask, scores, low)
+                                                  : ew2(c, OP_add, scores, to(c, mask, val_dtype(c->g, scores)));
     }
     if (attr_i(c, "is_causal", 0)) scores = sel(c, causal(c, d.at[2], d.at[3], past), scores, low);
     if (has_in(c, 6)) {
         Dims row = {.n = 4, .at = {dim_k(c, 1), dim_k(c, 1), dim_k(c, 1), d.at[3]}};
-        scores = sel(c, ew2(c, OP_lt, axis_iota(c, DT_i64, &row, 3), per_axis(c, to(c, in(c, 6), DT_i64), 0, 4)), scores, low);
+        scores = sel(c, ew2(c, OP_lt, axis_iota(c, DT_i64, &row, 3), per_axis(c, to(c, in(c, 6), DT_i64), 0, 4)),
+                     scores, low);
     }
     return scores;
 }
@@ -81,14 +87,17 @@ Val grouped_dot(Call *c, Val x, Val w) {
 
 Val import_attention(Call *c) {
     Val q = in(c, 0), k = in(c, 1), v = in(c, 2);
-    int64_t heads = attr_i(c, "q_num_heads", 0), kv_heads = attr_i(c, "kv_num_heads", 0), mode = attr_i(c, "qk_matmul_output_mode", 0);
+    int64_t heads = attr_i(c, "q_num_heads", 0), kv_heads = attr_i(c, "kv_num_heads", 0),
+            mode = attr_i(c, "qk_matmul_output_mode", 0);
     if (!q.id || !k.id || !v.id) return NO_VAL;
     bool flat = val_rank(c->g, q) == 3;
     if (flat) q = split_heads(c, q, heads), k = split_heads(c, k, kv_heads), v = split_heads(c, v, kv_heads);
     if (!q.id || !k.id || !v.id) return NO_VAL;
-    if (val_rank(c->g, q) != 4 || val_rank(c->g, k) != 4 || val_rank(c->g, v) != 4) return fail(c, "query, key and value have to be of rank 3 or 4");
+    if (val_rank(c->g, q) != 4 || val_rank(c->g, k) != 4 || val_rank(c->g, v) != 4)
+        return fail(c, "query, key and value have to be of rank 3 or 4");
     for (uint32_t i = 4; i < 6; i++)
-        if (has_in(c, i) && (!c->in[i].val.id || val_rank(c->g, c->in[i].val) != 4)) return fail(c, "the past has to be of rank 4");
+        if (has_in(c, i) && (!c->in[i].val.id || val_rank(c->g, c->in[i].val) != 4))
+            return fail(c, "the past has to be of rank 4");
     Dim past = has_in(c, 4) ? val_dim(c->g, c->in[4].val, 2) : dim_k(c, 0), size = val_dim(c->g, q, 3);
     if (has_in(c, 4)) k = append(c, in(c, 4), k);
     if (has_in(c, 5)) v = append(c, in(c, 5), v);
@@ -100,7 +109,8 @@ Val import_attention(Call *c) {
     }
     Val scores = grouped_dot(c, ew2(c, OP_mul, q, scale), swap_last(c, k));
     double cap = attr_f(c, "softcap", 0);
-    if (cap > 0) scores = ew2(c, OP_mul, ew1(c, OP_tanh, ew2(c, OP_div, scores, num(c, scores, cap))), num(c, scores, cap));
+    if (cap > 0)
+        scores = ew2(c, OP_mul, ew1(c, OP_tanh, ew2(c, OP_div, scores, num(c, scores, cap))), num(c, scores, cap));
     if (mode < 2) set_out(c, 3, scores);
     if (!scores.id) return scores;
     scores = masked(c, scores, past);
@@ -126,7 +136,8 @@ static Val modified(Call *c, const char *name, Val x) {
 Val import_flex_attention(Call *c) {
     Val q = in(c, 0), k = in(c, 1), v = in(c, 2);
     if (!q.id || !k.id || !v.id) return NO_VAL;
-    if (val_rank(c->g, q) != 4 || val_rank(c->g, k) != 4 || val_rank(c->g, v) != 4) return fail(c, "query, key and value have to be of rank 4");
+    if (val_rank(c->g, q) != 4 || val_rank(c->g, k) != 4 || val_rank(c->g, v) != 4)
+        return fail(c, "query, key and value have to be of rank 4");
     DType t = val_dtype(c->g, q), wide = dtype_by_onnx(attr_i(c, "softmax_precision", t == DT_f64 ? 11 : 1));
     if (wide == DT_none) return fail(c, "softmax_precision is not a known element type");
     Val scores = grouped_dot(c, to(c, q, wide), swap_last(c, to(c, k, wide)));
@@ -141,14 +152,15 @@ Val import_flex_attention(Call *c) {
     return to(c, grouped_dot(c, weights, to(c, v, wide)), t);
 }
 
-/* ---- rotary ------------------------------------------------------------------------------------------------------------------- */
+/* ---- rotary ------------------------------------------------------------------------------------------------------ */
 
 /* Pairs (x1, x2) of the first `rotary` features turned by the position's angle; pairs are neighbours (interleaved) or halves. */
 Val rotary_turn(Call *c, Val x, Val cosine, Val sine, Dim rotary, bool neighbours) {
     Dims d = dims_of(c, x);
     uint32_t last = d.n - 1;
     Dim half = dim_fdiv(c->cx, rotary, dim_k(c, 2)), zero = dim_k(c, 0);
-    Val part = sliced(c, x, last, zero, rotary), rest = sliced(c, x, last, rotary, dim_sub(c->cx, d.at[last], rotary)), x1, x2;
+    Val part = sliced(c, x, last, zero, rotary), rest = sliced(c, x, last, rotary, dim_sub(c->cx, d.at[last], rotary)),
+        x1, x2;
     Dims pairs = d, whole = d;
     whole.at[last] = rotary;
     pairs.at[last] = half, pairs.at[pairs.n++] = dim_k(c, 2);
@@ -180,18 +192,20 @@ Val import_rotary_embedding(Call *c) {
     if (flat) x = split_heads(c, x, attr_i(c, "num_heads", 0));
     if (!x.id || val_rank(c->g, x) != 4) return x.id ? fail(c, "needs rank 3 or 4") : x;
     if (has_in(c, 3)) {
-        if (val_rank(c->g, cosine) != 2 || val_rank(c->g, sine) != 2) return fail(c, "caches that positions select from have to be of rank 2");
+        if (val_rank(c->g, cosine) != 2 || val_rank(c->g, sine) != 2)
+            return fail(c, "caches that positions select from have to be of rank 2");
         Val at = wrap_index(c, in(c, 3), val_dim(c->g, cosine, 0));
         if (!at.id) return at;
         cosine = b_gather(c->g, c->loc, cosine, at, 0, 0), sine = b_gather(c->g, c->loc, sine, at, 0, 0);
     }
     /* [b, s, r / 2] under [b, h, s, r / 2]. */
     cosine = unsqueezed(c, cosine, 1), sine = unsqueezed(c, sine, 1);
-    Val y = rotary_turn(c, x, cosine, sine, rotary ? dim_k(c, rotary) : val_dim(c->g, x, 3), attr_i(c, "interleaved", 0) != 0);
+    Val y = rotary_turn(c, x, cosine, sine, rotary ? dim_k(c, rotary) : val_dim(c->g, x, 3),
+                        attr_i(c, "interleaved", 0) != 0);
     return flat ? join_heads(c, y) : y;
 }
 
-/* ---- linear attention ------------------------------------------------------------------------------------------------------------ */
+/* ---- linear attention -------------------------------------------------------------------------------------------- */
 
 /* [b, t, h * d] -> [t, b, h, d], the order in which the scan reads. */
 static Val by_step(Call *c, Val x, Dim heads) {
@@ -212,8 +226,10 @@ Val import_linear_attention(Call *c) {
     int64_t heads = attr_i(c, "q_num_heads", 0), kv_heads = attr_i(c, "kv_num_heads", 0);
     Val q = in(c, 0), k = in(c, 1), v = in(c, 2);
     if (!q.id || !k.id || !v.id) return NO_VAL;
-    if (heads < 1 || kv_heads < 1 || heads % kv_heads || val_rank(c->g, q) != 3 || val_rank(c->g, k) != 3 || val_rank(c->g, v) != 3)
-        return fail(c, "needs operands of rank 3 and query heads that are a multiple of the %lld key heads, found %lld", (long long)kv_heads, (long long)heads);
+    if (heads < 1 || kv_heads < 1 || heads % kv_heads || val_rank(c->g, q) != 3 || val_rank(c->g, k) != 3 ||
+        val_rank(c->g, v) != 3)
+        return fail(c, "needs operands of rank 3 and query heads that are a multiple of the %lld key heads, found %lld",
+                    (long long)kv_heads, (long long)heads);
     DType t = val_dtype(c->g, q);
     Dim kv = dim_k(c, kv_heads), own[2] = {val_dim(c->g, q, 0), val_dim(c->g, q, 1)};
     Val list[6] = {NO_VAL, by_step(c, q, dim_k(c, heads)), by_step(c, k, kv), by_step(c, v, kv)};
@@ -237,7 +253,8 @@ Val import_linear_attention(Call *c) {
     for (uint32_t i = 0; i < n; i++) {
         if (!list[i].id) return NO_VAL;
         const TypeInfo *type = val_type(c->g, list[i]);
-        at[i] = b_param(body.g, c->loc, names[i == 4 && !gated ? 5 : i], DT_f32, type->rank - (i > 0), type->dims + (i > 0));
+        at[i] = b_param(body.g, c->loc, names[i == 4 && !gated ? 5 : i], DT_f32, type->rank - (i > 0),
+                        type->dims + (i > 0));
     }
     Val s = at[0], value = at[3];
     if (gated) s = ew2(b, OP_mul, s, unsqueezed(b, ew1(b, OP_exp, at[4]), 3));
@@ -247,15 +264,20 @@ Val import_linear_attention(Call *c) {
     graph_result(body.g, s, "state");
     graph_result(body.g, y, "y");
     if (!graph_finish(body.g)) return NO_VAL;
-    Attr attrs[] = {{.key = ATTR_carried, .as.i = 1}, {.key = ATTR_scanned, .as.i = n - 1}, {.key = ATTR_trip, .as.dim = own[1]},
-                    {.key = ATTR_body, .as.graph = body.g}, {.key = ATTR_reverse, .as.i = 0}};
+    Attr attrs[] = {{.key = ATTR_carried, .as.i = 1},
+                    {.key = ATTR_scanned, .as.i = n - 1},
+                    {.key = ATTR_trip, .as.dim = own[1]},
+                    {.key = ATTR_body, .as.graph = body.g},
+                    {.key = ATTR_reverse, .as.i = 0}};
     Val all = emit(c->g, OP_scan, c->loc, list, n, attrs, COUNT(attrs));
     if (!all.id) return all;
     set_out(c, 1, to(c, b_get(c->g, c->loc, all, 0), has_in(c, 3) ? c->in[3].dtype : t));
     y = b_get(c->g, c->loc, all, 1); /* [t, b, h, v] */
     double scale = attr_f(c, "scale", 0);
-    Val factor = scale != 0 ? numt(c, DT_f32, scale)
-                            : to(c, ew2(c, OP_div, numt(c, DT_f64, 1), ew1(c, OP_sqrt, to(c, b_dim(c->g, c->loc, key), DT_f64))), DT_f32);
+    Val factor =
+        scale != 0 ? numt(c, DT_f32, scale)
+                   : to(c, ew2(c, OP_div, numt(c, DT_f64, 1), ew1(c, OP_sqrt, to(c, b_dim(c->g, c->loc, key), DT_f64))),
+                        DT_f32);
     static const int64_t perm[] = {1, 0, 2, 3};
     Dims three = {.n = 3, .at = {own[0], own[1], dim_muli(c->cx, width, heads)}};
     return to(c, shaped(c, permuted(c, ew2(c, OP_mul, y, factor), perm), &three), t);
@@ -282,7 +304,8 @@ Val import_causal_conv(Call *c) {
     Val pair[2] = {has_in(c, 3) ? in(c, 3) : splat(c, val_dtype(c->g, x), 0, &before), x}, y;
     if (!pair[0].id) return NO_VAL;
     Val all = b_concat(c->g, c->loc, pair, 2, 2);
-    if (dim_const_value(c->cx, val_dim(c->g, w, 0), &channels) && dim_const_value(c->cx, val_dim(c->g, w, 2), &taps) && channels > 0 && taps > 0) {
+    if (dim_const_value(c->cx, val_dim(c->g, w, 0), &channels) && dim_const_value(c->cx, val_dim(c->g, w, 2), &taps) &&
+        channels > 0 && taps > 0) {
         Window k = {.n = 1, .stride = {1}, .dilation = {1}, .low = {dim_k(c, 0)}, .high = {dim_k(c, 0)}};
         y = conv_core(c, all, w, &k, channels);
     } else {
@@ -291,7 +314,8 @@ Val import_causal_conv(Call *c) {
     if (has_in(c, 2)) y = ew2(c, OP_add, y, per_axis(c, in(c, 2), 1, 3));
     set_out(c, 1, sliced(c, all, 2, d.at[2], history));
     if (strcmp(name, "none") == 0) return y;
-    if (strcmp(name, "silu") != 0 && strcmp(name, "swish") != 0) return fail(c, "activation '%s' is not known; known are none, silu and swish", name);
+    if (strcmp(name, "silu") != 0 && strcmp(name, "swish") != 0)
+        return fail(c, "activation '%s' is not known; known are none, silu and swish", name);
     Val f = to(c, y, DT_f32);
     return to(c, ew2(c, OP_mul, f, ew1(c, OP_sigmoid, f)), val_dtype(c->g, x));
 }

@@ -12,7 +12,8 @@ Val import_gemm(Call *c) {
     Val a = in(c, 0), b = in(c, 1);
     double alpha = attr_f(c, "alpha", 1), beta = attr_f(c, "beta", 1);
     if (!a.id || !b.id) return NO_VAL;
-    if (val_rank(c->g, a) != 2 || val_rank(c->g, b) != 2) return fail(c, "needs matrices, found ranks %u and %u", val_rank(c->g, a), val_rank(c->g, b));
+    if (val_rank(c->g, a) != 2 || val_rank(c->g, b) != 2)
+        return fail(c, "needs matrices, found ranks %u and %u", val_rank(c->g, a), val_rank(c->g, b));
     if (attr_i(c, "transA", 0)) a = swap_last(c, a);
     if (attr_i(c, "transB", 0)) b = swap_last(c, b);
     Val y = batched_matmul(c, a, b);
@@ -23,21 +24,20 @@ Val import_gemm(Call *c) {
     return ew2(c, OP_add, y, bias);
 }
 
-/* ---- integers ----------------------------------------------------------------------------------------------------------------- */
+/* ---- integers ---------------------------------------------------------------------------------------------------- */
 
 /* x - zero point, in i32; a zero point of one element per row or column is aligned by `axis` counted from the end. */
 static Val centred(Call *c, Val x, uint32_t zero_input, uint32_t from_end) {
     Val y = to(c, x, DT_i32);
     if (!has_in(c, zero_input) || !y.id) return y;
     Val zero = to(c, in(c, zero_input), DT_i32);
-    if (zero.id && val_rank(c->g, zero) == 1 && !dim_is(c->cx, val_dim(c->g, zero, 0), 1) && val_rank(c->g, y) >= from_end)
+    if (zero.id && val_rank(c->g, zero) == 1 && !dim_is(c->cx, val_dim(c->g, zero, 0), 1) &&
+        val_rank(c->g, y) >= from_end)
         zero = per_axis(c, zero, val_rank(c->g, y) - from_end, val_rank(c->g, y));
     return ew2(c, OP_sub, y, zero);
 }
 
-Val import_matmul_integer(Call *c) {
-    return batched_matmul(c, centred(c, in(c, 0), 2, 2), centred(c, in(c, 1), 3, 1));
-}
+Val import_matmul_integer(Call *c) { return batched_matmul(c, centred(c, in(c, 0), 2, 2), centred(c, in(c, 1), 3, 1)); }
 
 /* a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero. */
 Val import_qlinear_matmul(Call *c) {
@@ -46,16 +46,21 @@ Val import_qlinear_matmul(Call *c) {
     Val y = batched_matmul(c, centred(c, a, 2, 2), centred(c, b, 5, 1));
     if (!y.id) return y;
     uint32_t rank = val_rank(c->g, y);
-    if (val_rank(c->g, scale_a) == 1 && rank >= 2 && !dim_is(c->cx, val_dim(c->g, scale_a, 0), 1)) scale_a = per_axis(c, scale_a, rank - 2, rank);
+    if (val_rank(c->g, scale_a) == 1 && rank >= 2 && !dim_is(c->cx, val_dim(c->g, scale_a, 0), 1))
+        scale_a = per_axis(c, scale_a, rank - 2, rank);
     Val scale = ew2(c, OP_div, ew2(c, OP_mul, to(c, scale_a, DT_f32), to(c, scale_b, DT_f32)), to(c, scale_y, DT_f32));
     Val f = ew1(c, OP_round, ew2(c, OP_mul, to(c, y, DT_f32), scale));
     return to(c, ew2(c, OP_add, f, to(c, zero, DT_f32)), val_dtype(c->g, zero));
 }
 
-/* ---- Einsum ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Einsum ------------------------------------------------------------------------------------------------------ */
 
 /* An operand under way: which letter each axis stands for.  Ellipsis axes are letters from '\1' on, aligned at their end. */
-typedef struct Operand { Val val; uint32_t n; char letter[MAX_RANK]; } Operand;
+typedef struct Operand {
+    Val val;
+    uint32_t n;
+    char letter[MAX_RANK];
+} Operand;
 
 static int find_letter(const Operand *o, char letter) {
     for (uint32_t i = 0; i < o->n; i++)
@@ -87,7 +92,8 @@ static Operand diagonal(Call *c, Operand o, uint32_t i, uint32_t j) {
     Dims d = dims_of(c, x);
     if (!x.id) return (Operand){0};
     Dim size = d.at[n];
-    if (!graph_guard(c->g, c->loc, REL_EQ, size, d.at[n + 1], "a repeated index needs axes of equal extent")) return (Operand){0};
+    if (!graph_guard(c->g, c->loc, REL_EQ, size, d.at[n + 1], "a repeated index needs axes of equal extent"))
+        return (Operand){0};
     d.at[n] = dim_mul(c->cx, size, size);
     d.n = n + 1;
     x = shaped(c, x, &d);
@@ -111,8 +117,10 @@ static Operand drop(Call *c, Operand o, const char *needed) {
     int64_t axes[MAX_RANK];
     uint32_t n = 0, kept = 0;
     for (uint32_t i = 0; i < o.n; i++) {
-        if (strchr(needed, o.letter[i])) o.letter[kept++] = o.letter[i];
-        else axes[n++] = i;
+        if (strchr(needed, o.letter[i]))
+            o.letter[kept++] = o.letter[i];
+        else
+            axes[n++] = i;
     }
     if (n) o.val = reduce(c, OP_reduce_sum, o.val, axes, n, false);
     o.n = kept;
@@ -126,9 +134,12 @@ static Operand contract(Call *c, Operand a, Operand b, const char *needed) {
     char batch[MAX_RANK], summed[MAX_RANK], left[MAX_RANK], right[MAX_RANK];
     for (uint32_t i = 0; i < a.n; i++) {
         bool both = find_letter(&b, a.letter[i]) >= 0, keep = strchr(needed, a.letter[i]) != NULL;
-        if (both && keep) batch[nb++] = a.letter[i];
-        else if (both) summed[nk++] = a.letter[i];
-        else left[nm++] = a.letter[i];
+        if (both && keep)
+            batch[nb++] = a.letter[i];
+        else if (both)
+            summed[nk++] = a.letter[i];
+        else
+            left[nm++] = a.letter[i];
     }
     for (uint32_t i = 0; i < b.n; i++)
         if (find_letter(&a, b.letter[i]) < 0) right[nn++] = b.letter[i];
@@ -144,7 +155,8 @@ static Operand contract(Call *c, Operand a, Operand b, const char *needed) {
     if (!a.val.id || !b.val.id) return (Operand){0};
     Dims da = dims_of(c, a.val), db = dims_of(c, b.val), dy = {.n = y.n};
     Dims wide_a = da, wide_b = db;
-    for (uint32_t i = 0; i < nb; i++) wide_a.at[i] = wide_b.at[i] = dy.at[i] = b_broadcast_dim(c->g, c->loc, da.at[i], db.at[i]);
+    for (uint32_t i = 0; i < nb; i++)
+        wide_a.at[i] = wide_b.at[i] = dy.at[i] = b_broadcast_dim(c->g, c->loc, da.at[i], db.at[i]);
     for (uint32_t i = 0; i < nm; i++) dy.at[nb + i] = da.at[nb + i];
     for (uint32_t i = 0; i < nn; i++) dy.at[nb + nm + i] = db.at[nb + nk + i];
     for (uint32_t i = 0; i < nk; i++)
@@ -169,9 +181,12 @@ static bool read_term(Call *c, const char **at, uint32_t rank, bool operand, Ope
     bool dots = false;
     const char *p = *at;
     for (; *p && *p != ',' && *p != '-'; p++) {
-        if (isalpha((unsigned char)*p)) stated++;
-        else if (strncmp(p, "...", 3) == 0 && !dots) dots = true, p += 2;
-        else return false;
+        if (isalpha((unsigned char)*p))
+            stated++;
+        else if (strncmp(p, "...", 3) == 0 && !dots)
+            dots = true, p += 2;
+        else
+            return false;
     }
     uint32_t rest = operand ? rank - stated : ellipsis;
     if (operand && (stated > rank || (!dots && stated != rank))) {
@@ -245,7 +260,9 @@ Val import_einsum(Call *c) {
     for (uint32_t i = 0; i < c->n_in; i++)
         if (!(terms[i].val = in(c, i)).id) return NO_VAL;
     uint32_t errors = diag_error_count(c->cx);
-    if (!c->n_in || !read_equation(c, terms, &y)) return diag_error_count(c->cx) > errors ? NO_VAL : fail(c, "equation '%s' cannot be read", attr_s(c, "equation", ""));
+    if (!c->n_in || !read_equation(c, terms, &y))
+        return diag_error_count(c->cx) > errors ? NO_VAL
+                                                : fail(c, "equation '%s' cannot be read", attr_s(c, "equation", ""));
     for (uint32_t i = 0; i < c->n_in; i++)
         for (uint32_t k = 0; k < terms[i].n; k++)
             for (uint32_t j = k + 1; j < terms[i].n; j++)
@@ -273,6 +290,8 @@ Val import_einsum(Call *c) {
     }
     needed_letters(terms, c->n_in, c->n_in, &y, needed);
     all = drop(c, all, needed);
-    if (all.n != y.n) return fail(c, "the output of '%s' names an index that no operand has, or one twice", attr_s(c, "equation", ""));
+    if (all.n != y.n)
+        return fail(c, "the output of '%s' names an index that no operand has, or one twice",
+                    attr_s(c, "equation", ""));
     return permute_to(c, all, y.letter, y.n).val;
 }

@@ -8,7 +8,7 @@
 static Val maybe(Call *c, uint32_t i) { return has_in(c, i) ? in(c, i) : NO_VAL; }
 static Val plus(Call *c, Val a, Val b) { return b.id ? ew2(c, OP_add, a, b) : a; }
 
-/* ---- activations and products ---------------------------------------------------------------------------------------------- */
+/* ---- activations and products ------------------------------------------------------------------------------------ */
 
 Val import_plain_gelu(Call *c) { return ew1(c, OP_gelu, in(c, 0)); }
 Val import_bias_gelu(Call *c) { return ew1(c, OP_gelu, ew2(c, OP_add, in(c, 0), in(c, 1))); }
@@ -22,14 +22,15 @@ Val import_quick_gelu(Call *c) {
 Val import_fused_matmul(Call *c) {
     Val a = in(c, 0), b = in(c, 1);
     double alpha = attr_f(c, "alpha", 1);
-    if (attr_i(c, "transBatchA", 0) || attr_i(c, "transBatchB", 0)) return fail(c, "transposed batch axes are not supported");
+    if (attr_i(c, "transBatchA", 0) || attr_i(c, "transBatchB", 0))
+        return fail(c, "transposed batch axes are not supported");
     if (attr_i(c, "transA", 0) && a.id && val_rank(c->g, a) > 1) a = swap_last(c, a);
     if (attr_i(c, "transB", 0) && b.id && val_rank(c->g, b) > 1) b = swap_last(c, b);
     Val y = batched_matmul(c, a, b);
     return alpha == 1 ? y : ew2(c, OP_mul, y, num(c, y, alpha));
 }
 
-/* ---- normalisations ----------------------------------------------------------------------------------------------------------- */
+/* ---- normalisations ---------------------------------------------------------------------------------------------- */
 
 static Val over_last(Call *c, Val x, bool centred) {
     if (!x.id) return x;
@@ -64,7 +65,8 @@ static Val row_of(Call *c, Val table, Val index) {
 Val import_embed_norm(Call *c) {
     Val ids = in(c, 0), words = in(c, 2), places = in(c, 3);
     if (!ids.id || !words.id || !places.id) return NO_VAL;
-    if (val_rank(c->g, ids) != 2 || val_rank(c->g, words) != 2 || val_rank(c->g, places) != 2) return fail(c, "ids and tables have to be of rank 2");
+    if (val_rank(c->g, ids) != 2 || val_rank(c->g, words) != 2 || val_rank(c->g, places) != 2)
+        return fail(c, "ids and tables have to be of rank 2");
     Dim batch = val_dim(c->g, ids, 0), length = val_dim(c->g, ids, 1);
     Val sum = row_of(c, words, ids);
     Val at = has_in(c, 8) ? row_of(c, places, in(c, 8)) : sliced(c, places, 0, dim_k(c, 0), length);
@@ -77,7 +79,7 @@ Val import_embed_norm(Call *c) {
     return ew2(c, OP_add, ew2(c, OP_mul, over_last(c, sum, true), in(c, 5)), in(c, 6));
 }
 
-/* ---- quantised arithmetic --------------------------------------------------------------------------------------------------------- */
+/* ---- quantised arithmetic ---------------------------------------------------------------------------------------- */
 
 static Val real_of(Call *c, uint32_t at) { /* tensor, scale, zero point */
     Val x = to(c, in(c, at), DT_f32);
@@ -126,7 +128,9 @@ Val import_qlinear_concat(Call *c) {
     return b_concat(c->g, c->loc, list, n, axis);
 }
 
-static Val less_zero(Call *c, Val x, Val zero) { return zero.id ? ew2(c, OP_sub, to(c, x, DT_i32), to(c, zero, DT_i32)) : to(c, x, DT_i32); }
+static Val less_zero(Call *c, Val x, Val zero) {
+    return zero.id ? ew2(c, OP_sub, to(c, x, DT_i32), to(c, zero, DT_i32)) : to(c, x, DT_i32);
+}
 
 /* a, b, a_scale, b_scale, a_zero, b_zero, bias. */
 Val import_matmul_to_float(Call *c) {
@@ -141,16 +145,18 @@ Val import_dynamic_matmul(Call *c) {
     if (!x.id) return x;
     uint32_t rank = val_rank(c->g, x);
     for (uint32_t i = 0; i < rank; i++) axes[i] = i;
-    Val high = ew2(c, OP_max, reduce(c, OP_reduce_max, x, axes, rank, false), zero), low = ew2(c, OP_min, reduce(c, OP_reduce_min, x, axes, rank, false), zero);
+    Val high = ew2(c, OP_max, reduce(c, OP_reduce_max, x, axes, rank, false), zero),
+        low = ew2(c, OP_min, reduce(c, OP_reduce_min, x, axes, rank, false), zero);
     Val scale = ew2(c, OP_div, ew2(c, OP_sub, high, low), levels);
     scale = sel(c, ew2(c, OP_eq, scale, zero), num(c, x, 1), scale);
-    Val point = ew1(c, OP_round, ew2(c, OP_min, ew2(c, OP_max, ew2(c, OP_div, ew1(c, OP_neg, low), scale), zero), levels));
+    Val point =
+        ew1(c, OP_round, ew2(c, OP_min, ew2(c, OP_max, ew2(c, OP_div, ew1(c, OP_neg, low), scale), zero), levels));
     Val q = to(c, ew2(c, OP_add, ew1(c, OP_round, ew2(c, OP_div, x, scale)), point), DT_u8);
     Val y = batched_matmul(c, less_zero(c, q, to(c, point, DT_u8)), less_zero(c, in(c, 1), maybe(c, 3)));
     return plus(c, ew2(c, OP_mul, to(c, y, DT_f32), ew2(c, OP_mul, scale, in(c, 2))), maybe(c, 4));
 }
 
-/* ---- low-bit weights -------------------------------------------------------------------------------------------------------------- */
+/* ---- low-bit weights --------------------------------------------------------------------------------------------- */
 
 /* Bytes [.., n] to their numbers of `bits`, low first: [.., n * 8 / bits]. */
 static Val unpacked(Call *c, Val bytes, int64_t bits) {
@@ -161,7 +167,8 @@ static Val unpacked(Call *c, Val bytes, int64_t bits) {
     for (uint32_t i = 0; i < rank; i++) parts.at[i] = dim_k(c, 1);
     parts.at[rank] = dim_k(c, per);
     Val shift = to(c, ew2(c, OP_mul, axis_iota(c, DT_i32, &parts, rank), numt(c, DT_i32, (double)bits)), DT_u8);
-    Val all = ew2(c, OP_and, ew2(c, OP_shr, unsqueezed(c, bytes, rank), shift), numt(c, DT_u8, (double)((1 << bits) - 1)));
+    Val all =
+        ew2(c, OP_and, ew2(c, OP_shr, unsqueezed(c, bytes, rank), shift), numt(c, DT_u8, (double)((1 << bits) - 1)));
     d.at[rank - 1] = dim_muli(c->cx, d.at[rank - 1], per);
     return shaped(c, all, &d);
 }
@@ -169,19 +176,24 @@ static Val unpacked(Call *c, Val bytes, int64_t bits) {
 /* a [.., K] by weights [N, blocks, bytes], a scale and a zero point a block. */
 Val import_matmul_nbits(Call *c) {
     Val a = in(c, 0), b = in(c, 1), scale = in(c, 2);
-    int64_t k = attr_i(c, "K", 0), n = attr_i(c, "N", 0), bits = attr_i(c, "bits", 4), block = attr_i(c, "block_size", 0);
+    int64_t k = attr_i(c, "K", 0), n = attr_i(c, "N", 0), bits = attr_i(c, "bits", 4),
+            block = attr_i(c, "block_size", 0);
     if (!a.id || !b.id || !scale.id) return NO_VAL;
-    if ((bits != 2 && bits != 4 && bits != 8) || block < 8 || block > 1 << 16 || k < 1 || n < 1 || k > INT32_MAX || n > INT32_MAX || val_rank(c->g, b) != 3)
-        return fail(c, "bits %lld, block_size %lld, K %lld, N %lld", (long long)bits, (long long)block, (long long)k, (long long)n);
+    if ((bits != 2 && bits != 4 && bits != 8) || block < 8 || block > 1 << 16 || k < 1 || n < 1 || k > INT32_MAX ||
+        n > INT32_MAX || val_rank(c->g, b) != 3)
+        return fail(c, "bits %lld, block_size %lld, K %lld, N %lld", (long long)bits, (long long)block, (long long)k,
+                    (long long)n);
     if (has_in(c, 4)) return fail(c, "g_idx is not supported");
     int64_t blocks = (k + block - 1) / block, room = (blocks * bits + 7) / 8;
     DType t = val_dtype(c->g, a);
-    Dims per = {.n = 3, .at = {dim_k(c, n), dim_k(c, blocks), dim_k(c, 1)}}, matrix = {.n = 2, .at = {dim_k(c, n), dim_k(c, blocks * block)}};
+    Dims per = {.n = 3, .at = {dim_k(c, n), dim_k(c, blocks), dim_k(c, 1)}},
+         matrix = {.n = 2, .at = {dim_k(c, n), dim_k(c, blocks * block)}};
     Val zero = numt(c, t, (double)(1 << (bits - 1))), q = to(c, unpacked(c, b, bits), t);
     if (has_in(c, 3)) {
         Val z = in(c, 3);
         Dims rows = {.n = 2, .at = {dim_k(c, n), dim_k(c, room)}};
-        if (z.id && val_dtype(c->g, z) == DT_u8) z = sliced(c, unpacked(c, shaped(c, z, &rows), bits), 1, dim_k(c, 0), dim_k(c, blocks));
+        if (z.id && val_dtype(c->g, z) == DT_u8)
+            z = sliced(c, unpacked(c, shaped(c, z, &rows), bits), 1, dim_k(c, 0), dim_k(c, blocks));
         zero = to(c, shaped(c, z, &per), t);
     }
     Val w = ew2(c, OP_mul, ew2(c, OP_sub, q, zero), to(c, shaped(c, scale, &per), t));

@@ -8,9 +8,9 @@
 #include <math.h>
 
 typedef struct Heads {
-    Val q, k, v;                    /* [b, h, s, d], [b, hk, t, d] */
-    Val seen;                       /* bool that broadcasts to [b, h, s, t], or none */
-    Val added;                      /* numbers that broadcast to it, or none */
+    Val q, k, v; /* [b, h, s, d], [b, hk, t, d] */
+    Val seen;    /* bool that broadcasts to [b, h, s, t], or none */
+    Val added;   /* numbers that broadcast to it, or none */
     double scale, softcap, masked;
 } Heads;
 
@@ -27,7 +27,9 @@ static Val attend(Call *c, const Heads *a) {
         scale = to(c, ew2(c, OP_div, numt(c, DT_f64, 1), root), val_dtype(c->g, a->q));
     }
     Val scores = ew2(c, OP_mul, grouped_dot(c, a->q, swap_last(c, a->k)), scale);
-    if (a->softcap > 0) scores = ew2(c, OP_mul, ew1(c, OP_tanh, ew2(c, OP_div, scores, num(c, scores, a->softcap))), num(c, scores, a->softcap));
+    if (a->softcap > 0)
+        scores = ew2(c, OP_mul, ew1(c, OP_tanh, ew2(c, OP_div, scores, num(c, scores, a->softcap))),
+                     num(c, scores, a->softcap));
     if (a->added.id) scores = ew2(c, OP_add, scores, a->added);
     if (a->seen.id) scores = sel(c, a->seen, scores, num(c, scores, a->masked));
     return scores.id ? grouped_dot(c, soft(c, OP_softmax, scores, 3), a->v) : scores;
@@ -38,7 +40,8 @@ static Val ordered(Call *c, Dim queries, Dim keys, Val past, int64_t window) {
     Dims d = {.n = 2, .at = {queries, keys}};
     Val last = ew2(c, OP_add, axis_iota(c, DT_i64, &d, 0), past), j = axis_iota(c, DT_i64, &d, 1);
     Val seen = ew2(c, OP_le, j, last);
-    return window > 0 ? ew2(c, OP_and, seen, ew2(c, OP_lt, ew2(c, OP_sub, last, numt(c, DT_i64, (double)window)), j)) : seen;
+    return window > 0 ? ew2(c, OP_and, seen, ew2(c, OP_lt, ew2(c, OP_sub, last, numt(c, DT_i64, (double)window)), j))
+                      : seen;
 }
 
 /* mask_index: lengths [b]; flags [b, t] or [b, s, t]. */
@@ -74,8 +77,10 @@ Val import_ms_attention(Call *c) {
     const IntVec *sizes = attr_list(c, "qkv_hidden_sizes");
     Heads a = {.scale = attr_f(c, "scale", 0), .masked = attr_f(c, "mask_filter_value", -10000)};
     if (!x.id || !w.id) return NO_VAL;
-    if (val_rank(c->g, x) != 3 || val_rank(c->g, w) != 2) return fail(c, "needs an operand of rank 3 and weights of rank 2");
-    if (attr_i(c, "do_rotary", 0) || attr_i(c, "past_present_share_buffer", 0)) return fail(c, "do_rotary and shared buffers are not supported");
+    if (val_rank(c->g, x) != 3 || val_rank(c->g, w) != 2)
+        return fail(c, "needs an operand of rank 3 and weights of rank 2");
+    if (attr_i(c, "do_rotary", 0) || attr_i(c, "past_present_share_buffer", 0))
+        return fail(c, "do_rotary and shared buffers are not supported");
     Val all = plus(c, batched_matmul(c, x, w), has_in(c, 2) ? in(c, 2) : NO_VAL), split[3];
     Dim at = dim_k(c, 0), third = dim_fdiv(c->cx, val_dim(c->g, w, 1), dim_k(c, 3));
     for (uint32_t i = 0; i < 3; i++) {
@@ -98,7 +103,8 @@ Val import_ms_attention(Call *c) {
         set_out(c, 1, b_concat(c->g, c->loc, pair, 2, 0));
     }
     if (has_in(c, 3) && !key_mask(c, in(c, 3), val_dim(c->g, a.k, 2), &a.seen)) return NO_VAL;
-    if (attr_i(c, "unidirectional", 0)) a.seen = both(c, a.seen, ordered(c, val_dim(c->g, a.q, 2), val_dim(c->g, a.k, 2), past, 0));
+    if (attr_i(c, "unidirectional", 0))
+        a.seen = both(c, a.seen, ordered(c, val_dim(c->g, a.q, 2), val_dim(c->g, a.k, 2), past, 0));
     a.added = maybe(c, 5);
     return join_heads(c, attend(c, &a));
 }
@@ -111,7 +117,8 @@ Val import_multi_head(Call *c) {
     if (!q.id) return q;
     for (uint32_t i = 8; i < c->n_in; i++)
         if (has_in(c, i)) return fail(c, "input %u is not supported", i);
-    if (val_rank(c->g, q) != 3 || !has_in(c, 1) || !has_in(c, 2)) return fail(c, "packed queries, keys and values are not supported");
+    if (val_rank(c->g, q) != 3 || !has_in(c, 1) || !has_in(c, 2))
+        return fail(c, "packed queries, keys and values are not supported");
     Val k = in(c, 1), v = in(c, 2);
     if (!k.id || !v.id) return NO_VAL;
     bool cross = val_rank(c->g, k) == 4; /* keys of another sequence, split already */
@@ -126,7 +133,8 @@ Val import_multi_head(Call *c) {
     }
     a.q = split_heads(c, q, heads);
     a.k = cross ? k : split_heads(c, k, heads), a.v = cross ? v : split_heads(c, v, heads);
-    if (!a.q.id || !a.k.id || !a.v.id || val_rank(c->g, a.v) != 4) return a.v.id ? fail(c, "keys and values have to be of one rank") : NO_VAL;
+    if (!a.q.id || !a.k.id || !a.v.id || val_rank(c->g, a.v) != 4)
+        return a.v.id ? fail(c, "keys and values have to be of one rank") : NO_VAL;
     Val past = numt(c, DT_i64, 0);
     if (has_in(c, 6) && has_in(c, 7)) {
         Val old = in(c, 6);
@@ -137,7 +145,8 @@ Val import_multi_head(Call *c) {
     if (!a.k.id || !a.v.id) return NO_VAL;
     set_out(c, 1, a.k), set_out(c, 2, a.v);
     if (has_in(c, 4) && !key_mask(c, in(c, 4), val_dim(c->g, a.k, 2), &a.seen)) return NO_VAL;
-    if (attr_i(c, "unidirectional", 0)) a.seen = both(c, a.seen, ordered(c, val_dim(c->g, a.q, 2), val_dim(c->g, a.k, 2), past, 0));
+    if (attr_i(c, "unidirectional", 0))
+        a.seen = both(c, a.seen, ordered(c, val_dim(c->g, a.q, 2), val_dim(c->g, a.k, 2), past, 0));
     a.added = maybe(c, 5);
     return join_heads(c, attend(c, &a));
 }
@@ -146,7 +155,8 @@ Val import_multi_head(Call *c) {
 static Val rotated(Call *c, Val x, Val positions, uint32_t cosines, Dim rotary, bool neighbours) {
     Val cosine = in(c, cosines), sine = in(c, cosines + 1);
     if (!x.id || !cosine.id || !sine.id || !positions.id) return NO_VAL;
-    if (val_rank(c->g, cosine) != 2 || val_rank(c->g, sine) != 2) return fail(c, "caches of cosines and sines have to be of rank 2");
+    if (val_rank(c->g, cosine) != 2 || val_rank(c->g, sine) != 2)
+        return fail(c, "caches of cosines and sines have to be of rank 2");
     if (!rotary.id) rotary = dim_muli(c->cx, val_dim(c->g, cosine, 1), 2);
     cosine = unsqueezed(c, b_gather(c->g, c->loc, cosine, positions, 0, 0), 1);
     sine = unsqueezed(c, b_gather(c->g, c->loc, sine, positions, 0, 0), 1);
@@ -161,14 +171,19 @@ Val import_ms_rotary(Call *c) {
     bool flat = val_rank(c->g, x) == 3;
     if (flat && heads == 0) { /* the cache tells the size of a head */
         Val cosine = in(c, 2);
-        if (!cosine.id || val_rank(c->g, cosine) != 2 || !dim_const_value(c->cx, dim_fdiv(c->cx, val_dim(c->g, x, 2), dim_max(c->cx, dim_muli(c->cx, val_dim(c->g, cosine, 1), 2), dim_k(c, 1))), &k))
+        if (!cosine.id || val_rank(c->g, cosine) != 2 ||
+            !dim_const_value(c->cx,
+                             dim_fdiv(c->cx, val_dim(c->g, x, 2),
+                                      dim_max(c->cx, dim_muli(c->cx, val_dim(c->g, cosine, 1), 2), dim_k(c, 1))),
+                             &k))
             return fail(c, "the number of heads has to be stated");
         heads = k;
     }
     if (flat) x = split_heads(c, x, heads);
     if (!x.id || val_rank(c->g, x) != 4) return x.id ? fail(c, "needs rank 3 or 4") : x;
     Dims grid = {.n = 2, .at = {val_dim(c->g, x, 0), val_dim(c->g, x, 2)}};
-    if (val_rank(c->g, at) == 1) at = spread(c, ew2(c, OP_add, at, iota(c, DT_i64, grid.at[1])), &grid); /* one offset */
+    if (val_rank(c->g, at) == 1)
+        at = spread(c, ew2(c, OP_add, at, iota(c, DT_i64, grid.at[1])), &grid); /* one offset */
     Val y = rotated(c, x, at, 2, rotary ? dim_k(c, rotary) : (Dim){0}, attr_i(c, "interleaved", 0) != 0);
     return flat ? join_heads(c, y) : y;
 }
@@ -196,19 +211,26 @@ static Val written(Call *c, Val past, Val fresh, Val positions, Dim total) {
  * sines. */
 Val import_group_query(Call *c) {
     Val q = in(c, 0), lens = to(c, in(c, 5), DT_i64);
-    int64_t heads = attr_i(c, "num_heads", 0), kv = attr_i(c, "kv_num_heads", 0), window = attr_i(c, "local_window_size", -1);
+    int64_t heads = attr_i(c, "num_heads", 0), kv = attr_i(c, "kv_num_heads", 0),
+            window = attr_i(c, "local_window_size", -1);
     Heads a = {.scale = attr_f(c, "scale", 0), .softcap = attr_f(c, "softcap", 0), .masked = -INFINITY};
     const Dim *longest;
     uint32_t n;
     if (!q.id || !lens.id) return NO_VAL;
-    if (attr_i(c, "smooth_softmax", 0) > 0 || has_in(c, 9) || has_in(c, 10) || has_in(c, 11)) return fail(c, "smooth_softmax, position ids, a bias and sinks are not supported");
-    if (val_rank(c->g, q) != 3 || heads < 1 || kv < 1 || heads % kv) return fail(c, "needs an operand of rank 3 and heads that share keys evenly, found %lld and %lld", (long long)heads, (long long)kv);
-    if (!in_dims(c, 6, &longest, &n) || n != 1) return fail(c, "total_sequence_length has to come from shapes, constants or an integer input");
+    if (attr_i(c, "smooth_softmax", 0) > 0 || has_in(c, 9) || has_in(c, 10) || has_in(c, 11))
+        return fail(c, "smooth_softmax, position ids, a bias and sinks are not supported");
+    if (val_rank(c->g, q) != 3 || heads < 1 || kv < 1 || heads % kv)
+        return fail(c, "needs an operand of rank 3 and heads that share keys evenly, found %lld and %lld",
+                    (long long)heads, (long long)kv);
+    if (!in_dims(c, 6, &longest, &n) || n != 1)
+        return fail(c, "total_sequence_length has to come from shapes, constants or an integer input");
     Val k = maybe(c, 1), v = maybe(c, 2);
     if (!k.id || !v.id) { /* packed */
-        Dim size = dim_fdiv(c->cx, val_dim(c->g, q, 2), dim_k(c, heads + 2 * kv)), own = dim_muli(c->cx, size, heads), shared = dim_muli(c->cx, size, kv);
+        Dim size = dim_fdiv(c->cx, val_dim(c->g, q, 2), dim_k(c, heads + 2 * kv)), own = dim_muli(c->cx, size, heads),
+            shared = dim_muli(c->cx, size, kv);
         Val all = q;
-        q = part(c, all, 2, dim_k(c, 0), own), k = part(c, all, 2, own, shared), v = part(c, all, 2, dim_add(c->cx, own, shared), shared);
+        q = part(c, all, 2, dim_k(c, 0), own), k = part(c, all, 2, own, shared),
+        v = part(c, all, 2, dim_add(c->cx, own, shared), shared);
     }
     a.q = split_heads(c, q, heads), k = split_heads(c, k, kv), v = split_heads(c, v, kv);
     if (!a.q.id || !k.id || !v.id) return NO_VAL;
@@ -222,7 +244,8 @@ Val import_group_query(Call *c) {
     Val positions = ew2(c, OP_add, unsqueezed(c, start, 1), unsqueezed(c, iota(c, DT_i64, steps), 0));
     if (attr_i(c, "do_rotary", 0)) {
         bool neighbours = attr_i(c, "rotary_interleaved", 0) != 0;
-        a.q = rotated(c, a.q, positions, 7, (Dim){0}, neighbours), k = rotated(c, k, positions, 7, (Dim){0}, neighbours);
+        a.q = rotated(c, a.q, positions, 7, (Dim){0}, neighbours),
+        k = rotated(c, k, positions, 7, (Dim){0}, neighbours);
     }
     a.k = written(c, past_k, k, positions, total), a.v = written(c, past_v, v, positions, total);
     set_out(c, 1, a.k), set_out(c, 2, a.v);

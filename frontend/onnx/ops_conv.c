@@ -8,7 +8,7 @@
 #include "onnx.h"
 #include <string.h>
 
-/* ---- spatial attributes ---------------------------------------------------------------------------------------------------------- */
+/* ---- spatial attributes ------------------------------------------------------------------------------------------ */
 
 static bool spatial_list(Call *c, const char *name, uint32_t n, int64_t otherwise, int64_t least, int64_t *to_) {
     const IntVec *list = attr_list(c, name);
@@ -42,8 +42,11 @@ bool window_read(Call *c, Val x, const Dim *extents, uint32_t n, Window *w) {
     int64_t pads[2 * MAX_RANK];
     *w = (Window){.n = n, .ceil = attr_i(c, "ceil_mode", 0) != 0};
     if (!extents && !spatial_list(c, "kernel_shape", n, 0, 1, w->kernel)) return false;
-    if (!spatial_list(c, "strides", n, 1, 1, w->stride) || !spatial_list(c, "dilations", n, 1, 1, w->dilation)) return false;
-    for (uint32_t i = 0; i < n; i++) w->reach[i] = dim_muli(c->cx, dim_addi(c->cx, extents ? extents[i] : dim_k(c, w->kernel[i]), -1), w->dilation[i]);
+    if (!spatial_list(c, "strides", n, 1, 1, w->stride) || !spatial_list(c, "dilations", n, 1, 1, w->dilation))
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        w->reach[i] =
+            dim_muli(c->cx, dim_addi(c->cx, extents ? extents[i] : dim_k(c, w->kernel[i]), -1), w->dilation[i]);
     bool fixed = strcmp(automatic, "NOTSET") == 0 || strcmp(automatic, "VALID") == 0 || !automatic[0];
     bool lower = strcmp(automatic, "SAME_LOWER") == 0, upper = strcmp(automatic, "SAME_UPPER") == 0;
     if (!fixed && !lower && !upper) {
@@ -60,7 +63,7 @@ bool window_read(Call *c, Val x, const Dim *extents, uint32_t n, Window *w) {
     return true;
 }
 
-/* ---- convolution -------------------------------------------------------------------------------------------------------------------- */
+/* ---- convolution ------------------------------------------------------------------------------------------------- */
 
 static Val channels_last(Call *c, Val x) {
     int64_t perm[MAX_RANK];
@@ -148,11 +151,14 @@ static Val less_zero(Call *c, Val x, uint32_t zero_input, bool per_filter) {
     Val zero = to(c, in(c, zero_input), DT_i32);
     Dims scalar = {0};
     if (zero.id && val_rank(c->g, zero) == 1)
-        zero = per_filter && !dim_is(c->cx, val_dim(c->g, zero, 0), 1) ? per_axis(c, zero, 0, val_rank(c->g, y)) : shaped(c, zero, &scalar);
+        zero = per_filter && !dim_is(c->cx, val_dim(c->g, zero, 0), 1) ? per_axis(c, zero, 0, val_rank(c->g, y))
+                                                                       : shaped(c, zero, &scalar);
     return ew2(c, OP_sub, y, zero);
 }
 
-Val import_conv_integer(Call *c) { return conv_of(c, less_zero(c, in(c, 0), 2, false), less_zero(c, in(c, 1), 3, true), NO_VAL); }
+Val import_conv_integer(Call *c) {
+    return conv_of(c, less_zero(c, in(c, 0), 2, false), less_zero(c, in(c, 1), 3, true), NO_VAL);
+}
 
 /* x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias. */
 Val import_qlinear_conv(Call *c) {
@@ -160,12 +166,13 @@ Val import_qlinear_conv(Call *c) {
     Val y = conv_of(c, less_zero(c, in(c, 0), 2, false), less_zero(c, in(c, 3), 5, true), bias);
     if (!y.id || !zero.id || !scale_w.id) return NO_VAL;
     Val scale = ew2(c, OP_div, ew2(c, OP_mul, in(c, 1), scale_w), in(c, 6));
-    if (scale.id && val_rank(c->g, scale) == 1 && !dim_is(c->cx, val_dim(c->g, scale, 0), 1)) scale = per_axis(c, scale, 1, val_rank(c->g, y));
+    if (scale.id && val_rank(c->g, scale) == 1 && !dim_is(c->cx, val_dim(c->g, scale, 0), 1))
+        scale = per_axis(c, scale, 1, val_rank(c->g, y));
     Val f = ew1(c, OP_round, ew2(c, OP_mul, to(c, y, DT_f32), scale));
     return to(c, ew2(c, OP_add, f, to(c, zero, DT_f32)), val_dtype(c->g, zero));
 }
 
-/* ---- transposed convolution ------------------------------------------------------------------------------------------------------------ */
+/* ---- transposed convolution -------------------------------------------------------------------------------------- */
 
 /* [i, o/g, r..] -> [r.. turned round, i/g, o]. */
 static Val turned_weights(Call *c, Val w, int64_t groups) {
@@ -234,7 +241,7 @@ Val import_conv_transpose(Call *c) {
     return channels_first(c, y);
 }
 
-/* ---- pools ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- pools ------------------------------------------------------------------------------------------------------- */
 
 /* With ceil_mode a last, partial window counts if it starts inside the operand or its leading padding. */
 static Dim extra_high(Call *c, const Window *k, uint32_t i, Dim extent) {
@@ -260,8 +267,10 @@ static Val emit_window(Call *c, Op op, Val x, const Window *k) {
         low[i] = spatial ? k->low[i - lead] : dim_k(c, 0);
         high[i] = spatial ? k->high[i - lead] : dim_k(c, 0);
     }
-    Attr attrs[] = {{.key = ATTR_window, .n = rank, .as.ints = window}, {.key = ATTR_stride, .n = rank, .as.ints = stride},
-                    {.key = ATTR_dilation, .n = rank, .as.ints = dilation}, {.key = ATTR_low, .n = rank, .as.dims = low},
+    Attr attrs[] = {{.key = ATTR_window, .n = rank, .as.ints = window},
+                    {.key = ATTR_stride, .n = rank, .as.ints = stride},
+                    {.key = ATTR_dilation, .n = rank, .as.ints = dilation},
+                    {.key = ATTR_low, .n = rank, .as.dims = low},
                     {.key = ATTR_high, .n = rank, .as.dims = high}};
     return emit(c->g, op, c->loc, &x, 1, attrs, COUNT(attrs));
 }
@@ -277,7 +286,8 @@ static bool pool_window(Call *c, Val x, Window *k) {
 }
 
 static void round_up(Call *c, Val x, Window *k) {
-    for (uint32_t i = 0; i < k->n; i++) k->high[i] = dim_add(c->cx, k->high[i], extra_high(c, k, i, val_dim(c->g, x, i + 2)));
+    for (uint32_t i = 0; i < k->n; i++)
+        k->high[i] = dim_add(c->cx, k->high[i], extra_high(c, k, i, val_dim(c->g, x, i + 2)));
 }
 
 /* Flat indices with the two last spatial axes exchanged in their order: storage_order 1. */
@@ -389,12 +399,15 @@ Val import_max_unpool(Call *c) {
     }
     full = natural;
     if (has_in(c, 2)) {
-        if (!in_dims(c, 2, &shape, &n) || n != d.n) return fail(c, "output_shape has to come from shapes, constants or inputs of known length");
+        if (!in_dims(c, 2, &shape, &n) || n != d.n)
+            return fail(c, "output_shape has to come from shapes, constants or inputs of known length");
         for (uint32_t i = 0; i < n; i++) full.at[i] = shape[i];
     }
-    Dims flat = {.n = 1, .at = {dim_product(c->cx, natural.at, natural.n)}}, list = {.n = 1, .at = {dim_product(c->cx, d.at, d.n)}};
+    Dims flat = {.n = 1, .at = {dim_product(c->cx, natural.at, natural.n)}},
+         list = {.n = 1, .at = {dim_product(c->cx, d.at, d.n)}};
     Attr attrs[2] = {{.key = ATTR_axis, .as.i = 0}, {.key = ATTR_combine, .as.text = intern(c->cx, "set")}};
-    Val triple[3] = {splat(c, val_dtype(c->g, x), 0, &flat), shaped(c, to(c, index, DT_i64), &list), shaped(c, x, &list)};
+    Val triple[3] = {splat(c, val_dtype(c->g, x), 0, &flat), shaped(c, to(c, index, DT_i64), &list),
+                     shaped(c, x, &list)};
     Val y = shaped(c, emit(c->g, OP_scatter_elements, c->loc, triple, 3, attrs, 2), &natural);
     if (!has_in(c, 2)) return y;
     Dim low[MAX_RANK], high[MAX_RANK];

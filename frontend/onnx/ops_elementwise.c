@@ -18,7 +18,8 @@ static Val legacy_align(Call *c, Val a, Val b) {
     uint32_t axis, rank = val_rank(c->g, a);
     if (!norm_axis(c, attr_i(c, "axis", 0), rank, &axis)) return NO_VAL;
     Dims d = dims_of(c, b);
-    if (axis + d.n > rank) return fail(c, "the second operand's %u axes do not fit at axis %u of rank %u", d.n, axis, rank);
+    if (axis + d.n > rank)
+        return fail(c, "the second operand's %u axes do not fit at axis %u of rank %u", d.n, axis, rank);
     while (axis + d.n < rank) d.at[d.n++] = dim_k(c, 1);
     return shaped(c, b, &d);
 }
@@ -29,9 +30,7 @@ Val import_binary(Call *c) {
     return op < 0 ? ew2(c, (Op)-op, b, a) : ew2(c, (Op)op, a, b);
 }
 
-Val import_mod(Call *c) {
-    return ew2(c, attr_i(c, "fmod", 0) ? OP_rem : OP_mod, in(c, 0), in(c, 1));
-}
+Val import_mod(Call *c) { return ew2(c, attr_i(c, "fmod", 0) ? OP_rem : OP_mod, in(c, 0), in(c, 1)); }
 
 Val import_pow(Call *c) {
     Val a = in(c, 0), b = legacy_align(c, a, in(c, 1));
@@ -70,7 +69,7 @@ Val import_is_inf(Call *c) {
 
 Val import_where(Call *c) { return sel(c, in(c, 0), in(c, 1), in(c, 2)); }
 
-/* ---- conversions ------------------------------------------------------------------------------------------------------------ */
+/* ---- conversions ------------------------------------------------------------------------------------------------- */
 
 static Val convert(Call *c, Val x, DType t, bool saturate) {
     Attr attrs[2] = {{.key = ATTR_dtype, .as.dtype = t}, {.key = ATTR_saturate, .as.i = saturate}};
@@ -101,7 +100,9 @@ static Val cast_to(Call *c, DType t) {
 Val import_cast(Call *c) {
     int64_t number = attr_i(c, "to", 0);
     DType t = dtype_by_onnx(number);
-    if (t == DT_none) return fail(c, "conversion to element type %lld%s is not supported", (long long)number, number == 8 ? " (string)" : "");
+    if (t == DT_none)
+        return fail(c, "conversion to element type %lld%s is not supported", (long long)number,
+                    number == 8 ? " (string)" : "");
     return cast_to(c, t);
 }
 
@@ -114,11 +115,12 @@ Val import_bit_cast(Call *c) {
     Attr t = {.key = ATTR_dtype, .as.dtype = dtype_by_onnx(attr_i(c, "to", 0))};
     Val x = in(c, 0);
     if (t.as.dtype == DT_bool || (x.id && val_dtype(c->g, x) == DT_bool)) return convert(c, x, t.as.dtype, true);
-    if (t.as.dtype == DT_none) return fail(c, "reading the bits as element type %lld is not supported", (long long)attr_i(c, "to", 0));
+    if (t.as.dtype == DT_none)
+        return fail(c, "reading the bits as element type %lld is not supported", (long long)attr_i(c, "to", 0));
     return emit(c->g, OP_bitcast, c->loc, &x, 1, &t, 1);
 }
 
-/* ---- activations -------------------------------------------------------------------------------------------------------------- */
+/* ---- activations ------------------------------------------------------------------------------------------------- */
 
 Val import_relu(Call *c) {
     Val x = in(c, 0);
@@ -229,17 +231,21 @@ Val activation(Call *c, const char *name, Val x, double alpha, double beta) {
     if (strcmp(name, "Sigmoid") == 0) return ew1(c, OP_sigmoid, x);
     if (strcmp(name, "Softsign") == 0) return softsign(c, x);
     if (strcmp(name, "Softplus") == 0) return ew1(c, OP_softplus, x);
-    if (strcmp(name, "Affine") == 0) return ew2(c, OP_add, ew2(c, OP_mul, num(c, x, a), x), num(c, x, isnan(beta) ? 0 : b));
-    if (strcmp(name, "ScaledTanh") == 0) return ew2(c, OP_mul, num(c, x, a), ew1(c, OP_tanh, ew2(c, OP_mul, num(c, x, b), x)));
-    if (strcmp(name, "HardSigmoid") == 0) return hard_sigmoid(c, x, isnan(alpha) ? 0.2F : alpha, isnan(beta) ? 0.5 : beta);
+    if (strcmp(name, "Affine") == 0)
+        return ew2(c, OP_add, ew2(c, OP_mul, num(c, x, a), x), num(c, x, isnan(beta) ? 0 : b));
+    if (strcmp(name, "ScaledTanh") == 0)
+        return ew2(c, OP_mul, num(c, x, a), ew1(c, OP_tanh, ew2(c, OP_mul, num(c, x, b), x)));
+    if (strcmp(name, "HardSigmoid") == 0)
+        return hard_sigmoid(c, x, isnan(alpha) ? 0.2F : alpha, isnan(beta) ? 0.5 : beta);
     if (strcmp(name, "ThresholdedRelu") == 0) return sel(c, greater(c, x, num(c, x, a)), x, num(c, x, 0));
     Val low = ew2(c, OP_lt, x, num(c, x, 0));
-    if (strcmp(name, "LeakyRelu") == 0) return sel(c, low, ew2(c, OP_mul, num(c, x, isnan(alpha) ? 0.01F : alpha), x), x);
+    if (strcmp(name, "LeakyRelu") == 0)
+        return sel(c, low, ew2(c, OP_mul, num(c, x, isnan(alpha) ? 0.01F : alpha), x), x);
     if (strcmp(name, "Elu") == 0) return sel(c, low, ew2(c, OP_mul, num(c, x, a), ew1(c, OP_expm1, x)), x);
     return fail(c, "activation '%s' is not known", name);
 }
 
-/* ---- small composites ------------------------------------------------------------------------------------------------------------ */
+/* ---- small composites -------------------------------------------------------------------------------------------- */
 
 /* Inference: the identity; the mask is all true.  In training mode the mask is drawn as ops_random.c tells. */
 Val import_dropout(Call *c) {
@@ -248,14 +254,16 @@ Val import_dropout(Call *c) {
     Dims scalar = {0};
     if (!x.id) return x;
     Dims d = dims_of(c, x);
-    bool trains = c->opset < 7 ? !attr_i(c, "is_test", 0) : c->opset >= 12 && has_in(c, 2) && (!in_scalar(c, 2, &known) || known != 0);
+    bool trains = c->opset < 7 ? !attr_i(c, "is_test", 0)
+                               : c->opset >= 12 && has_in(c, 2) && (!in_scalar(c, 2, &known) || known != 0);
     if (trains && has_in(c, 1) && c->opset >= 12 && in_scalar(c, 1, &value) && value == 0) trains = false;
     DType mask_type = c->opset < 10 ? val_dtype(c->g, x) : DT_bool;
     if (!trains) {
         if (wants_out(c, 1)) set_out(c, 1, splat(c, mask_type, 1, &d));
         return x;
     }
-    ratio = c->opset >= 12 && has_in(c, 1) ? to(c, shaped(c, in(c, 1), &scalar), DT_f32) : numt(c, DT_f32, attr_f(c, "ratio", 0.5));
+    ratio = c->opset >= 12 && has_in(c, 1) ? to(c, shaped(c, in(c, 1), &scalar), DT_f32)
+                                           : numt(c, DT_f32, attr_f(c, "ratio", 0.5));
     Val kept = ew2(c, OP_le, ratio, random_uniform(c, &d, 0)), scale = ew2(c, OP_sub, numt(c, DT_f32, 1), ratio);
     Val dropped = sel(c, kept, ew2(c, OP_div, x, to(c, scale, val_dtype(c->g, x))), num(c, x, 0));
     if (c->opset >= 12 && known == 0) {

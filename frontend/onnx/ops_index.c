@@ -11,7 +11,8 @@
 static bool never_negative(Call *c, Val index) {
     Const data;
     int64_t n;
-    if (!val_const(c->g, index, &data) || !dim_const_value(c->cx, type_elements(c->cx, node(c->g, index)->type), &n)) return false;
+    if (!val_const(c->g, index, &data) || !dim_const_value(c->cx, type_elements(c->cx, node(c->g, index)->type), &n))
+        return false;
     if (n > 1 << 20) return false;
     bool sign = dtype_is_signed(val_dtype(c->g, index));
     for (int64_t i = 0; i < n && sign; i++)
@@ -21,7 +22,8 @@ static bool never_negative(Call *c, Val index) {
 
 static Val wrapped(Call *c, Val index, Dim extent) {
     if (!index.id) return index;
-    return never_negative(c, index) || !dtype_is_signed(val_dtype(c->g, index)) ? to(c, index, DT_i64) : wrap_index(c, index, extent);
+    return never_negative(c, index) || !dtype_is_signed(val_dtype(c->g, index)) ? to(c, index, DT_i64)
+                                                                                : wrap_index(c, index, extent);
 }
 
 Val import_gather(Call *c) {
@@ -46,12 +48,15 @@ static Val wrapped_tuple(Call *c, Val index, Val x, uint32_t batch) {
     int64_t k;
     if (!index.id || never_negative(c, index)) return to(c, index, DT_i64);
     uint32_t rank = val_rank(c->g, index);
-    if (rank == 0 || !dim_const_value(c->cx, val_dim(c->g, index, rank - 1), &k)) return fail(c, "the last extent of the indices has to be known");
-    if (k > (int64_t)val_rank(c->g, x) - batch || k < 0) return fail(c, "the indices name %lld axes, the operand has %u", (long long)k, val_rank(c->g, x) - batch);
+    if (rank == 0 || !dim_const_value(c->cx, val_dim(c->g, index, rank - 1), &k))
+        return fail(c, "the last extent of the indices has to be known");
+    if (k > (int64_t)val_rank(c->g, x) - batch || k < 0)
+        return fail(c, "the indices name %lld axes, the operand has %u", (long long)k, val_rank(c->g, x) - batch);
     if (k == 0) return to(c, index, DT_i64);
     Val extents[MAX_RANK], all;
     Dim one = dim_k(c, 1);
-    for (uint32_t i = 0; i < k; i++) extents[i] = b_reshape(c->g, c->loc, b_dim(c->g, c->loc, val_dim(c->g, x, batch + i)), 1, &one);
+    for (uint32_t i = 0; i < k; i++)
+        extents[i] = b_reshape(c->g, c->loc, b_dim(c->g, c->loc, val_dim(c->g, x, batch + i)), 1, &one);
     all = k == 1 ? extents[0] : b_concat(c->g, c->loc, extents, (uint32_t)k, 0);
     index = to(c, index, DT_i64);
     return sel(c, ew2(c, OP_lt, index, numt(c, DT_i64, 0)), ew2(c, OP_add, index, all), index);
@@ -61,7 +66,8 @@ Val import_gather_nd(Call *c) {
     Val x = in(c, 0), index = in(c, 1);
     int64_t batch = attr_i(c, "batch_dims", 0);
     if (!x.id || !index.id) return NO_VAL;
-    if (batch < 0 || batch >= val_rank(c->g, x)) return fail(c, "batch_dims is %lld for rank %u", (long long)batch, val_rank(c->g, x));
+    if (batch < 0 || batch >= val_rank(c->g, x))
+        return fail(c, "batch_dims is %lld for rank %u", (long long)batch, val_rank(c->g, x));
     Val pair[2] = {x, wrapped_tuple(c, index, x, (uint32_t)batch)};
     Attr a = {.key = ATTR_batch, .as.i = batch};
     return pair[1].id ? emit(c->g, OP_gather_nd, c->loc, pair, 2, &a, 1) : NO_VAL;
@@ -70,7 +76,8 @@ Val import_gather_nd(Call *c) {
 /* "none" in ONNX; what the Graph op calls it.  NULL after a diagnostic. */
 static const char *combine_of(Call *c) {
     const char *reduction = attr_s(c, "reduction", "none");
-    static const char *const known[][2] = {{"none", "set"}, {"add", "add"}, {"mul", "mul"}, {"min", "min"}, {"max", "max"}};
+    static const char *const known[][2] = {
+        {"none", "set"}, {"add", "add"}, {"mul", "mul"}, {"min", "min"}, {"max", "max"}};
     for (uint32_t i = 0; i < COUNT(known); i++)
         if (strcmp(reduction, known[i][0]) == 0) return intern(c->cx, known[i][1]);
     fail(c, "reduction '%s' is not known; known are none, add, mul, min and max", reduction);
@@ -81,7 +88,8 @@ Val import_scatter_elements(Call *c) {
     Val x = in(c, 0), index = in(c, 1), update = in(c, 2);
     const char *combine = combine_of(c);
     uint32_t axis;
-    if (!x.id || !index.id || !update.id || !combine || !norm_axis(c, attr_i(c, "axis", 0), val_rank(c->g, x), &axis)) return NO_VAL;
+    if (!x.id || !index.id || !update.id || !combine || !norm_axis(c, attr_i(c, "axis", 0), val_rank(c->g, x), &axis))
+        return NO_VAL;
     Val triple[3] = {x, wrapped(c, index, val_dim(c->g, x, axis)), update};
     Attr attrs[2] = {{.key = ATTR_axis, .as.i = axis}, {.key = ATTR_combine, .as.text = combine}};
     return triple[1].id ? emit(c->g, OP_scatter_elements, c->loc, triple, 3, attrs, 2) : NO_VAL;
@@ -125,7 +133,7 @@ Val import_tensor_scatter(Call *c) {
     return at.id ? emit(c->g, OP_scatter_elements, c->loc, triple, 3, attrs, 2) : at;
 }
 
-/* ---- extents found while running ---------------------------------------------------------------------------------------------- */
+/* ---- extents found while running --------------------------------------------------------------------------------- */
 
 /* At most the number of elements. */
 static Val all_places(Call *c, Val x) {
@@ -146,7 +154,8 @@ Val import_compress(Call *c) {
         Dims d = dims_of(c, x), flat = {.n = 1, .at = {dim_product(c->cx, d.at, d.n)}};
         x = shaped(c, x, &flat);
     }
-    if (val_rank(c->g, condition) != 1) return fail(c, "the condition has rank %u, 1 is needed", val_rank(c->g, condition));
+    if (val_rank(c->g, condition) != 1)
+        return fail(c, "the condition has rank %u, 1 is needed", val_rank(c->g, condition));
     Val at = squeezed(c, all_places(c, condition), 0);
     return at.id ? b_gather(c->g, c->loc, x, at, axis, 0) : at;
 }

@@ -2,7 +2,7 @@
 #include "onnx.h"
 #include <string.h>
 
-/* ---- losses ------------------------------------------------------------------------------------------------------------------- */
+/* ---- losses ------------------------------------------------------------------------------------------------------ */
 
 /* -x[n, target, ..] weighted; targets equal to ignore_index weigh nothing. */
 static Val likelihood_loss(Call *c, Val x, Val target, Val weight) {
@@ -31,7 +31,8 @@ static Val likelihood_loss(Call *c, Val x, Val target, Val weight) {
     int64_t axes[MAX_RANK];
     for (uint32_t i = 0; i + 1 < rank; i++) axes[i] = i;
     if (strcmp(reduction, "sum") == 0) return reduce(c, OP_reduce_sum, loss, axes, rank - 1, false);
-    if (strcmp(reduction, "mean") != 0) return fail(c, "reduction '%s' is not known; known are none, sum and mean", reduction);
+    if (strcmp(reduction, "mean") != 0)
+        return fail(c, "reduction '%s' is not known; known are none, sum and mean", reduction);
     if (!weights.id) return loss.id ? b_mean(c->g, c->loc, loss, axes, rank - 1, false) : loss;
     if (!loss.id) return loss;
     Dims d = dims_of(c, loss);
@@ -50,7 +51,7 @@ Val import_cross_entropy(Call *c) {
     return likelihood_loss(c, log_prob, in(c, 1), has_in(c, 2) ? in(c, 2) : NO_VAL);
 }
 
-/* ---- optimizer steps -------------------------------------------------------------------------------------------------------------- */
+/* ---- optimizer steps --------------------------------------------------------------------------------------------- */
 
 static Val mul(Call *c, Val a, Val b) { return ew2(c, OP_mul, a, b); }
 static Val scaled(Call *c, Val x, double k) { return mul(c, x, num(c, x, k)); }

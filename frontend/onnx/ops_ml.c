@@ -40,10 +40,14 @@ Val import_normalizer(Call *c) {
     if (!x.id) return x;
     uint32_t last = val_rank(c->g, x) - 1;
     if (val_rank(c->g, x) == 0) return fail(c, "needs rank 1 or more");
-    if (strcmp(kind, "MAX") == 0) norm = reduce1(c, OP_reduce_max, ew1(c, OP_abs, x), last, true);
-    else if (strcmp(kind, "L1") == 0) norm = reduce1(c, OP_reduce_sum, ew1(c, OP_abs, x), last, true);
-    else if (strcmp(kind, "L2") == 0) norm = ew1(c, OP_sqrt, reduce1(c, OP_reduce_sum, ew2(c, OP_mul, x, x), last, true));
-    else return fail(c, "norm '%s' is not known; known are MAX, L1 and L2", kind);
+    if (strcmp(kind, "MAX") == 0)
+        norm = reduce1(c, OP_reduce_max, ew1(c, OP_abs, x), last, true);
+    else if (strcmp(kind, "L1") == 0)
+        norm = reduce1(c, OP_reduce_sum, ew1(c, OP_abs, x), last, true);
+    else if (strcmp(kind, "L2") == 0)
+        norm = ew1(c, OP_sqrt, reduce1(c, OP_reduce_sum, ew2(c, OP_mul, x, x), last, true));
+    else
+        return fail(c, "norm '%s' is not known; known are MAX, L1 and L2", kind);
     return sel(c, ew2(c, OP_eq, norm, num(c, x, 0)), x, ew2(c, OP_div, x, norm));
 }
 
@@ -66,7 +70,8 @@ Val import_imputer(Call *c) {
 static Val linear(Call *c, Val x, int64_t outputs) {
     const FloatVec *k = attr_floats(c, "coefficients"), *b = attr_floats(c, "intercepts");
     if (!x.id) return x;
-    if (!k || outputs < 1 || k->n % outputs) return fail(c, "%u coefficients for %lld targets", k ? k->n : 0, (long long)outputs);
+    if (!k || outputs < 1 || k->n % outputs)
+        return fail(c, "%u coefficients for %lld targets", k ? k->n : 0, (long long)outputs);
     if (val_rank(c->g, x) == 1) x = unsqueezed(c, x, 0);
     Dims d = {.n = 2, .at = {dim_k(c, outputs), dim_k(c, k->n / outputs)}};
     Val y = batched_matmul(c, x, swap_last(c, shaped(c, floats(c, k, DT_f32), &d)));
@@ -81,7 +86,9 @@ static Val transformed(Call *c, Val y) {
     return fail(c, "post_transform '%s' is not supported", post);
 }
 
-Val import_linear_regressor(Call *c) { return transformed(c, linear(c, to(c, in(c, 0), DT_f32), attr_i(c, "targets", 1))); }
+Val import_linear_regressor(Call *c) {
+    return transformed(c, linear(c, to(c, in(c, 0), DT_f32), attr_i(c, "targets", 1)));
+}
 
 Val import_linear_classifier(Call *c) {
     const IntVec *labels = attr_list(c, "classlabels_ints");
@@ -98,7 +105,8 @@ Val import_linear_classifier(Call *c) {
     Attr attrs[2] = {{.key = ATTR_axis, .as.i = 1}, {.key = ATTR_last, .as.i = 0}};
     best = emit(c->g, OP_arg_max, c->loc, &y, 1, attrs, 2);
     set_out(c, 1, transformed(c, y));
-    return b_gather(c->g, c->loc, b_const(c->g, c->loc, const_data(c->cx, DT_i64, labels->n, labels->at), 1, &n), best, 0, 0);
+    return b_gather(c->g, c->loc, b_const(c->g, c->loc, const_data(c->cx, DT_i64, labels->n, labels->at), 1, &n), best,
+                    0, 0);
 }
 
 Val import_one_hot_encoder(Call *c) {
@@ -120,7 +128,7 @@ Val import_feature_vectorizer(Call *c) {
     return c->n_in ? b_concat(c->g, c->loc, list, c->n_in, 1) : fail(c, "nothing to join");
 }
 
-/* ---- LabelEncoder ---------------------------------------------------------------------------------------------------------------- */
+/* ---- LabelEncoder ------------------------------------------------------------------------------------------------ */
 
 /* A list of numbers from attributes <what>_int64s, <what>_floats or <what>_tensor. */
 static Val number_list(Call *c, const char *ints, const char *reals, const char *tensor) {
@@ -137,10 +145,12 @@ static Val number_list(Call *c, const char *ints, const char *reals, const char 
 }
 
 Val import_label_encoder(Call *c) {
-    Val x = in(c, 0), keys = number_list(c, "keys_int64s", "keys_floats", "keys_tensor"), values = number_list(c, "values_int64s", "values_floats", "values_tensor");
+    Val x = in(c, 0), keys = number_list(c, "keys_int64s", "keys_floats", "keys_tensor"),
+        values = number_list(c, "values_int64s", "values_floats", "values_tensor");
     if (!x.id || !keys.id || !values.id) return NO_VAL;
     DType t = val_dtype(c->g, values);
-    Val otherwise = dtype_is_float(t) ? numt(c, t, attr_f(c, "default_float", -0.0)) : numt(c, t, (double)attr_i(c, "default_int64", -1));
+    Val otherwise = dtype_is_float(t) ? numt(c, t, attr_f(c, "default_float", -0.0))
+                                      : numt(c, t, (double)attr_i(c, "default_int64", -1));
     const OnnxTensor *stated = attr_tensor(c, "default_tensor");
     if (stated) {
         Const data = tensor_const(c->cx, c->loc, stated, NULL);
@@ -148,7 +158,8 @@ Val import_label_encoder(Call *c) {
         otherwise = b_const(c->g, c->loc, const_splat(c->cx, t, const_element(c->cx, data, 0)), 0, NULL);
     }
     Val item = unsqueezed(c, to(c, x, val_dtype(c->g, keys)), val_rank(c->g, x)), same = ew2(c, OP_eq, item, keys);
-    if (dtype_is_float(val_dtype(c->g, keys))) same = ew2(c, OP_or, same, ew2(c, OP_and, ew1(c, OP_isnan, item), ew1(c, OP_isnan, keys)));
+    if (dtype_is_float(val_dtype(c->g, keys)))
+        same = ew2(c, OP_or, same, ew2(c, OP_and, ew1(c, OP_isnan, item), ew1(c, OP_isnan, keys)));
     if (!same.id) return same;
     uint32_t last = val_rank(c->g, same) - 1;
     Val known = reduce1(c, OP_reduce_max, same, last, false), number = to(c, same, DT_i32);

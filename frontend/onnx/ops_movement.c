@@ -7,7 +7,7 @@
 #include "onnx.h"
 #include <math.h>
 
-/* ---- choices inside dims --------------------------------------------------------------------------------------------------- */
+/* ---- choices inside dims ----------------------------------------------------------------------------------------- */
 
 /* 1 where d < 0, else 0. */
 Dim is_negative(Call *c, Dim d) {
@@ -50,7 +50,7 @@ Dim float_extent(Call *c, Dim numerator) { return dim_fdiv(c->cx, numerator, dim
 
 static Dim clamp(Call *c, Dim d, Dim low, Dim high) { return dim_min(c->cx, dim_max(c->cx, d, low), high); }
 
-/* ---- reshapes ---------------------------------------------------------------------------------------------------------------- */
+/* ---- reshapes ---------------------------------------------------------------------------------------------------- */
 
 /* The extent that -1 stands for: all elements over those of the other axes.  An exact quotient of polynomials is taken as
  * it is, so that 12 remains of 12 * batch / batch even where batch may be 0. */
@@ -81,7 +81,8 @@ static Val reshape_to(Call *c, Val x, const Dim *target, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) {
         inferred[i] = is_number(c, target[i], -1);
         Dim zero = copies(c, target[i], allow_zero), copied = dim_k(c, 0);
-        if (i >= d.n && dim_is(cx, zero, 1)) return fail(c, "axis %u is to be copied, but the operand has rank %u", i, d.n);
+        if (i >= d.n && dim_is(cx, zero, 1))
+            return fail(c, "axis %u is to be copied, but the operand has rank %u", i, d.n);
         if (i < d.n) copied = dim_mul(cx, zero, d.at[i]);
         bool inferring = !dim_is(cx, inferred[i], 0);
         Dim stated = inferring ? dim_max(cx, target[i], dim_k(c, 0)) : target[i];
@@ -91,8 +92,10 @@ static Val reshape_to(Call *c, Val x, const Dim *target, uint32_t n) {
     }
     Dim rest = any ? rest_extent(c, dim_product(cx, d.at, d.n), others) : others;
     for (uint32_t i = 0; i < n && any; i++) {
-        if (dim_is(cx, inferred[i], 1)) r.at[i] = rest;
-        else if (!dim_is(cx, inferred[i], 0)) r.at[i] = dim_add(cx, r.at[i], dim_mul(cx, inferred[i], rest));
+        if (dim_is(cx, inferred[i], 1))
+            r.at[i] = rest;
+        else if (!dim_is(cx, inferred[i], 0))
+            r.at[i] = dim_add(cx, r.at[i], dim_mul(cx, inferred[i], rest));
     }
     return shaped(c, x, &r);
 }
@@ -109,7 +112,8 @@ Val import_reshape(Call *c) {
         for (uint32_t i = 0; i < list->n; i++) fixed[i] = dim_k(c, list->at[i]);
         return reshape_to(c, x, fixed, list->n);
     }
-    if (!in_dims(c, 1, &target, &n)) return fail(c, "the target shape has to come from shapes, constants or inputs of known length");
+    if (!in_dims(c, 1, &target, &n))
+        return fail(c, "the target shape has to come from shapes, constants or inputs of known length");
     return reshape_to(c, x, target, n);
 }
 
@@ -184,7 +188,8 @@ static Val unsqueeze_running(Call *c, Val x) {
     uint32_t n;
     Dims d = dims_of(c, x), r = d;
     Dim flags[MAX_RANK], taken = dim_k(c, 0);
-    if (!in_dims(c, 1, &list, &n) || d.n + n > MAX_RANK) return fail(c, "axes have to come from constants or from an input of known length");
+    if (!in_dims(c, 1, &list, &n) || d.n + n > MAX_RANK)
+        return fail(c, "axes have to come from constants or from an input of known length");
     r.n = d.n + n;
     if (!axis_flags(c, 1, r.n, flags, &n)) return NO_VAL;
     for (uint32_t p = 0; p < r.n; p++) {
@@ -244,11 +249,13 @@ Val import_expand(Call *c) {
     const Dim *target;
     uint32_t n;
     if (!x.id) return x;
-    if (!in_dims(c, 1, &target, &n)) return fail(c, "the target shape has to come from shapes, constants or inputs of known length");
+    if (!in_dims(c, 1, &target, &n))
+        return fail(c, "the target shape has to come from shapes, constants or inputs of known length");
     if (n > MAX_RANK) return fail(c, "rank %u, the largest supported is %d", n, MAX_RANK);
     Dims r = {.n = n > d.n ? n : d.n};
     for (uint32_t i = 0; i < r.n; i++) {
-        Dim a = i + d.n >= r.n ? d.at[i + d.n - r.n] : dim_k(c, 1), b = i + n >= r.n ? target[i + n - r.n] : dim_k(c, 1);
+        Dim a = i + d.n >= r.n ? d.at[i + d.n - r.n] : dim_k(c, 1),
+            b = i + n >= r.n ? target[i + n - r.n] : dim_k(c, 1);
         r.at[i] = b_broadcast_dim(c->g, c->loc, a, b);
     }
     return spread(c, x, &r);
@@ -261,7 +268,8 @@ Val import_tile(Call *c) {
     uint32_t n;
     if (!x.id) return x;
     if (c->opset < 6) return fail(c, "Tile of opset %lld is not supported", (long long)c->opset);
-    if (!in_dims(c, 1, &times, &n)) return fail(c, "the repeats have to come from shapes, constants or inputs of known length");
+    if (!in_dims(c, 1, &times, &n))
+        return fail(c, "the repeats have to come from shapes, constants or inputs of known length");
     if (n != val_rank(c->g, x)) return fail(c, "%u repeats for rank %u", n, val_rank(c->g, x));
     for (uint32_t i = 0; i < n; i++) {
         if (dim_is(c->cx, times[i], 1)) continue;
@@ -284,7 +292,8 @@ Val import_depth_to_space(Call *c) {
     bool crd = attr_is(c, "mode", "DCR", "CRD");
     static const int64_t perm_dcr[] = {0, 3, 4, 1, 5, 2}, perm_crd[] = {0, 1, 4, 2, 5, 3};
     if (!x.id) return x;
-    if (d.n != 4 || b <= 0 || b > 1 << 15) return fail(c, "needs rank 4 and a positive block size, found rank %u and %lld", d.n, (long long)b);
+    if (d.n != 4 || b <= 0 || b > 1 << 15)
+        return fail(c, "needs rank 4 and a positive block size, found rank %u and %lld", d.n, (long long)b);
     Dim k = dim_k(c, b), depth = dim_fdiv(c->cx, d.at[1], dim_k(c, b * b));
     Dims six = {.n = 6, .at = {d.at[0], k, k, depth, d.at[2], d.at[3]}};
     if (crd) six = (Dims){.n = 6, .at = {d.at[0], depth, k, k, d.at[2], d.at[3]}};
@@ -298,13 +307,15 @@ Val import_space_to_depth(Call *c) {
     int64_t b = attr_i(c, "blocksize", 0);
     static const int64_t perm[] = {0, 3, 5, 1, 2, 4};
     if (!x.id) return x;
-    if (d.n != 4 || b <= 0 || b > 1 << 15) return fail(c, "needs rank 4 and a positive block size, found rank %u and %lld", d.n, (long long)b);
+    if (d.n != 4 || b <= 0 || b > 1 << 15)
+        return fail(c, "needs rank 4 and a positive block size, found rank %u and %lld", d.n, (long long)b);
     Dim k = dim_k(c, b), h = dim_fdiv(c->cx, d.at[2], k), w = dim_fdiv(c->cx, d.at[3], k);
-    Dims six = {.n = 6, .at = {d.at[0], d.at[1], h, k, w, k}}, r = {.n = 4, .at = {d.at[0], dim_muli(c->cx, d.at[1], b * b), h, w}};
+    Dims six = {.n = 6, .at = {d.at[0], d.at[1], h, k, w, k}},
+         r = {.n = 4, .at = {d.at[0], dim_muli(c->cx, d.at[1], b * b), h, w}};
     return shaped(c, permuted(c, shaped(c, x, &six), perm), &r);
 }
 
-/* ---- concat, split, slice ---------------------------------------------------------------------------------------------------- */
+/* ---- concat, split, slice ---------------------------------------------------------------------------------------- */
 
 Val import_concat(Call *c) {
     Val *list = arena_new_array(c->im->arena, Val, c->n_in + 1);
@@ -324,7 +335,8 @@ Val import_split(Call *c) {
     if (!x.id || !norm_axis(c, attr_i(c, "axis", 0), d.n, &axis)) return NO_VAL;
     const IntVec *list = attr_list(c, "split");
     if (c->opset >= 13 ? has_in(c, 1) : c->opset == 1 && has_in(c, 1)) {
-        if (!in_dims(c, 1, &parts, &n)) return fail(c, "the lengths have to come from shapes, constants or inputs of known length");
+        if (!in_dims(c, 1, &parts, &n))
+            return fail(c, "the lengths have to come from shapes, constants or inputs of known length");
     } else if (list) {
         n = list->n;
         Dim *fixed = arena_new_array(c->im->arena, Dim, n + 1);
@@ -333,15 +345,18 @@ Val import_split(Call *c) {
     }
     if (parts && n != c->n_out) return fail(c, "%u lengths for %u outputs", n, c->n_out);
     int64_t pieces = attr_i(c, "num_outputs", c->n_out);
-    if (pieces < (int64_t)c->n_out || pieces <= 0) return fail(c, "num_outputs %lld for %u outputs", (long long)pieces, c->n_out);
-    Dim even = c->opset >= 18 ? dim_cdiv(c->cx, d.at[axis], dim_k(c, pieces)) : dim_fdiv(c->cx, d.at[axis], dim_k(c, pieces));
+    if (pieces < (int64_t)c->n_out || pieces <= 0)
+        return fail(c, "num_outputs %lld for %u outputs", (long long)pieces, c->n_out);
+    Dim even =
+        c->opset >= 18 ? dim_cdiv(c->cx, d.at[axis], dim_k(c, pieces)) : dim_fdiv(c->cx, d.at[axis], dim_k(c, pieces));
     Dim at = dim_k(c, 0), total = d.at[axis];
     for (uint32_t i = 0; i < c->n_out; i++) {
         Dim size = parts ? parts[i] : i + 1 == pieces ? dim_sub(c->cx, total, at) : even;
         set_out(c, i, sliced(c, x, axis, at, size));
         at = dim_add(c->cx, at, size);
     }
-    if (parts && !graph_guard(c->g, c->loc, REL_EQ, at, total, "the lengths of Split have to add up to the extent of axis %u", axis))
+    if (parts && !graph_guard(c->g, c->loc, REL_EQ, at, total,
+                              "the lengths of Split have to add up to the extent of axis %u", axis))
         return NO_VAL;
     return NO_VAL;
 }
@@ -373,7 +388,8 @@ static void slice_axis(Call *c, Dim from, Dim to_, int64_t step, Dim extent, Dim
     if (dim_is(cx, *count, 0)) *start = zero;
 }
 
-static Val slice_list(Call *c, Val x, const Dim *from, const Dim *to_, const int64_t *axes, const int64_t *steps, uint32_t n) {
+static Val slice_list(Call *c, Val x, const Dim *from, const Dim *to_, const int64_t *axes, const int64_t *steps,
+                      uint32_t n) {
     Dims d = dims_of(c, x), r = d;
     Dim start[MAX_RANK];
     int64_t step[MAX_RANK];
@@ -394,7 +410,8 @@ static Val slice_list(Call *c, Val x, const Dim *from, const Dim *to_, const int
 static Val legacy_slice(Call *c, Val x) {
     const IntVec *s = attr_list(c, "starts"), *e = attr_list(c, "ends"), *axes = attr_list(c, "axes");
     Dim from[MAX_RANK], to_[MAX_RANK];
-    if (!s || !e || s->n != e->n || s->n > MAX_RANK || (axes && axes->n != s->n)) return fail(c, "starts, ends and axes have to be of one length");
+    if (!s || !e || s->n != e->n || s->n > MAX_RANK || (axes && axes->n != s->n))
+        return fail(c, "starts, ends and axes have to be of one length");
     for (uint32_t i = 0; i < s->n; i++) from[i] = dim_k(c, s->at[i]), to_[i] = dim_k(c, e->at[i]);
     return slice_list(c, x, from, to_, axes ? axes->at : NULL, NULL, s->n);
 }
@@ -403,7 +420,8 @@ static Val legacy_slice(Call *c, Val x) {
  * slices of one element are taken (start and end are the same value and that value plus 1). */
 static bool one_element_slice(Call *c, Val *start) {
     if (!has_in(c, 1) || !has_in(c, 2)) return false;
-    Val s = c->in[1].kind == VALUE_TENSOR ? c->in[1].val : NO_VAL, e = c->in[2].kind == VALUE_TENSOR ? c->in[2].val : NO_VAL;
+    Val s = c->in[1].kind == VALUE_TENSOR ? c->in[1].val : NO_VAL,
+        e = c->in[2].kind == VALUE_TENSOR ? c->in[2].val : NO_VAL;
     if (!s.id || !e.id) return false;
     for (uint32_t hop = 0; hop < 8 && val_op(c->g, e) != OP_add; hop++) {
         Op op = val_op(c->g, e);
@@ -433,7 +451,8 @@ static Val running_slice(Call *c, Val x, const int64_t *axes, uint32_t n_axes) {
     Val start;
     uint32_t axis = 0;
     Dims one = {0};
-    if (n_axes > 1 || !one_element_slice(c, &start)) return fail(c, "starts and ends have to come from shapes, constants or inputs of known length");
+    if (n_axes > 1 || !one_element_slice(c, &start))
+        return fail(c, "starts and ends have to come from shapes, constants or inputs of known length");
     if (!norm_axis(c, n_axes ? axes[0] : 0, val_rank(c->g, x), &axis)) return NO_VAL;
     Dims r = dims_of(c, x);
     r.at[axis] = dim_k(c, 1);
@@ -444,7 +463,8 @@ static Val running_slice(Call *c, Val x, const int64_t *axes, uint32_t n_axes) {
 
 /* What the input says about one axis, where its axes (or steps) are only known while running: a sum over the places at
  * which the axis may be named, `otherwise` where it is not. */
-static Dim stated_for(Call *c, const Dim *values, const Dim *axes, uint32_t n, uint32_t axis, uint32_t rank, Dim otherwise) {
+static Dim stated_for(Call *c, const Dim *values, const Dim *axes, uint32_t n, uint32_t axis, uint32_t rank,
+                      Dim otherwise) {
     Dim named = dim_k(c, 0), value = dim_k(c, 0);
     for (uint32_t k = 0; k < n; k++) {
         Dim here = axes ? names_axis(c, axes[k], axis, rank) : dim_k(c, k == axis);
@@ -455,12 +475,14 @@ static Dim stated_for(Call *c, const Dim *values, const Dim *axes, uint32_t n, u
 }
 
 /* Reads every axis through start + i * step. */
-static Val slice_running(Call *c, Val x, const Dim *from, const Dim *to_, const Dim *axes, const Dim *steps, uint32_t n) {
+static Val slice_running(Call *c, Val x, const Dim *from, const Dim *to_, const Dim *axes, const Dim *steps,
+                         uint32_t n) {
     Context *cx = c->cx;
     Dims d = dims_of(c, x);
     Dim zero = dim_k(c, 0), one = dim_k(c, 1);
     for (uint32_t i = 0; i < d.n && x.id; i++) {
-        Dim step = steps ? stated_for(c, steps, axes, n, i, d.n, one) : one, back = is_negative(c, step), extent = d.at[i];
+        Dim step = steps ? stated_for(c, steps, axes, n, i, d.n, one) : one, back = is_negative(c, step),
+            extent = d.at[i];
         Dim end = stated_for(c, to_, axes, n, i, d.n, extent), start = stated_for(c, from, axes, n, i, d.n, zero);
         Dim last = dim_sub(cx, extent, back);
         start = clamp(c, dim_add(cx, start, dim_mul(cx, is_negative(c, start), extent)), zero, last);
@@ -482,21 +504,27 @@ Val import_slice(Call *c) {
     if (!x.id) return x;
     if (c->opset < 10) return legacy_slice(c, x);
     const Dim *any_axes = NULL, *any_steps = NULL;
-    if (has_in(c, 3) && !in_ints(c, 3, &axes, &n_axes) && !in_dims(c, 3, &any_axes, &n_axes)) return fail(c, "axes have to come from constants or from an input of known length");
-    if (has_in(c, 4) && !in_ints(c, 4, &steps, &n_steps) && !in_dims(c, 4, &any_steps, &n_steps)) return fail(c, "steps have to come from constants or from an input of known length");
+    if (has_in(c, 3) && !in_ints(c, 3, &axes, &n_axes) && !in_dims(c, 3, &any_axes, &n_axes))
+        return fail(c, "axes have to come from constants or from an input of known length");
+    if (has_in(c, 4) && !in_ints(c, 4, &steps, &n_steps) && !in_dims(c, 4, &any_steps, &n_steps))
+        return fail(c, "steps have to come from constants or from an input of known length");
     if (any_axes || any_steps) {
-        if (!in_dims(c, 1, &from, &n) || !in_dims(c, 2, &to_, &n_ends) || n_ends != n || (has_in(c, 3) && (!in_dims(c, 3, &any_axes, &n_axes) || n_axes != n)) ||
+        if (!in_dims(c, 1, &from, &n) || !in_dims(c, 2, &to_, &n_ends) || n_ends != n ||
+            (has_in(c, 3) && (!in_dims(c, 3, &any_axes, &n_axes) || n_axes != n)) ||
             (has_in(c, 4) && (!in_dims(c, 4, &any_steps, &n_steps) || n_steps != n)))
             return fail(c, "starts, ends, axes and steps have to be of one known length");
         return slice_running(c, x, from, to_, any_axes, any_steps, n);
     }
-    if (!in_dims(c, 1, &from, &n) || !in_dims(c, 2, &to_, &n_ends)) return steps ? fail(c, "starts and ends have to come from shapes, constants or inputs of known length") : running_slice(c, x, axes, n_axes);
-    if (n_ends != n || (axes && n_axes != n) || (steps && n_steps != n)) return fail(c, "starts, ends, axes and steps have to be of one length");
+    if (!in_dims(c, 1, &from, &n) || !in_dims(c, 2, &to_, &n_ends))
+        return steps ? fail(c, "starts and ends have to come from shapes, constants or inputs of known length")
+                     : running_slice(c, x, axes, n_axes);
+    if (n_ends != n || (axes && n_axes != n) || (steps && n_steps != n))
+        return fail(c, "starts, ends, axes and steps have to be of one length");
     if (!axes && n > val_rank(c->g, x)) return fail(c, "%u starts for rank %u", n, val_rank(c->g, x));
     return slice_list(c, x, from, to_, axes, steps, n);
 }
 
-/* ---- pad ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- pad --------------------------------------------------------------------------------------------------------- */
 
 /* Every other mode than constant reads x through computed indices, axis by axis. */
 static Val pad_axis(Call *c, Val x, uint32_t axis, Dim low, Dim high, const char *mode) {
@@ -550,7 +578,8 @@ Val import_pad(Call *c) {
     if (!in_dims(c, 1, &pads, &n)) return fail(c, "pads have to come from shapes, constants or inputs of known length");
     n_axes = rank;
     const Dim *any_axes = NULL;
-    if (has_in(c, 3) && !in_ints(c, 3, &axes, &n_axes) && !in_dims(c, 3, &any_axes, &n_axes)) return fail(c, "axes have to come from constants or from an input of known length");
+    if (has_in(c, 3) && !in_ints(c, 3, &axes, &n_axes) && !in_dims(c, 3, &any_axes, &n_axes))
+        return fail(c, "axes have to come from constants or from an input of known length");
     if (n != 2 * n_axes) return fail(c, "%u pads for %u axes", n, n_axes);
     for (uint32_t i = 0; i < rank; i++) low[i] = high[i] = dim_k(c, 0);
     for (uint32_t i = 0; any_axes && i < rank; i++) {
@@ -574,21 +603,23 @@ Val import_center_crop_pad(Call *c) {
     Dim low[MAX_RANK], high[MAX_RANK];
     uint32_t n, axis;
     if (!x.id) return x;
-    if (!in_dims(c, 1, &target, &n)) return fail(c, "the target shape has to come from shapes, constants or inputs of known length");
+    if (!in_dims(c, 1, &target, &n))
+        return fail(c, "the target shape has to come from shapes, constants or inputs of known length");
     if (n != (axes ? axes->n : d.n)) return fail(c, "%u extents for %u axes", n, axes ? axes->n : d.n);
     for (uint32_t i = 0; i < d.n; i++) low[i] = high[i] = dim_k(c, 0);
     for (uint32_t i = 0; i < n; i++) {
         if (!norm_axis(c, axes ? axes->at[i] : i, d.n, &axis)) return NO_VAL;
         /* Both a crop and a pad put the odd element at the end; a crop is a negative pad whose floor is taken on its size. */
         Dim more = dim_sub(c->cx, target[i], d.at[axis]), two = dim_k(c, 2);
-        Dim add = dim_max(c->cx, more, dim_k(c, 0)), cut = dim_max(c->cx, dim_sub(c->cx, dim_k(c, 0), more), dim_k(c, 0));
+        Dim add = dim_max(c->cx, more, dim_k(c, 0)),
+            cut = dim_max(c->cx, dim_sub(c->cx, dim_k(c, 0), more), dim_k(c, 0));
         low[axis] = dim_sub(c->cx, dim_fdiv(c->cx, add, two), dim_fdiv(c->cx, cut, two));
         high[axis] = dim_sub(c->cx, more, low[axis]);
     }
     return padded(c, x, num(c, x, 0), low, high);
 }
 
-/* ---- made from nothing --------------------------------------------------------------------------------------------------------- */
+/* ---- made from nothing ------------------------------------------------------------------------------------------- */
 
 Val import_constant(Call *c) {
     const OnnxAttr *a;
@@ -618,13 +649,15 @@ Val import_constant_of_shape(Call *c) {
     Dims d = {0};
     Scalar value = {.f = 0};
     DType dtype = DT_f32;
-    if (!in_dims(c, 0, &size, &d.n)) return fail(c, "the shape has to come from shapes, constants or inputs of known length");
+    if (!in_dims(c, 0, &size, &d.n))
+        return fail(c, "the shape has to come from shapes, constants or inputs of known length");
     if (d.n > MAX_RANK) return fail(c, "rank %u, the largest supported is %d", d.n, MAX_RANK);
     for (uint32_t i = 0; i < d.n; i++) d.at[i] = size[i];
     if (t) {
         uint64_t n;
         Const data = tensor_const(c->cx, c->loc, t, NULL);
-        if (!data.id || !tensor_count(t, &n) || n != 1) return data.id ? fail(c, "value has to be one element") : NO_VAL;
+        if (!data.id || !tensor_count(t, &n) || n != 1)
+            return data.id ? fail(c, "value has to be one element") : NO_VAL;
         dtype = dtype_by_onnx(t->data_type);
         value = const_element(c->cx, data, 0);
     }
@@ -642,7 +675,8 @@ Val import_eye_like(Call *c) {
     if (!x.id) return x;
     DType dtype = t ? dtype_by_onnx(t) : val_dtype(c->g, x);
     if (dtype == DT_none || val_rank(c->g, x) != 2) return fail(c, "needs rank 2 and a known element type");
-    return to(c, diagonal_mask(c, val_dim(c->g, x, 0), val_dim(c->g, x, 1), numt(c, DT_i64, (double)attr_i(c, "k", 0))), dtype);
+    return to(c, diagonal_mask(c, val_dim(c->g, x, 0), val_dim(c->g, x, 1), numt(c, DT_i64, (double)attr_i(c, "k", 0))),
+              dtype);
 }
 
 Val import_trilu(Call *c) {
@@ -674,10 +708,14 @@ Val import_one_hot(Call *c) {
     double number;
     Dims scalar = {0};
     if (!index.id || !values.id) return NO_VAL;
-    if (in_dims(c, 1, &size, &n) && n == 1) depth = size[0];
-    else if (in_scalar(c, 1, &number)) depth = dim_k(c, (int64_t)number);
-    else if (bind_float(c, 1, 0, 1, &depth)) depth = float_extent(c, depth);
-    else return fail(c, "depth has to come from shapes, constants or inputs of known length");
+    if (in_dims(c, 1, &size, &n) && n == 1)
+        depth = size[0];
+    else if (in_scalar(c, 1, &number))
+        depth = dim_k(c, (int64_t)number);
+    else if (bind_float(c, 1, 0, 1, &depth))
+        depth = float_extent(c, depth);
+    else
+        return fail(c, "depth has to come from shapes, constants or inputs of known length");
     if (!norm_axis(c, attr_i(c, "axis", -1), val_rank(c->g, index) + 1, &axis)) return NO_VAL;
     Val off = shaped(c, sliced(c, values, 0, dim_k(c, 0), dim_k(c, 1)), &scalar);
     Val on = shaped(c, sliced(c, values, 0, dim_k(c, 1), dim_k(c, 1)), &scalar);
@@ -687,7 +725,8 @@ Val import_one_hot(Call *c) {
 static Val range_of_floats(Call *c) {
     double start, limit, delta;
     Dim bound_[3];
-    if (bind_float(c, 0, 0, 1, &bound_[0]) && bind_float(c, 1, 0, 1, &bound_[1]) && bind_float(c, 2, 0, 1, &bound_[2])) {
+    if (bind_float(c, 0, 0, 1, &bound_[0]) && bind_float(c, 1, 0, 1, &bound_[1]) &&
+        bind_float(c, 2, 0, 1, &bound_[2])) {
         Dim steps = dim_sub(c->cx, dim_k(c, 0), dim_fdiv(c->cx, dim_sub(c->cx, bound_[0], bound_[1]), bound_[2]));
         Val first = in(c, 0), i = to(c, iota(c, DT_i64, dim_max(c->cx, steps, dim_k(c, 0))), val_dtype(c->g, first));
         return ew2(c, OP_add, ew2(c, OP_mul, i, in(c, 2)), first);
@@ -707,7 +746,8 @@ Val import_range(Call *c) {
     Dims scalar = {0};
     for (uint32_t i = 0; i < 3; i++)
         if (has_in(c, i)) number_elements(c, &c->in[i]);
-    if (!in_dims(c, 0, &start, &n) || !in_dims(c, 1, &limit, &n) || !in_dims(c, 2, &delta, &n)) return range_of_floats(c);
+    if (!in_dims(c, 0, &start, &n) || !in_dims(c, 1, &limit, &n) || !in_dims(c, 2, &delta, &n))
+        return range_of_floats(c);
     if (dim_is(cx, delta[0], 0)) return fail(c, "a delta of 0");
     Dim count = dim_sub(cx, dim_k(c, 0), dim_fdiv(cx, dim_sub(cx, start[0], limit[0]), delta[0]));
     count = dim_max(cx, count, dim_k(c, 0));
@@ -724,7 +764,8 @@ Val import_reverse_sequence(Call *c) {
     uint32_t time, batch;
     if (!x.id || !lens.id) return NO_VAL;
     Dims d = dims_of(c, x);
-    if (!norm_axis(c, attr_i(c, "time_axis", 0), d.n, &time) || !norm_axis(c, attr_i(c, "batch_axis", 1), d.n, &batch)) return NO_VAL;
+    if (!norm_axis(c, attr_i(c, "time_axis", 0), d.n, &time) || !norm_axis(c, attr_i(c, "batch_axis", 1), d.n, &batch))
+        return NO_VAL;
     Val t = axis_iota(c, DT_i64, &d, time), len = per_axis(c, lens, batch, d.n);
     Val back = ew2(c, OP_sub, ew2(c, OP_sub, len, numt(c, DT_i64, 1)), t);
     Val pair[2] = {x, sel(c, ew2(c, OP_lt, t, len), back, t)};

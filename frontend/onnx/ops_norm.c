@@ -23,7 +23,7 @@ static Val scaled_by_channel(Call *c, Val x, Val scale, Val bias) {
     return bias.id ? ew2(c, OP_add, y, per_axis(c, bias, 1, rank)) : y;
 }
 
-/* ---- batch ------------------------------------------------------------------------------------------------------------------- */
+/* ---- batch ------------------------------------------------------------------------------------------------------- */
 
 static Val batch_training(Call *c, Val x, Val scale, Val bias, double epsilon) {
     int64_t axes[MAX_RANK] = {0};
@@ -38,7 +38,8 @@ static Val batch_training(Call *c, Val x, Val scale, Val bias, double epsilon) {
     Val both[2] = {shaped(c, mean, &channel), shaped(c, var, &channel)};
     for (uint32_t i = 0; i < 2; i++) {
         Val old = in(c, 3 + i), kept = ew2(c, OP_mul, old, num(c, old, keep));
-        set_out(c, 1 + i, ew2(c, OP_add, kept, ew2(c, OP_mul, to(c, both[i], val_dtype(c->g, old)), num(c, old, 1 - keep))));
+        set_out(c, 1 + i,
+                ew2(c, OP_add, kept, ew2(c, OP_mul, to(c, both[i], val_dtype(c->g, old)), num(c, old, 1 - keep))));
     }
     return to(c, scaled_by_channel(c, to(c, y, t), scale, bias), val_dtype(c->g, x));
 }
@@ -49,16 +50,18 @@ Val import_batch_norm(Call *c) {
     if (!x.id || !scale.id || !bias.id || !mean.id || !var.id) return NO_VAL;
     if (val_rank(c->g, x) < 2) return fail(c, "needs rank 2 or more, found %u", val_rank(c->g, x));
     bool training = c->opset >= 14 ? attr_i(c, "training_mode", 0) != 0 : wants_out(c, 1);
-    if (c->opset < 9 && !attr_i(c, "spatial", 1)) return fail(c, "statistics per position (spatial 0) are not supported");
+    if (c->opset < 9 && !attr_i(c, "spatial", 1))
+        return fail(c, "statistics per position (spatial 0) are not supported");
     if (training && c->opset >= 14) return batch_training(c, x, scale, bias, epsilon);
     if (training) return fail(c, "training mode is supported from opset 14 on");
-    Val a = ew2(c, OP_div, to(c, scale, val_dtype(c->g, var)), ew1(c, OP_sqrt, ew2(c, OP_add, var, num(c, var, epsilon))));
+    Val a =
+        ew2(c, OP_div, to(c, scale, val_dtype(c->g, var)), ew1(c, OP_sqrt, ew2(c, OP_add, var, num(c, var, epsilon))));
     Val b = ew2(c, OP_sub, to(c, bias, val_dtype(c->g, var)), ew2(c, OP_mul, mean, a));
     DType t = val_dtype(c->g, x);
     return scaled_by_channel(c, x, to(c, a, t), to(c, b, t));
 }
 
-/* ---- instance, group, layer ---------------------------------------------------------------------------------------------------- */
+/* ---- instance, group, layer -------------------------------------------------------------------------------------- */
 
 Val import_instance_norm(Call *c) {
     Val x = in(c, 0);
@@ -82,7 +85,8 @@ Val import_group_norm(Call *c) {
     int64_t groups = attr_i(c, "num_groups", 0), axes[MAX_RANK];
     if (!x.id || !scale.id || !bias.id) return NO_VAL;
     Dims d = dims_of(c, x), g = {.n = d.n + 1, .at = {d.at[0], dim_k(c, groups)}};
-    if (groups < 1 || d.n < 2 || d.n == MAX_RANK) return fail(c, "needs groups and rank 2 or more, found %lld and %u", (long long)groups, d.n);
+    if (groups < 1 || d.n < 2 || d.n == MAX_RANK)
+        return fail(c, "needs groups and rank 2 or more, found %lld and %u", (long long)groups, d.n);
     DType t = val_dtype(c->g, x);
     g.at[2] = dim_fdiv(c->cx, d.at[1], dim_k(c, groups));
     for (uint32_t i = 2; i < d.n; i++) g.at[i + 1] = d.at[i];
@@ -126,7 +130,7 @@ Val import_rms_norm(Call *c) {
     return has_in(c, 1) ? ew2(c, OP_mul, y, in(c, 1)) : y;
 }
 
-/* ---- others ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- others ------------------------------------------------------------------------------------------------------ */
 
 /* y = x / (bias + alpha / size * sum of squares over `size` neighbouring channels) ^ beta. */
 Val import_lrn(Call *c) {
@@ -135,14 +139,17 @@ Val import_lrn(Call *c) {
     Dim low[MAX_RANK], high[MAX_RANK];
     if (!x.id) return x;
     uint32_t rank = val_rank(c->g, x);
-    if (size < 1 || size > INT32_MAX || rank < 2) return fail(c, "needs a size and rank 2 or more, found %lld and %u", (long long)size, rank);
+    if (size < 1 || size > INT32_MAX || rank < 2)
+        return fail(c, "needs a size and rank 2 or more, found %lld and %u", (long long)size, rank);
     for (uint32_t i = 0; i < rank; i++) {
         window[i] = i == 1 ? size : 1, ones[i] = 1;
         low[i] = dim_k(c, i == 1 ? (size - 1) / 2 : 0);
         high[i] = dim_k(c, i == 1 ? size / 2 : 0);
     }
-    Attr attrs[] = {{.key = ATTR_window, .n = rank, .as.ints = window}, {.key = ATTR_stride, .n = rank, .as.ints = ones},
-                    {.key = ATTR_dilation, .n = rank, .as.ints = ones}, {.key = ATTR_low, .n = rank, .as.dims = low},
+    Attr attrs[] = {{.key = ATTR_window, .n = rank, .as.ints = window},
+                    {.key = ATTR_stride, .n = rank, .as.ints = ones},
+                    {.key = ATTR_dilation, .n = rank, .as.ints = ones},
+                    {.key = ATTR_low, .n = rank, .as.dims = low},
                     {.key = ATTR_high, .n = rank, .as.dims = high}};
     Val squares = square(c, x);
     if (!squares.id) return squares;

@@ -47,7 +47,8 @@ Val import_quantize_linear(Call *c) {
     Val y = ew2(c, OP_div, to(c, x, work), to(c, aligned(c, scale, x, axis, block), work));
     if (dtype_is_int(t)) y = ew1(c, OP_round, y);
     if (zero.id && dtype_is_int(t)) y = ew2(c, OP_add, y, to(c, aligned(c, zero, x, axis, block), work));
-    Attr attrs[2] = {{.key = ATTR_dtype, .as.dtype = t}, {.key = ATTR_saturate, .as.i = dtype_is_int(t) || attr_i(c, "saturate", 1)}};
+    Attr attrs[2] = {{.key = ATTR_dtype, .as.dtype = t},
+                     {.key = ATTR_saturate, .as.i = dtype_is_int(t) || attr_i(c, "saturate", 1)}};
     return y.id ? emit(c->g, OP_convert, c->loc, &y, 1, attrs, 2) : y;
 }
 
@@ -59,7 +60,8 @@ Val import_dequantize_linear(Call *c) {
     DType t = stated ? dtype_by_onnx(stated) : val_dtype(c->g, scale);
     if (t == DT_none) return fail(c, "output_dtype %lld is not supported", (long long)stated);
     Val y = to(c, x, DT_f32);
-    if (has_in(c, 2) && dtype_is_int(val_dtype(c->g, x))) y = ew2(c, OP_sub, y, to(c, aligned(c, in(c, 2), x, axis, block), DT_f32));
+    if (has_in(c, 2) && dtype_is_int(val_dtype(c->g, x)))
+        y = ew2(c, OP_sub, y, to(c, aligned(c, in(c, 2), x, axis, block), DT_f32));
     return to(c, ew2(c, OP_mul, y, to(c, aligned(c, scale, x, axis, block), DT_f32)), t);
 }
 

@@ -12,8 +12,10 @@ static Val word(Call *c, uint64_t k) { return b_splat(c->g, c->loc, DT_u64, (Sca
 static uint64_t seed_of(Call *c) {
     const OnnxAttr *a = find_attr(c, "seed");
     uint64_t bits = 0;
-    if (a) memcpy(&bits, &a->f, sizeof a->f);
-    else if (c->node->n_out) bits = hash_bytes(c->node->out[0], strlen(c->node->out[0]), 0);
+    if (a)
+        memcpy(&bits, &a->f, sizeof a->f);
+    else if (c->node->n_out)
+        bits = hash_bytes(c->node->out[0], strlen(c->node->out[0]), 0);
     return bits;
 }
 
@@ -24,7 +26,8 @@ static Val stir(Call *c, Val z, unsigned shift, uint64_t k) {
 
 Val random_uniform(Call *c, const Dims *d, uint32_t stream) {
     Val i = iota(c, DT_u64, dim_product(c->cx, d->at, d->n));
-    Val z = ew2(c, OP_mul, ew2(c, OP_add, i, word(c, seed_of(c) * 2 + stream + 1)), word(c, UINT64_C(0x9E3779B97F4A7C15)));
+    Val z =
+        ew2(c, OP_mul, ew2(c, OP_add, i, word(c, seed_of(c) * 2 + stream + 1)), word(c, UINT64_C(0x9E3779B97F4A7C15)));
     z = stir(c, stir(c, z, 30, UINT64_C(0xBF58476D1CE4E5B9)), 27, UINT64_C(0x94D049BB133111EB));
     z = ew2(c, OP_shr, ew2(c, OP_xor, z, ew2(c, OP_shr, z, word(c, 31))), word(c, 40));
     return shaped(c, ew2(c, OP_mul, to(c, z, DT_f32), numt(c, DT_f32, 0x1p-24)), d);
@@ -65,7 +68,8 @@ Val import_random(Call *c) {
     DType t;
     if (!result_like(c, &d, &t)) return NO_VAL;
     bool bell = c->row->param != 0;
-    double low = attr_f(c, "low", 0), shift = bell ? attr_f(c, "mean", 0) : low, scale = bell ? attr_f(c, "scale", 1) : attr_f(c, "high", 1) - low;
+    double low = attr_f(c, "low", 0), shift = bell ? attr_f(c, "mean", 0) : low,
+           scale = bell ? attr_f(c, "scale", 1) : attr_f(c, "high", 1) - low;
     Val x = bell ? normal(c, &d) : random_uniform(c, &d, 0);
     return to(c, ew2(c, OP_add, ew2(c, OP_mul, x, num(c, x, scale)), num(c, x, shift)), t);
 }
@@ -82,7 +86,8 @@ Val import_multinomial(Call *c) {
     Val x = to(c, in(c, 0), DT_f32);
     DType t = dtype_by_onnx(attr_i(c, "dtype", 6));
     Attr sum[3] = {{.key = ATTR_axis, .as.i = 1}, {.key = ATTR_exclusive, .as.i = 0}, {.key = ATTR_reverse, .as.i = 0}};
-    if (!x.id || val_rank(c->g, x) != 2 || t == DT_none) return x.id ? fail(c, "needs an operand of rank 2 and a known dtype") : x;
+    if (!x.id || val_rank(c->g, x) != 2 || t == DT_none)
+        return x.id ? fail(c, "needs an operand of rank 2 and a known dtype") : x;
     Val p = soft(c, OP_softmax, x, 1);
     Val steps = emit(c->g, OP_cum_sum, c->loc, &p, 1, sum, 3);
     Dims d = {.n = 2, .at = {val_dim(c->g, x, 0), dim_k(c, attr_i(c, "sample_size", 1))}};

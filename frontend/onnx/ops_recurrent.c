@@ -15,13 +15,13 @@ typedef struct Recurrent {
     uint32_t directions, functions; /* functions per direction */
     const char *names[6];
     double alpha[6], beta[6];
-    double clip;                    /* <= 0: none */
+    double clip; /* <= 0: none */
     bool couple, linear_reset;
     Val x, lens, initial_h, initial_c;
     Dim steps, batch, hidden;
 } Recurrent;
 
-/* ---- attributes --------------------------------------------------------------------------------------------------------------- */
+/* ---- attributes -------------------------------------------------------------------------------------------------- */
 
 static bool takes_alpha(const char *name) {
     static const char *const those[] = {"Affine", "LeakyRelu", "ThresholdedRelu", "ScaledTanh", "HardSigmoid", "Elu"};
@@ -80,10 +80,10 @@ static bool read_recurrent(Call *c, Recurrent *r) {
     return true;
 }
 
-/* ---- one step, inside the body -------------------------------------------------------------------------------------------------- */
+/* ---- one step, inside the body ----------------------------------------------------------------------------------- */
 
 typedef struct Step {
-    Call b;                         /* builds in the body */
+    Call b; /* builds in the body */
     const Recurrent *r;
     uint32_t direction;
     Val position, h, cell, x, weights, bias, peepholes, lens;
@@ -96,14 +96,17 @@ static Val gate(Step *s, Val all, uint32_t k) {
 
 static Val apply(Step *s, uint32_t k, Val v) {
     uint32_t i = s->direction * s->r->functions + k;
-    if (s->r->clip > 0) v = ew2(&s->b, OP_max, ew2(&s->b, OP_min, v, num(&s->b, v, s->r->clip)), num(&s->b, v, -s->r->clip));
+    if (s->r->clip > 0)
+        v = ew2(&s->b, OP_max, ew2(&s->b, OP_min, v, num(&s->b, v, s->r->clip)), num(&s->b, v, -s->r->clip));
     return activation(&s->b, s->r->names[i], v, s->r->alpha[i], s->r->beta[i]);
 }
 
 static Val add(Step *s, Val a, Val b) { return ew2(&s->b, OP_add, a, b); }
 static Val mul(Step *s, Val a, Val b) { return ew2(&s->b, OP_mul, a, b); }
 
-static Val from_h(Step *s, Val h, Val weights) { return h.id && weights.id ? b_dot(s->b.g, s->b.loc, h, weights, 0) : NO_VAL; }
+static Val from_h(Step *s, Val h, Val weights) {
+    return h.id && weights.id ? b_dot(s->b.g, s->b.loc, h, weights, 0) : NO_VAL;
+}
 
 static Val columns(Step *s, uint32_t first, uint32_t n) {
     Dim start = dim_muli(s->b.cx, s->r->hidden, first), extent = dim_muli(s->b.cx, s->r->hidden, n);
@@ -143,7 +146,7 @@ static void step_lstm(Step *s, Val *h, Val *cell) {
     *h = mul(s, apply(s, 0, o), activation(&s->b, s->r->names[k], *cell, s->r->alpha[k], s->r->beta[k]));
 }
 
-/* ---- one direction ------------------------------------------------------------------------------------------------------------------ */
+/* ---- one direction ----------------------------------------------------------------------------------------------- */
 
 static Val body_param(Step *s, const Graph *outer, Val like, const char *name, uint32_t drop) {
     if (!like.id) return like;
@@ -156,7 +159,9 @@ static Val one_direction(Call *c, Val all, uint32_t direction) {
 }
 
 /* Operands of the scan: carried h (and c), the slices, then weights, bias, peepholes, lens as far as there are any. */
-typedef struct Wiring { Val h, cell, x, weights, bias, peepholes, lens; } Wiring;
+typedef struct Wiring {
+    Val h, cell, x, weights, bias, peepholes, lens;
+} Wiring;
 
 static bool wire(Call *c, const Recurrent *r, uint32_t d, Wiring *w) {
     Dims state = {.n = 2, .at = {r->batch, r->hidden}};
@@ -166,7 +171,8 @@ static bool wire(Call *c, const Recurrent *r, uint32_t d, Wiring *w) {
     w->weights = swap_last(c, one_direction(c, in(c, 2), d));
     Val x = input.id ? b_dot(c->g, c->loc, r->x, swap_last(c, input), 0) : NO_VAL;
     if (has_in(c, 3)) {
-        Val bias = one_direction(c, in(c, 3), d), wb = sliced(c, bias, 0, dim_k(c, 0), gates), rb = sliced(c, bias, 0, gates, gates);
+        Val bias = one_direction(c, in(c, 3), d), wb = sliced(c, bias, 0, dim_k(c, 0), gates),
+            rb = sliced(c, bias, 0, gates, gates);
         if (r->cell == CELL_GRU && r->linear_reset) {
             Dim two = dim_muli(c->cx, r->hidden, 2);
             w->bias = sliced(c, rb, 0, two, r->hidden);
@@ -207,15 +213,21 @@ static Val run_direction(Call *c, const Recurrent *r, uint32_t d, bool backward)
     if (w.bias.id) s.bias = body_param(&s, c->g, w.bias, "bias", 0), list[n++] = w.bias;
     if (w.peepholes.id) s.peepholes = body_param(&s, c->g, w.peepholes, "peepholes", 0), list[n++] = w.peepholes;
     if (w.lens.id) s.lens = body_param(&s, c->g, w.lens, "lengths", 0), list[n++] = w.lens;
-    if (r->cell == CELL_LSTM) step_lstm(&s, &h, &cell);
-    else if (r->cell == CELL_GRU) step_gru(&s, &h);
-    else step_rnn(&s, &h);
+    if (r->cell == CELL_LSTM)
+        step_lstm(&s, &h, &cell);
+    else if (r->cell == CELL_GRU)
+        step_gru(&s, &h);
+    else
+        step_rnn(&s, &h);
     graph_result(s.b.g, ended(&s, h, s.h), "h");
     if (w.cell.id) graph_result(s.b.g, ended(&s, cell, s.cell), "c");
     graph_result(s.b.g, ended(&s, h, NO_VAL), "y");
     if (!h.id || !graph_finish(s.b.g)) return NO_VAL;
-    Attr attrs[] = {{.key = ATTR_carried, .as.i = carried}, {.key = ATTR_scanned, .as.i = 1}, {.key = ATTR_trip, .as.dim = r->steps},
-                    {.key = ATTR_body, .as.graph = s.b.g}, {.key = ATTR_reverse, .as.i = backward}};
+    Attr attrs[] = {{.key = ATTR_carried, .as.i = carried},
+                    {.key = ATTR_scanned, .as.i = 1},
+                    {.key = ATTR_trip, .as.dim = r->steps},
+                    {.key = ATTR_body, .as.graph = s.b.g},
+                    {.key = ATTR_reverse, .as.i = backward}};
     return emit(c->g, OP_scan, c->loc, list, n, attrs, COUNT(attrs));
 }
 

@@ -1,11 +1,13 @@
 /* ops_reduce.c: ONNX reductions, running sums, orderings and softmax.
  *
- * Axes come from an attribute or, from some opset on, from an input.  Where that input is only known while running, the
- * kept extents are still known to be 1 or the operand's, which is not enough for a static rank when axes vanish: refused.
+ * Axes come from an attribute or, from some opset on, from an input.  Where that input is only known while running, its
+ * elements are bound as dims, every axis is reduced in turn, and a slice keeps the reduced or the old extent.
  */
 #include "onnx.h"
 
-static Val sum(Call *c, Val x, const int64_t *axes, uint32_t n, bool keep) { return reduce(c, OP_reduce_sum, x, axes, n, keep); }
+static Val sum(Call *c, Val x, const int64_t *axes, uint32_t n, bool keep) {
+    return reduce(c, OP_reduce_sum, x, axes, n, keep);
+}
 
 /* log sum e^x = m + log sum e^(x - m), m the largest; 0 where that is infinite. */
 static Val log_sum_exp(Call *c, Val x, const int64_t *axes, uint32_t n, bool keep) {
@@ -44,7 +46,7 @@ static Val reduce_kind(Call *c, Reduction kind, Val x, const int64_t *axes, uint
     return ew2(c, OP_div, sum(c, x, axes, n, keep), to(c, b_dim(c->g, c->loc, count), t));
 }
 
-/* ---- axes only known while running ------------------------------------------------------------------------------------------ */
+/* ---- axes only known while running ------------------------------------------------------------------------------- */
 
 /* Each axis in turn: the reduced element before the axis' own, of which a slice keeps one or the others. */
 static Val reduce_flagged(Call *c, Op op, Val x, const Dim *flags) {
@@ -55,7 +57,8 @@ static Val reduce_flagged(Call *c, Op op, Val x, const Dim *flags) {
         Dim extent = val_dim(c->g, x, i), left = dim_sub(c->cx, dim_k(c, 1), flags[i]);
         Val pair[2] = {reduce1(c, op, x, i, true), x};
         if (!pair[0].id) return NO_VAL;
-        x = sliced(c, b_concat(c->g, c->loc, pair, 2, i), i, left, dim_add(c->cx, flags[i], dim_mul(c->cx, left, extent)));
+        x = sliced(c, b_concat(c->g, c->loc, pair, 2, i), i, left,
+                   dim_add(c->cx, flags[i], dim_mul(c->cx, left, extent)));
     }
     return x;
 }
@@ -93,7 +96,10 @@ static Val reduce_running(Call *c, Reduction kind, Val x, bool keep) {
     uint32_t n;
     if (!axis_flags(c, 1, d.n, flags, &n)) return NO_VAL;
     if (n > d.n) return fail(c, "%u axes of rank %u", n, d.n);
-    Op op = kind == RED_MAX ? OP_reduce_max : kind == RED_MIN ? OP_reduce_min : kind == RED_PROD ? OP_reduce_prod : OP_reduce_sum;
+    Op op = kind == RED_MAX    ? OP_reduce_max
+            : kind == RED_MIN  ? OP_reduce_min
+            : kind == RED_PROD ? OP_reduce_prod
+                               : OP_reduce_sum;
     Val y = x, m = NO_VAL;
     DType t = val_dtype(c->g, x);
     if (kind == RED_L1) y = ew1(c, OP_abs, x);
@@ -110,13 +116,15 @@ static Val reduce_running(Call *c, Reduction kind, Val x, bool keep) {
     if (kind == RED_LOG_SUM || kind == RED_LOG_SUM_EXP) y = ew1(c, OP_log, y);
     if (m.id) y = ew2(c, OP_add, y, m);
     if (kind == RED_MEAN) {
-        for (uint32_t i = 0; i < d.n; i++) count = dim_mul(c->cx, count, dim_add(c->cx, dim_sub(c->cx, dim_k(c, 1), flags[i]), dim_mul(c->cx, flags[i], d.at[i])));
+        for (uint32_t i = 0; i < d.n; i++)
+            count = dim_mul(c->cx, count,
+                            dim_add(c->cx, dim_sub(c->cx, dim_k(c, 1), flags[i]), dim_mul(c->cx, flags[i], d.at[i])));
         y = ew2(c, OP_div, y, to(c, b_dim(c->g, c->loc, count), t));
     }
     return keep ? y : drop_flagged(c, y, &d, flags, n);
 }
 
-/* ---- operators --------------------------------------------------------------------------------------------------------------- */
+/* ---- operators --------------------------------------------------------------------------------------------------- */
 
 Val import_reduce(Call *c) {
     Val x = in(c, 0);
@@ -145,7 +153,8 @@ Val import_arg(Call *c) {
     Val x = in(c, 0);
     uint32_t axis;
     if (!x.id || !norm_axis(c, attr_i(c, "axis", 0), val_rank(c->g, x), &axis)) return NO_VAL;
-    Attr attrs[2] = {{.key = ATTR_axis, .as.i = axis}, {.key = ATTR_last, .as.i = attr_i(c, "select_last_index", 0) != 0}};
+    Attr attrs[2] = {{.key = ATTR_axis, .as.i = axis},
+                     {.key = ATTR_last, .as.i = attr_i(c, "select_last_index", 0) != 0}};
     Val y = emit(c->g, (Op)c->row->param, c->loc, &x, 1, attrs, 2);
     return attr_i(c, "keepdims", 1) ? unsqueezed(c, y, axis) : y;
 }
@@ -187,9 +196,12 @@ Val import_top_k(Call *c) {
     uint32_t n, axis;
     Dim count;
     if (!x.id) return x;
-    if (c->opset < 10) count = dim_k(c, attr_i(c, "k", 0));
-    else if (in_dims(c, 1, &k, &n) && n == 1) count = k[0];
-    else return fail(c, "k has to come from shapes, constants or inputs of known length");
+    if (c->opset < 10)
+        count = dim_k(c, attr_i(c, "k", 0));
+    else if (in_dims(c, 1, &k, &n) && n == 1)
+        count = k[0];
+    else
+        return fail(c, "k has to come from shapes, constants or inputs of known length");
     if (!norm_axis(c, attr_i(c, "axis", -1), val_rank(c->g, x), &axis)) return NO_VAL;
     Attr attrs[3] = {{.key = ATTR_axis, .as.i = axis},
                      {.key = ATTR_value, .as.dim = count},
@@ -206,7 +218,8 @@ static Val soft_over(Call *c, Val x, Val (*fn)(Call *, Val, uint32_t)) {
     if (!x.id) return x;
     Dims d = dims_of(c, x);
     if (d.n == 0) return fail(c, "needs rank 1 or more");
-    if (!norm_axis(c, attr_i(c, "axis", c->opset < 13 ? 1 : -1), d.n + (c->opset < 13 && d.n == 1), &axis)) return NO_VAL;
+    if (!norm_axis(c, attr_i(c, "axis", c->opset < 13 ? 1 : -1), d.n + (c->opset < 13 && d.n == 1), &axis))
+        return NO_VAL;
     if (c->opset >= 13 || axis + 1 == d.n) return fn(c, x, axis);
     Dims two = {.n = 2, .at = {dim_product(c->cx, d.at, axis), dim_product(c->cx, d.at + axis, d.n - axis)}};
     return shaped(c, fn(c, shaped(c, x, &two), 1), &d);

@@ -16,10 +16,10 @@ typedef struct Resize {
 typedef struct AxisResize {
     uint32_t axis;
     Dim from, to;
-    Val scale;                      /* f64 scalar */
-    double scale_known;             /* 0: not */
-    Dim under, over;                /* the scale as a fraction of dims, where not known; may be 0 */
-    Val start, end;                 /* of the region of interest, f64 scalars */
+    Val scale;          /* f64 scalar */
+    double scale_known; /* 0: not */
+    Dim under, over;    /* the scale as a fraction of dims, where not known; may be 0 */
+    Val start, end;     /* of the region of interest, f64 scalars */
 } AxisResize;
 
 static Val k64(Call *c, double v) { return numt(c, DT_f64, v); }
@@ -39,7 +39,8 @@ static Val source_position(Call *c, const Resize *r, const AxisResize *a, Val *o
         Val adjust = ew2(c, OP_sub, one, ew2(c, OP_div, dim64(c, a->to), width));
         return ew2(c, OP_add, ew2(c, OP_mul, ew2(c, OP_mul, from, half), adjust), pixel);
     }
-    if (strcmp(r->coordinates, "tf_crop_and_resize") != 0) return fail(c, "coordinate_transformation_mode '%s' is not known", r->coordinates);
+    if (strcmp(r->coordinates, "tf_crop_and_resize") != 0)
+        return fail(c, "coordinate_transformation_mode '%s' is not known", r->coordinates);
     if (!a->start.id || !a->end.id) return fail(c, "tf_crop_and_resize needs a region of interest");
     Val size = ew2(c, OP_sub, a->end, a->start);
     Val middle = ew2(c, OP_mul, ew2(c, OP_mul, size, last), half);
@@ -81,17 +82,22 @@ static Val weighted_running(Call *c, const Resize *r, const AxisResize *a, Val x
     Context *cx = c->cx;
     if (!a->under.id || !x.id) return fail(c, "antialias needs scales that are known, or an input");
     /* first = floor(-reach / min(scale, 1)) + 1, taps = 2 - 2 first */
-    Dim smaller = dim_min(cx, a->under, a->over), first = dim_addi(cx, dim_fdiv(cx, dim_muli(cx, a->over, r->linear ? -1 : -2), smaller), 1);
+    Dim smaller = dim_min(cx, a->under, a->over),
+        first = dim_addi(cx, dim_fdiv(cx, dim_muli(cx, a->over, r->linear ? -1 : -2), smaller), 1);
     Dims grid = {.n = 2, .at = {a->to, dim_sub(cx, dim_k(c, 2), dim_muli(cx, first, 2))}};
-    Val tap = ew2(c, OP_add, axis_iota(c, DT_f64, &grid, 1), dim64(c, first)), zero = k64(c, 0), last = dim64(c, dim_addi(cx, a->from, -1));
-    Val base = ew1(c, OP_floor, position), ratio = ew2(c, OP_sub, position, base), at = ew2(c, OP_add, unsqueezed(c, base, 1), tap);
-    Val w = filter_weight(c, r, ew2(c, OP_mul, ew2(c, OP_sub, tap, unsqueezed(c, ratio, 1)), ew2(c, OP_min, a->scale, k64(c, 1))));
+    Val tap = ew2(c, OP_add, axis_iota(c, DT_f64, &grid, 1), dim64(c, first)), zero = k64(c, 0),
+        last = dim64(c, dim_addi(cx, a->from, -1));
+    Val base = ew1(c, OP_floor, position), ratio = ew2(c, OP_sub, position, base),
+        at = ew2(c, OP_add, unsqueezed(c, base, 1), tap);
+    Val w = filter_weight(
+        c, r, ew2(c, OP_mul, ew2(c, OP_sub, tap, unsqueezed(c, ratio, 1)), ew2(c, OP_min, a->scale, k64(c, 1))));
     if (r->exclude) w = sel(c, ew2(c, OP_or, ew2(c, OP_lt, at, zero), greater(c, at, last)), zero, w);
     w = to(c, ew2(c, OP_div, w, reduce1(c, OP_reduce_sum, w, 1, true)), val_dtype(c->g, x));
     Val taps = gather_clamped(c, x, at, a->axis, a->from);
     if (!taps.id || !w.id) return NO_VAL;
     Dims wide = {.n = val_rank(c->g, taps)};
-    for (uint32_t i = 0; i < wide.n; i++) wide.at[i] = i == a->axis ? grid.at[0] : i == a->axis + 1 ? grid.at[1] : dim_k(c, 1);
+    for (uint32_t i = 0; i < wide.n; i++)
+        wide.at[i] = i == a->axis ? grid.at[0] : i == a->axis + 1 ? grid.at[1] : dim_k(c, 1);
     return reduce1(c, OP_reduce_sum, ew2(c, OP_mul, taps, shaped(c, w, &wide)), a->axis + 1, false);
 }
 
@@ -137,7 +143,7 @@ static Val resize_axis(Call *c, const Resize *r, const AxisResize *a, Val x, Val
     return weighted(c, r, a, x, position);
 }
 
-/* ---- sizes ------------------------------------------------------------------------------------------------------------------- */
+/* ---- sizes ------------------------------------------------------------------------------------------------------- */
 
 /* floor(extent * scale), in f32 as runtimes do; a symbolic extent takes the simplest fraction that is this scale. */
 static bool scaled_extent(Call *c, Dim from, double scale, Dim *result) {
@@ -216,8 +222,10 @@ static void note_scale(Call *c, AxisResize *a) {
     int64_t x, y;
     a->scale = ew2(c, OP_div, dim64(c, a->to), dim64(c, a->from));
     a->under = a->to, a->over = a->from;
-    if (dim_same(a->from, a->to)) a->scale_known = 1;
-    else if (dim_const_value(c->cx, a->from, &x) && dim_const_value(c->cx, a->to, &y) && x > 0) a->scale_known = (double)y / (double)x;
+    if (dim_same(a->from, a->to))
+        a->scale_known = 1;
+    else if (dim_const_value(c->cx, a->from, &x) && dim_const_value(c->cx, a->to, &y) && x > 0)
+        a->scale_known = (double)y / (double)x;
     if (a->scale_known > 0) a->scale = k64(c, a->scale_known);
 }
 
@@ -235,7 +243,10 @@ static bool one_scale(Call *c, AxisResize *a, uint32_t n, bool larger) {
         scale = i ? ew2(c, larger ? OP_max : OP_min, scale, own) : own;
         sizes[i] = a[i].to;
         known = known && dim_const_value(cx, a[i].from, &x) && dim_const_value(cx, a[i].to, &y) && x > 0;
-        if (known) value = i == 0 ? (double)y / (double)x : larger ? fmax(value, (double)y / (double)x) : fmin(value, (double)y / (double)x);
+        if (known)
+            value = i == 0   ? (double)y / (double)x
+                    : larger ? fmax(value, (double)y / (double)x)
+                             : fmin(value, (double)y / (double)x);
     }
     for (uint32_t i = 0; i < n; i++) {
         Dim extent = a[i].from;
@@ -303,11 +314,15 @@ Val import_resize(Call *c) {
     const char *mode = attr_s(c, "mode", "nearest");
     Resize r = {.coordinates = attr_s(c, "coordinate_transformation_mode", old ? "asymmetric" : "half_pixel"),
                 .nearest = attr_s(c, "nearest_mode", old ? "floor" : "round_prefer_floor"),
-                .linear = strcmp(mode, "linear") == 0, .cubic = strcmp(mode, "cubic") == 0,
-                .exclude = attr_i(c, "exclude_outside", 0) != 0, .antialias = attr_i(c, "antialias", 0) != 0,
-                .cubic_a = attr_f(c, "cubic_coeff_a", -0.75), .extrapolation = attr_f(c, "extrapolation_value", 0)};
+                .linear = strcmp(mode, "linear") == 0,
+                .cubic = strcmp(mode, "cubic") == 0,
+                .exclude = attr_i(c, "exclude_outside", 0) != 0,
+                .antialias = attr_i(c, "antialias", 0) != 0,
+                .cubic_a = attr_f(c, "cubic_coeff_a", -0.75),
+                .extrapolation = attr_f(c, "extrapolation_value", 0)};
     if (!x.id) return x;
-    if (!r.linear && !r.cubic && strcmp(mode, "nearest") != 0) return fail(c, "mode '%s' is not known; known are nearest, linear and cubic", mode);
+    if (!r.linear && !r.cubic && strcmp(mode, "nearest") != 0)
+        return fail(c, "mode '%s' is not known; known are nearest, linear and cubic", mode);
     if (!resize_axes(c, val_rank(c->g, x), axes, &n)) return NO_VAL;
     for (uint32_t i = 0; i < n; i++) a[i] = (AxisResize){.axis = axes[i], .from = val_dim(c->g, x, axes[i])};
     if (!old) take_roi(c, a, n);

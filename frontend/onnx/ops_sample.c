@@ -11,12 +11,12 @@
 enum { SPACE = 4 };
 typedef enum Outside { OUTSIDE_ZEROS, OUTSIDE_BORDER, OUTSIDE_REFLECT } Outside;
 typedef struct Sampler {
-    uint32_t n;                     /* spatial axes */
+    uint32_t n; /* spatial axes */
     Dim extent[SPACE];
-    Val position[SPACE];            /* [b, p] each, in elements */
-    Val low[SPACE], high[SPACE];    /* where reflection turns */
+    Val position[SPACE];         /* [b, p] each, in elements */
+    Val low[SPACE], high[SPACE]; /* where reflection turns */
     Outside outside;
-    uint32_t taps;                  /* 1 nearest, 2 linear, 4 cubic */
+    uint32_t taps; /* 1 nearest, 2 linear, 4 cubic */
 } Sampler;
 
 static Val span_of(Call *c, Val like, Dim d) { return to(c, b_dim(c->g, c->loc, d), val_dtype(c->g, like)); }
@@ -79,7 +79,8 @@ static Val sample(Call *c, Val x, Sampler *s) {
     for (uint32_t tap = 0; tap < all; tap++) {
         Val index = numt(c, DT_i64, 0), weight = NO_VAL, valid = NO_VAL;
         for (uint32_t i = 0, rest = tap; i < s->n; i++, rest /= s->taps) {
-            Val at = tap_index(c, s, i, base[i], first + (int)(rest % s->taps), &valid), w = tap_weight(c, s->taps, rest % s->taps, fraction[i]);
+            Val at = tap_index(c, s, i, base[i], first + (int)(rest % s->taps), &valid),
+                w = tap_weight(c, s->taps, rest % s->taps, fraction[i]);
             index = ew2(c, OP_add, ew2(c, OP_mul, index, b_dim(c->g, c->loc, s->extent[i])), at);
             if (w.id) weight = weight.id ? ew2(c, OP_mul, weight, w) : w;
         }
@@ -92,24 +93,31 @@ static Val sample(Call *c, Val x, Sampler *s) {
     return sum;
 }
 
-/* ---- GridSample ------------------------------------------------------------------------------------------------------------- */
+/* ---- GridSample -------------------------------------------------------------------------------------------------- */
 
 static bool read_sampler(Call *c, Sampler *s) {
-    const char *mode = attr_s(c, "mode", c->opset < 20 ? "bilinear" : "linear"), *outside = attr_s(c, "padding_mode", "zeros");
+    const char *mode = attr_s(c, "mode", c->opset < 20 ? "bilinear" : "linear"),
+               *outside = attr_s(c, "padding_mode", "zeros");
     s->taps = strcmp(mode, "nearest") == 0 ? 1 : strstr(mode, "linear") ? 2 : strstr(mode, "cubic") ? 4 : 0;
     if (!s->taps) fail(c, "mode '%s' is not known", mode);
-    if (strcmp(outside, "zeros") == 0) s->outside = OUTSIDE_ZEROS;
-    else if (strcmp(outside, "border") == 0) s->outside = OUTSIDE_BORDER;
-    else if (strcmp(outside, "reflection") == 0) s->outside = OUTSIDE_REFLECT;
-    else fail(c, "padding_mode '%s' is not known", outside);
+    if (strcmp(outside, "zeros") == 0)
+        s->outside = OUTSIDE_ZEROS;
+    else if (strcmp(outside, "border") == 0)
+        s->outside = OUTSIDE_BORDER;
+    else if (strcmp(outside, "reflection") == 0)
+        s->outside = OUTSIDE_REFLECT;
+    else
+        fail(c, "padding_mode '%s' is not known", outside);
     return s->taps != 0;
 }
 
 /* From [-1, 1] to elements, then inside as the mode wants it. */
 static void place_axis(Call *c, Sampler *s, uint32_t i, Val n, bool corners) {
-    Val one = num(c, n, 1), half = num(c, n, 0.5), size = span_of(c, n, s->extent[i]), last = ew2(c, OP_sub, size, one), zero = num(c, n, 0);
+    Val one = num(c, n, 1), half = num(c, n, 0.5), size = span_of(c, n, s->extent[i]), last = ew2(c, OP_sub, size, one),
+        zero = num(c, n, 0);
     Val x = ew2(c, OP_add, n, one);
-    x = corners ? ew2(c, OP_mul, ew2(c, OP_mul, x, half), last) : ew2(c, OP_mul, ew2(c, OP_sub, ew2(c, OP_mul, x, size), one), half);
+    x = corners ? ew2(c, OP_mul, ew2(c, OP_mul, x, half), last)
+                : ew2(c, OP_mul, ew2(c, OP_sub, ew2(c, OP_mul, x, size), one), half);
     s->low[i] = corners ? zero : num(c, n, -0.5);
     s->high[i] = corners ? last : ew2(c, OP_sub, size, half);
     if (s->taps == 1) x = ew1(c, OP_round, x);
@@ -127,8 +135,10 @@ Val import_grid_sample(Call *c) {
     if (!x.id || !grid.id || !read_sampler(c, &s)) return NO_VAL;
     Dims d = dims_of(c, x), e = dims_of(c, grid);
     s.n = d.n - 2;
-    if (d.n < 3 || s.n > SPACE || e.n != d.n) return fail(c, "needs operand and grid of one rank from 3 to %d", SPACE + 2);
-    Dims points = {.n = 2, .at = {e.at[0], dim_product(c->cx, e.at + 1, e.n - 2)}}, y = {.n = d.n, .at = {d.at[0], d.at[1]}};
+    if (d.n < 3 || s.n > SPACE || e.n != d.n)
+        return fail(c, "needs operand and grid of one rank from 3 to %d", SPACE + 2);
+    Dims points = {.n = 2, .at = {e.at[0], dim_product(c->cx, e.at + 1, e.n - 2)}},
+         y = {.n = d.n, .at = {d.at[0], d.at[1]}};
     for (uint32_t i = 0; i < s.n; i++) {
         s.extent[i] = d.at[i + 2];
         y.at[i + 2] = e.at[i + 1];
@@ -146,7 +156,8 @@ Val import_affine_grid(Call *c) {
     uint32_t n;
     bool corners = attr_i(c, "align_corners", 0) != 0;
     if (!theta.id) return theta;
-    if (!in_dims(c, 1, &size, &n) || n < 3 || n > SPACE + 2) return fail(c, "the size has to come from shapes, constants or inputs of known length");
+    if (!in_dims(c, 1, &size, &n) || n < 3 || n > SPACE + 2)
+        return fail(c, "the size has to come from shapes, constants or inputs of known length");
     uint32_t k = n - 2;
     Dims space = {.n = k}, column = {.n = 2};
     for (uint32_t i = 0; i < k; i++) space.at[i] = size[i + 2];
@@ -155,7 +166,8 @@ Val import_affine_grid(Call *c) {
     Val parts[SPACE + 1];
     for (uint32_t i = 0; i < k; i++) {
         uint32_t axis = k - 1 - i;
-        Val at = axis_iota(c, DT_f64, &space, axis), extent = to(c, b_dim(c->g, c->loc, space.at[axis]), DT_f64), two = numt(c, DT_f64, 2), one = numt(c, DT_f64, 1);
+        Val at = axis_iota(c, DT_f64, &space, axis), extent = to(c, b_dim(c->g, c->loc, space.at[axis]), DT_f64),
+            two = numt(c, DT_f64, 2), one = numt(c, DT_f64, 1);
         Val y = corners ? ew2(c, OP_sub, ew2(c, OP_div, ew2(c, OP_mul, at, two), ew2(c, OP_sub, extent, one)), one)
                         : ew2(c, OP_sub, ew2(c, OP_div, ew2(c, OP_add, ew2(c, OP_mul, at, two), one), extent), one);
         parts[i] = shaped(c, to(c, y, t), &column);
@@ -170,7 +182,7 @@ Val import_affine_grid(Call *c) {
     return shaped(c, batched_matmul(c, unsqueezed(c, points, 0), swap_last(c, theta)), &y);
 }
 
-/* ---- DeformConv ---------------------------------------------------------------------------------------------------------------- */
+/* ---- DeformConv -------------------------------------------------------------------------------------------------- */
 
 /* Positions of all taps of all windows along one axis, [n * og, taps * windows]. */
 static Val deformed(Call *c, Val offset, const Window *w, uint32_t axis, Dims parts) {
@@ -180,7 +192,9 @@ static Val deformed(Call *c, Val offset, const Window *w, uint32_t axis, Dims pa
     Val tap = ew2(c, OP_mul, axis_iota(c, DT_f32, &grid, 1 + axis), numt(c, DT_f32, (double)w->dilation[axis]));
     Val window = ew2(c, OP_mul, axis_iota(c, DT_f32, &grid, 4 + axis), numt(c, DT_f32, (double)w->stride[axis]));
     Val start = ew2(c, OP_sub, ew2(c, OP_add, tap, window), to(c, b_dim(c->g, c->loc, w->low[axis]), DT_f32));
-    Dims flat = {.n = 2, .at = {parts.at[0], dim_mul(c->cx, dim_mul(c->cx, parts.at[1], parts.at[2]), dim_mul(c->cx, parts.at[4], parts.at[5]))}};
+    Dims flat = {.n = 2,
+                 .at = {parts.at[0], dim_mul(c->cx, dim_mul(c->cx, parts.at[1], parts.at[2]),
+                                             dim_mul(c->cx, parts.at[4], parts.at[5]))}};
     return shaped(c, ew2(c, OP_add, to(c, off, DT_f32), start), &flat);
 }
 
@@ -192,9 +206,11 @@ Val import_deform_conv(Call *c) {
     if (!x.id || !w.id || !offset.id) return NO_VAL;
     Context *cx = c->cx;
     Dims d = dims_of(c, x), dw = dims_of(c, w), off = dims_of(c, offset);
-    if (d.n != 4 || dw.n != 4 || off.n != 4 || groups < 1 || offsets < 1) return fail(c, "only two spatial axes are supported");
+    if (d.n != 4 || dw.n != 4 || off.n != 4 || groups < 1 || offsets < 1)
+        return fail(c, "only two spatial axes are supported");
     if (!window_read(c, x, dw.at + 2, 2, &k)) return NO_VAL;
-    Dim og = dim_k(c, offsets), taps = dim_mul(cx, dw.at[2], dw.at[3]), windows = dim_mul(cx, off.at[2], off.at[3]), per = dim_fdiv(cx, d.at[1], og);
+    Dim og = dim_k(c, offsets), taps = dim_mul(cx, dw.at[2], dw.at[3]), windows = dim_mul(cx, off.at[2], off.at[3]),
+        per = dim_fdiv(cx, d.at[1], og);
     Dims parts = {.n = 6, .at = {dim_mul(cx, d.at[0], og), dw.at[2], dw.at[3], dim_k(c, 2), off.at[2], off.at[3]}};
     Dims image = {.n = 4, .at = {parts.at[0], per, d.at[2], d.at[3]}};
     for (uint32_t i = 0; i < 2; i++) s.extent[i] = d.at[i + 2], s.position[i] = deformed(c, offset, &k, i, parts);
@@ -205,16 +221,17 @@ Val import_deform_conv(Call *c) {
     }
     Dim g = dim_k(c, groups), depth = dim_mul(cx, dw.at[1], taps), filters = dim_fdiv(cx, dw.at[0], g);
     Dims grouped = {.n = 4, .at = {d.at[0], g, depth, windows}}, weights = {.n = 3, .at = {g, filters, depth}};
-    Dims wide = {.n = 4, .at = {d.at[0], g, filters, depth}}, y = {.n = 4, .at = {d.at[0], dw.at[0], off.at[2], off.at[3]}};
+    Dims wide = {.n = 4, .at = {d.at[0], g, filters, depth}},
+         y = {.n = 4, .at = {d.at[0], dw.at[0], off.at[2], off.at[3]}};
     Val left = spread(c, shaped(c, w, &weights), &wide), right = shaped(c, taken, &grouped);
     Val p = left.id && right.id ? shaped(c, b_dot(c->g, c->loc, left, right, 2), &y) : NO_VAL;
     return has_in(c, 3) ? ew2(c, OP_add, p, per_axis(c, in(c, 3), 1, 4)) : p;
 }
 
-/* ---- RoiAlign -------------------------------------------------------------------------------------------------------------------- */
+/* ---- RoiAlign ---------------------------------------------------------------------------------------------------- */
 
 typedef struct Roi {
-    Val rois, image;                /* [r, 4]; [r] number of the image */
+    Val rois, image; /* [r, 4]; [r] number of the image */
     Dim extent[2], bins[2];
     int64_t samples;
     double scale;
@@ -227,7 +244,8 @@ static Val column(Call *c, Val m, uint32_t k) { return squeezed(c, sliced(c, m, 
 static Val roi_positions(Call *c, const Roi *r, uint32_t axis) {
     Val scale = num(c, r->rois, r->scale), shift = num(c, r->rois, r->half_pixel ? 0.5 : 0);
     Val start = ew2(c, OP_sub, ew2(c, OP_mul, column(c, r->rois, 1 - axis), scale), shift);
-    Val end = ew2(c, OP_sub, ew2(c, OP_mul, column(c, r->rois, 3 - axis), scale), shift), size = ew2(c, OP_sub, end, start);
+    Val end = ew2(c, OP_sub, ew2(c, OP_mul, column(c, r->rois, 3 - axis), scale), shift),
+        size = ew2(c, OP_sub, end, start);
     if (!r->half_pixel) size = ew2(c, OP_max, size, num(c, size, 1));
     Val bin = ew2(c, OP_div, size, span_of(c, size, r->bins[axis]));
     Val k = iota(c, DT_i64, dim_muli(c->cx, r->bins[axis], r->samples)), n = numt(c, DT_i64, (double)r->samples);
@@ -237,10 +255,13 @@ static Val roi_positions(Call *c, const Roi *r, uint32_t axis) {
     return ew2(c, OP_add, unsqueezed(c, start, 1), ew2(c, OP_mul, unsqueezed(c, bin, 1), unsqueezed(c, at, 0)));
 }
 
-typedef struct RoiAxis { Val low, high, near, far, valid; } RoiAxis; /* indices and their weights */
+typedef struct RoiAxis {
+    Val low, high, near, far, valid;
+} RoiAxis; /* indices and their weights */
 
 static RoiAxis roi_axis(Call *c, const Roi *r, uint32_t axis) {
-    Val x = roi_positions(c, r, axis), zero = num(c, x, 0), size = span_of(c, x, r->extent[axis]), last = ew2(c, OP_sub, size, num(c, x, 1));
+    Val x = roi_positions(c, r, axis), zero = num(c, x, 0), size = span_of(c, x, r->extent[axis]),
+        last = ew2(c, OP_sub, size, num(c, x, 1));
     RoiAxis a = {.valid = ew2(c, OP_and, ew2(c, OP_le, num(c, x, -1), x), ew2(c, OP_le, x, size))};
     x = ew2(c, OP_min, ew2(c, OP_max, x, zero), last);
     Val low = ew1(c, OP_floor, x), high = ew2(c, OP_min, ew2(c, OP_add, low, num(c, x, 1)), last);
@@ -252,11 +273,13 @@ static RoiAxis roi_axis(Call *c, const Roi *r, uint32_t axis) {
 
 /* [c, r, by * sy, bx * sx] at one corner, weighted. */
 static Val corner(Call *c, Val flat, const Roi *r, Val y, Val x, Val wy, Val wx) {
-    Val plane = b_dim(c->g, c->loc, dim_mul(c->cx, r->extent[0], r->extent[1])), width = b_dim(c->g, c->loc, r->extent[1]);
+    Val plane = b_dim(c->g, c->loc, dim_mul(c->cx, r->extent[0], r->extent[1])),
+        width = b_dim(c->g, c->loc, r->extent[1]);
     Val first = unsqueezed(c, unsqueezed(c, ew2(c, OP_mul, r->image, plane), 1), 2);
     Val index = ew2(c, OP_add, first, ew2(c, OP_add, unsqueezed(c, ew2(c, OP_mul, y, width), 2), unsqueezed(c, x, 1)));
     if (!index.id || !flat.id) return NO_VAL;
-    return ew2(c, OP_mul, b_gather(c->g, c->loc, flat, index, 1, 0), ew2(c, OP_mul, unsqueezed(c, wy, 2), unsqueezed(c, wx, 1)));
+    return ew2(c, OP_mul, b_gather(c->g, c->loc, flat, index, 1, 0),
+               ew2(c, OP_mul, unsqueezed(c, wy, 2), unsqueezed(c, wx, 1)));
 }
 
 Val import_roi_align(Call *c) {
@@ -265,11 +288,15 @@ Val import_roi_align(Call *c) {
     Roi r = {.rois = in(c, 1), .samples = attr_i(c, "sampling_ratio", 0), .scale = attr_f(c, "spatial_scale", 1)};
     bool largest = attr_is(c, "mode", "avg", "max");
     if (!x.id || !r.rois.id || val_rank(c->g, x) != 4) return x.id ? fail(c, "needs an operand of rank 4") : x;
-    if (r.samples < 1 || r.samples > 64) return fail(c, "sampling_ratio has to be stated, from 1 to 64: samples that depend on the regions are not supported");
-    r.half_pixel = attr_is(c, "coordinate_transformation_mode", c->opset < 16 ? "output_half_pixel" : "half_pixel", "half_pixel");
+    if (r.samples < 1 || r.samples > 64)
+        return fail(
+            c, "sampling_ratio has to be stated, from 1 to 64: samples that depend on the regions are not supported");
+    r.half_pixel =
+        attr_is(c, "coordinate_transformation_mode", c->opset < 16 ? "output_half_pixel" : "half_pixel", "half_pixel");
     Dims d = dims_of(c, x), flat = {.n = 2, .at = {d.at[1], dim_mul(c->cx, d.at[0], dim_mul(c->cx, d.at[2], d.at[3]))}};
     r.image = to(c, in(c, 2), DT_i64);
-    for (uint32_t i = 0; i < 2; i++) r.extent[i] = d.at[i + 2], r.bins[i] = dim_k(c, attr_i(c, i ? "output_width" : "output_height", 1));
+    for (uint32_t i = 0; i < 2; i++)
+        r.extent[i] = d.at[i + 2], r.bins[i] = dim_k(c, attr_i(c, i ? "output_width" : "output_height", 1));
     Val rows = shaped(c, permuted(c, x, first), &flat);
     RoiAxis y = roi_axis(c, &r, 0), z = roi_axis(c, &r, 1);
     Val all[4] = {corner(c, rows, &r, y.low, z.low, y.near, z.near), corner(c, rows, &r, y.low, z.high, y.near, z.far),
@@ -278,13 +305,14 @@ Val import_roi_align(Call *c) {
     for (uint32_t i = 1; i < 4; i++) v = ew2(c, largest ? OP_max : OP_add, v, all[i]);
     v = sel(c, ew2(c, OP_and, unsqueezed(c, y.valid, 2), unsqueezed(c, z.valid, 1)), v, num(c, v, 0));
     if (!v.id) return v;
-    Dims e = dims_of(c, v), six = {.n = 6, .at = {e.at[0], e.at[1], r.bins[0], dim_k(c, r.samples), r.bins[1], dim_k(c, r.samples)}};
+    Dims e = dims_of(c, v),
+         six = {.n = 6, .at = {e.at[0], e.at[1], r.bins[0], dim_k(c, r.samples), r.bins[1], dim_k(c, r.samples)}};
     v = reduce(c, largest ? OP_reduce_max : OP_reduce_sum, shaped(c, v, &six), sums, 2, false);
     if (!largest) v = ew2(c, OP_div, v, num(c, v, (double)(r.samples * r.samples)));
     return permuted(c, v, first);
 }
 
-/* ---- Col2Im ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- Col2Im ------------------------------------------------------------------------------------------------------ */
 
 /* Blocks whose shape is only known while running: every element is added at its computed place of the padded image. */
 static Val col2im_running(Call *c, Val x, const Dim *image, uint32_t n) {
@@ -292,10 +320,12 @@ static Val col2im_running(Call *c, Val x, const Dim *image, uint32_t n) {
     const Dim *block;
     uint32_t nb;
     Window k;
-    if (!in_dims(c, 2, &block, &nb) || nb != n || n + 2 > MAX_RANK || val_rank(c->g, x) != 3 || !window_read(c, x, block, n, &k))
+    if (!in_dims(c, 2, &block, &nb) || nb != n || n + 2 > MAX_RANK || val_rank(c->g, x) != 3 ||
+        !window_read(c, x, block, n, &k))
         return fail(c, "the block's shape has to come from shapes, constants or inputs of known length");
     Dim taps = dim_product(cx, block, n), windows = val_dim(c->g, x, 2), all = dim_mul(cx, taps, windows);
-    Dims d = dims_of(c, x), flat = {.n = 3, .at = {d.at[0], dim_fdiv(cx, d.at[1], taps), all}}, plane = {.n = 2, .at = {taps, windows}};
+    Dims d = dims_of(c, x), flat = {.n = 3, .at = {d.at[0], dim_fdiv(cx, d.at[1], taps), all}},
+         plane = {.n = 2, .at = {taps, windows}};
     Dims padded_ = {.n = n + 2, .at = {flat.at[0], flat.at[1]}};
     Dim low[MAX_RANK], high[MAX_RANK], count[MAX_RANK];
     low[0] = low[1] = high[0] = high[1] = dim_k(c, 0);
@@ -316,7 +346,8 @@ static Val col2im_running(Call *c, Val x, const Dim *image, uint32_t n) {
         step = dim_mul(cx, step, padded_.at[i + 2]);
     }
     Dims one = {.n = 3, .at = {dim_k(c, 1), dim_k(c, 1), all}}, target = {.n = 3, .at = {flat.at[0], flat.at[1], step}};
-    Val triple[3] = {splat(c, val_dtype(c->g, x), 0, &target), spread(c, shaped(c, at, &one), &flat), shaped(c, x, &flat)};
+    Val triple[3] = {splat(c, val_dtype(c->g, x), 0, &target), spread(c, shaped(c, at, &one), &flat),
+                     shaped(c, x, &flat)};
     Attr attrs[2] = {{.key = ATTR_axis, .as.i = 2}, {.key = ATTR_combine, .as.text = intern(cx, "add")}};
     if (!triple[1].id || !triple[2].id) return NO_VAL;
     Val y = shaped(c, emit(c->g, OP_scatter_elements, c->loc, triple, 3, attrs, 2), &padded_);
@@ -332,15 +363,18 @@ Val import_col2im(Call *c) {
     Dim extents[MAX_RANK];
     Context *cx = c->cx;
     if (!x.id) return x;
-    if (!in_dims(c, 1, &image, &n)) return fail(c, "the image's shape has to come from shapes, constants or inputs of known length");
+    if (!in_dims(c, 1, &image, &n))
+        return fail(c, "the image's shape has to come from shapes, constants or inputs of known length");
     if (!in_ints(c, 2, &block, &nb)) return col2im_running(c, x, image, n);
     for (uint32_t i = 0; i < nb && i < MAX_RANK; i++) extents[i] = dim_k(c, block[i]);
-    if (nb != n || n + 3 > MAX_RANK || val_rank(c->g, x) != 3 || !window_read(c, x, extents, n, &k)) return fail(c, "image shape and block shape have to be of one length");
+    if (nb != n || n + 3 > MAX_RANK || val_rank(c->g, x) != 3 || !window_read(c, x, extents, n, &k))
+        return fail(c, "image shape and block shape have to be of one length");
     int64_t taps = 1, interior[MAX_RANK] = {0};
     Dims d = dims_of(c, x), parts = {.n = n + 3, .at = {d.at[0]}}, y = {.n = n + 2, .at = {d.at[0]}};
     Dim low[MAX_RANK], high[MAX_RANK];
     for (uint32_t i = 0; i < n; i++)
-        if (!ck_mul(taps, block[i], &taps) || taps > 4096 || block[i] < 1) return fail(c, "blocks of more than 4096 elements");
+        if (!ck_mul(taps, block[i], &taps) || taps > 4096 || block[i] < 1)
+            return fail(c, "blocks of more than 4096 elements");
     parts.at[1] = y.at[1] = dim_fdiv(cx, d.at[1], dim_k(c, taps)), parts.at[2] = dim_k(c, taps);
     for (uint32_t i = 0; i < n; i++) {
         Dim room = dim_sub(cx, dim_add(cx, dim_add(cx, image[i], k.low[i]), k.high[i]), dim_addi(cx, k.reach[i], 1));

@@ -7,13 +7,16 @@
 #include <string.h>
 
 static Val axis_op(Call *c, Op op, Val x, uint32_t axis) {
-    Attr attrs[3] = {{.key = ATTR_axis, .as.i = axis}, {.key = ATTR_exclusive, .as.i = 0}, {.key = ATTR_reverse, .as.i = 0}};
+    Attr attrs[3] = {
+        {.key = ATTR_axis, .as.i = axis}, {.key = ATTR_exclusive, .as.i = 0}, {.key = ATTR_reverse, .as.i = 0}};
     return x.id ? emit(c->g, op, c->loc, &x, 1, attrs, 3) : x;
 }
 
 /* (values, indices) of all elements along an axis in order. */
 static Val sorted(Call *c, Val x, uint32_t axis, bool descending) {
-    Attr attrs[3] = {{.key = ATTR_axis, .as.i = axis}, {.key = ATTR_value, .as.dim = val_dim(c->g, x, axis)}, {.key = ATTR_largest, .as.i = descending}};
+    Attr attrs[3] = {{.key = ATTR_axis, .as.i = axis},
+                     {.key = ATTR_value, .as.dim = val_dim(c->g, x, axis)},
+                     {.key = ATTR_largest, .as.i = descending}};
     return emit(c->g, OP_top_k, c->loc, &x, 1, attrs, 3);
 }
 
@@ -27,9 +30,11 @@ static Val places_of(Call *c, Val x, Dim most) { return places(c, x, c->node->ou
 
 static Val as_scalar(Call *c, Val v) { return v.id ? shaped(c, v, &(Dims){0}) : v; }
 
-/* ---- NonMaxSuppression --------------------------------------------------------------------------------------------------------- */
+/* ---- NonMaxSuppression ------------------------------------------------------------------------------------------- */
 
-typedef struct Corners { Val low[2], high[2]; } Corners; /* of boxes [.., 4] */
+typedef struct Corners {
+    Val low[2], high[2];
+} Corners; /* of boxes [.., 4] */
 
 static Corners corners_of(Call *c, Val boxes, bool centred) {
     Corners k;
@@ -44,16 +49,21 @@ static Corners corners_of(Call *c, Val boxes, bool centred) {
     return k;
 }
 
-static Val area(Call *c, const Corners *k) { return ew2(c, OP_mul, ew2(c, OP_sub, k->high[0], k->low[0]), ew2(c, OP_sub, k->high[1], k->low[1])); }
+static Val area(Call *c, const Corners *k) {
+    return ew2(c, OP_mul, ew2(c, OP_sub, k->high[0], k->low[0]), ew2(c, OP_sub, k->high[1], k->low[1]));
+}
 
 /* Intersection over union above the threshold; a [b, c, 1] against all [b, c, n]. */
 static Val overlaps(Call *c, const Corners *a, const Corners *all, Val threshold) {
     Val zero = numt(c, DT_f32, 0), side[2];
     for (uint32_t i = 0; i < 2; i++)
-        side[i] = ew2(c, OP_max, ew2(c, OP_sub, ew2(c, OP_min, a->high[i], all->high[i]), ew2(c, OP_max, a->low[i], all->low[i])), zero);
+        side[i] =
+            ew2(c, OP_max,
+                ew2(c, OP_sub, ew2(c, OP_min, a->high[i], all->high[i]), ew2(c, OP_max, a->low[i], all->low[i])), zero);
     Val common = ew2(c, OP_mul, side[0], side[1]);
     Val one = area(c, a), other = area(c, all), both = ew2(c, OP_sub, ew2(c, OP_add, one, other), common);
-    Val real = ew2(c, OP_and, ew2(c, OP_and, greater(c, common, zero), greater(c, one, zero)), ew2(c, OP_and, greater(c, other, zero), greater(c, both, zero)));
+    Val real = ew2(c, OP_and, ew2(c, OP_and, greater(c, common, zero), greater(c, one, zero)),
+                   ew2(c, OP_and, greater(c, other, zero), greater(c, both, zero)));
     return ew2(c, OP_and, real, greater(c, ew2(c, OP_div, common, both), threshold));
 }
 
@@ -63,13 +73,16 @@ static Val suppression(Call *c, Val boxes, Val scores, Val most, Val iou, Val le
     Call body = *c, *b = &body;
     body.g = graph_new(c->cx, "suppress");
     Val step = b_param(body.g, c->loc, "rank", DT_i64, 0, NULL);
-    Val open = b_param(body.g, c->loc, "free", DT_bool, 3, d.at), count = b_param(body.g, c->loc, "taken", DT_i64, 2, taken.at);
+    Val open = b_param(body.g, c->loc, "free", DT_bool, 3, d.at),
+        count = b_param(body.g, c->loc, "taken", DT_i64, 2, taken.at);
     Dim four[4] = {d.at[0], d.at[1], d.at[2], dim_k(c, 4)};
-    Val box = b_param(body.g, c->loc, "boxes", DT_f32, 4, four), limit = b_param(body.g, c->loc, "most", DT_i64, 0, NULL);
+    Val box = b_param(body.g, c->loc, "boxes", DT_f32, 4, four),
+        limit = b_param(body.g, c->loc, "most", DT_i64, 0, NULL);
     Val threshold = b_param(body.g, c->loc, "iou", DT_f32, 0, NULL);
     Val choose = ew2(b, OP_and, b_gather(body.g, c->loc, open, step, 2, 0), ew2(b, OP_lt, count, limit)); /* [b, c] */
     Corners all = corners_of(b, box, centred), one = corners_of(b, b_gather(body.g, c->loc, box, step, 2, 0), centred);
-    for (uint32_t i = 0; i < 2; i++) one.low[i] = unsqueezed(b, one.low[i], 2), one.high[i] = unsqueezed(b, one.high[i], 2);
+    for (uint32_t i = 0; i < 2; i++)
+        one.low[i] = unsqueezed(b, one.low[i], 2), one.high[i] = unsqueezed(b, one.high[i], 2);
     Val gone = ew2(b, OP_and, unsqueezed(b, choose, 2), overlaps(b, &one, &all, threshold));
     graph_result(body.g, ew2(b, OP_and, open, logical_not(b, gone)), "free");
     graph_result(body.g, ew2(b, OP_add, count, to(b, choose, DT_i64)), "taken");
@@ -77,8 +90,11 @@ static Val suppression(Call *c, Val boxes, Val scores, Val most, Val iou, Val le
     if (!graph_finish(body.g)) return NO_VAL;
     Val first = least.id ? greater(c, scores, least) : splat(c, DT_bool, 1, &d);
     Val own[] = {first, splat(c, DT_i64, 0, &taken), boxes, most, iou};
-    Attr attrs[] = {{.key = ATTR_carried, .as.i = 2}, {.key = ATTR_scanned, .as.i = 0}, {.key = ATTR_trip, .as.dim = d.at[2]},
-                    {.key = ATTR_body, .as.graph = body.g}, {.key = ATTR_reverse, .as.i = 0}};
+    Attr attrs[] = {{.key = ATTR_carried, .as.i = 2},
+                    {.key = ATTR_scanned, .as.i = 0},
+                    {.key = ATTR_trip, .as.dim = d.at[2]},
+                    {.key = ATTR_body, .as.graph = body.g},
+                    {.key = ATTR_reverse, .as.i = 0}};
     for (uint32_t i = 0; i < COUNT(own); i++)
         if (!own[i].id) return NO_VAL;
     Val result = emit(c->g, OP_scan, c->loc, own, COUNT(own), attrs, COUNT(attrs));
@@ -89,7 +105,8 @@ static Val suppression(Call *c, Val boxes, Val scores, Val most, Val iou, Val le
 Val import_non_max(Call *c) {
     Val boxes = to(c, in(c, 0), DT_f32), scores = to(c, in(c, 1), DT_f32);
     if (!boxes.id || !scores.id) return NO_VAL;
-    if (val_rank(c->g, boxes) != 3 || val_rank(c->g, scores) != 3) return fail(c, "boxes and scores have to be of rank 3");
+    if (val_rank(c->g, boxes) != 3 || val_rank(c->g, scores) != 3)
+        return fail(c, "boxes and scores have to be of rank 3");
     Val most = has_in(c, 2) ? as_scalar(c, to(c, in(c, 2), DT_i64)) : numt(c, DT_i64, 0);
     Val iou = has_in(c, 3) ? as_scalar(c, to(c, in(c, 3), DT_f32)) : numt(c, DT_f32, 0);
     Val least = has_in(c, 4) ? as_scalar(c, to(c, in(c, 4), DT_f32)) : NO_VAL;
@@ -112,10 +129,13 @@ Val import_non_max(Call *c) {
     return parts[0].id && box.id ? b_concat(c->g, c->loc, parts, 2, 1) : NO_VAL;
 }
 
-/* ---- Unique ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Unique ------------------------------------------------------------------------------------------------------ */
 
 /* For n items: `order` lists them ascending (equal ones by position), `fresh` marks in that order where a new value starts. */
-typedef struct Runs { Val order, fresh; Dim n; } Runs;
+typedef struct Runs {
+    Val order, fresh;
+    Dim n;
+} Runs;
 
 static Runs runs_of_vector(Call *c, Val x) {
     Runs r = {.n = val_dim(c->g, x, 0)};
@@ -123,7 +143,8 @@ static Runs runs_of_vector(Call *c, Val x) {
     if (!all.id) return r;
     Val v = b_get(c->g, c->loc, all, 0), at = iota(c, DT_i64, r.n);
     r.order = b_get(c->g, c->loc, all, 1);
-    Val before = b_gather(c->g, c->loc, v, ew2(c, OP_max, ew2(c, OP_sub, at, numt(c, DT_i64, 1)), numt(c, DT_i64, 0)), 0, 0);
+    Val before =
+        b_gather(c->g, c->loc, v, ew2(c, OP_max, ew2(c, OP_sub, at, numt(c, DT_i64, 1)), numt(c, DT_i64, 0)), 0, 0);
     r.fresh = ew2(c, OP_or, ew2(c, OP_eq, at, numt(c, DT_i64, 0)), logical_not(c, ew2(c, OP_eq, v, before)));
     return r;
 }
@@ -131,14 +152,18 @@ static Runs runs_of_vector(Call *c, Val x) {
 /* Slices along axis 0 of x [n, m], compared pairwise from their first elements on. */
 static Runs runs_of_slices(Call *c, Val x) {
     Runs r = {.n = val_dim(c->g, x, 0)};
-    Dims d = dims_of(c, x), pairs = {.n = 3, .at = {d.at[0], d.at[0], d.at[1]}}, square = {.n = 2, .at = {d.at[0], d.at[0]}};
+    Dims d = dims_of(c, x), pairs = {.n = 3, .at = {d.at[0], d.at[0], d.at[1]}},
+         square = {.n = 2, .at = {d.at[0], d.at[0]}};
     Val a = spread(c, unsqueezed(c, x, 1), &pairs), b = spread(c, unsqueezed(c, x, 0), &pairs);
     Val differs = to(c, logical_not(c, ew2(c, OP_eq, a, b)), DT_i32);
-    Attr attrs[2] = {{.key = ATTR_axis, .as.i = 2}, {.key = ATTR_last, .as.i = 0}}, axis = {.key = ATTR_axis, .as.i = 2};
+    Attr attrs[2] = {{.key = ATTR_axis, .as.i = 2}, {.key = ATTR_last, .as.i = 0}},
+         axis = {.key = ATTR_axis, .as.i = 2};
     if (!differs.id) return r;
-    Val first = unsqueezed(c, emit(c->g, OP_arg_max, c->loc, &differs, 1, attrs, 2), 2), pa[2] = {a, first}, pb[2] = {b, first};
+    Val first = unsqueezed(c, emit(c->g, OP_arg_max, c->loc, &differs, 1, attrs, 2), 2), pa[2] = {a, first},
+        pb[2] = {b, first};
     if (!first.id) return r;
-    Val va = squeezed(c, emit(c->g, OP_gather_elements, c->loc, pa, 2, &axis, 1), 2), vb = squeezed(c, emit(c->g, OP_gather_elements, c->loc, pb, 2, &axis, 1), 2);
+    Val va = squeezed(c, emit(c->g, OP_gather_elements, c->loc, pa, 2, &axis, 1), 2),
+        vb = squeezed(c, emit(c->g, OP_gather_elements, c->loc, pb, 2, &axis, 1), 2);
     Val i = axis_iota(c, DT_i64, &square, 0), j = axis_iota(c, DT_i64, &square, 1), equal = ew2(c, OP_eq, va, vb);
     /* before[i, j]: slice j comes before slice i */
     Val earlier = ew2(c, OP_and, equal, ew2(c, OP_lt, j, i)), before = ew2(c, OP_or, ew2(c, OP_lt, vb, va), earlier);
@@ -156,7 +181,8 @@ Val import_unique(Call *c) {
     bool whole = !find_attr(c, "axis"), in_order = attr_i(c, "sorted", 1) != 0;
     if (!x.id) return x;
     if (!whole && !norm_axis(c, attr_i(c, "axis", 0), val_rank(c->g, x), &axis)) return NO_VAL;
-    Dims d = dims_of(c, x), flat = {.n = 1, .at = {dim_product(c->cx, d.at, d.n)}}, rest = {.n = 2, .at = {d.n ? d.at[axis] : dim_k(c, 1), dim_k(c, 1)}};
+    Dims d = dims_of(c, x), flat = {.n = 1, .at = {dim_product(c->cx, d.at, d.n)}},
+         rest = {.n = 2, .at = {d.n ? d.at[axis] : dim_k(c, 1), dim_k(c, 1)}};
     Runs r;
     if (whole) {
         x = shaped(c, x, &flat);
@@ -188,11 +214,14 @@ Val import_unique(Call *c) {
     if (!chosen.id || !inverse.id) return NO_VAL;
     set_out(c, 1, chosen);
     set_out(c, 2, inverse);
-    if (wants_out(c, 3)) set_out(c, 3, sliced(c, scatter(c, zeros, inverse, splat(c, DT_i64, 1, &line), 0, "add"), 0, dim_k(c, 0), val_dim(c->g, chosen, 0)));
+    if (wants_out(c, 3))
+        set_out(c, 3,
+                sliced(c, scatter(c, zeros, inverse, splat(c, DT_i64, 1, &line), 0, "add"), 0, dim_k(c, 0),
+                       val_dim(c->g, chosen, 0)));
     return b_gather(c->g, c->loc, x, chosen, axis, 0);
 }
 
-/* ---- TfIdfVectorizer ---------------------------------------------------------------------------------------------------------------- */
+/* ---- TfIdfVectorizer --------------------------------------------------------------------------------------------- */
 
 /* How often the n-grams [g, n] occur in x [b, l], their elements `stride` apart: [b, g]. */
 static Val occurrences(Call *c, Val x, Val grams, int64_t n, int64_t stride, Dim length) {
@@ -209,18 +238,25 @@ static Val occurrences(Call *c, Val x, Val grams, int64_t n, int64_t stride, Dim
 
 Val import_tf_idf(Call *c) {
     Val x = in(c, 0);
-    const IntVec *counts = attr_list(c, "ngram_counts"), *indexes = attr_list(c, "ngram_indexes"), *pool = attr_list(c, "pool_int64s");
+    const IntVec *counts = attr_list(c, "ngram_counts"), *indexes = attr_list(c, "ngram_indexes"),
+                 *pool = attr_list(c, "pool_int64s");
     const FloatVec *weights = attr_floats(c, "weights");
-    int64_t least = attr_i(c, "min_gram_length", 1), most = attr_i(c, "max_gram_length", 1), skips = attr_i(c, "max_skip_count", 0), size = 0, length;
+    int64_t least = attr_i(c, "min_gram_length", 1), most = attr_i(c, "max_gram_length", 1),
+            skips = attr_i(c, "max_skip_count", 0), size = 0, length;
     const char *mode = attr_s(c, "mode", "TF");
     if (!x.id) return x;
-    if (!counts || !indexes || !pool) return fail(c, "needs ngram_counts, ngram_indexes and pool_int64s; strings are not supported");
+    if (!counts || !indexes || !pool)
+        return fail(c, "needs ngram_counts, ngram_indexes and pool_int64s; strings are not supported");
     bool row = val_rank(c->g, x) == 1;
     if (row) x = unsqueezed(c, x, 0);
-    if (val_rank(c->g, x) != 2 || !dim_const_value(c->cx, val_dim(c->g, x, 1), &length)) return fail(c, "needs an operand of rank 1 or 2 and known length");
-    if (least < 1 || most < least || most > 64 || skips < 0 || skips > 64) return fail(c, "gram lengths %lld to %lld with %lld skips", (long long)least, (long long)most, (long long)skips);
+    if (val_rank(c->g, x) != 2 || !dim_const_value(c->cx, val_dim(c->g, x, 1), &length))
+        return fail(c, "needs an operand of rank 1 or 2 and known length");
+    if (least < 1 || most < least || most > 64 || skips < 0 || skips > 64)
+        return fail(c, "gram lengths %lld to %lld with %lld skips", (long long)least, (long long)most,
+                    (long long)skips);
     for (uint32_t i = 0; i < indexes->n; i++) {
-        if (indexes->at[i] < 0 || indexes->at[i] > INT32_MAX) return fail(c, "n-gram index %lld is no position in the result", (long long)indexes->at[i]);
+        if (indexes->at[i] < 0 || indexes->at[i] > INT32_MAX)
+            return fail(c, "n-gram index %lld is no position in the result", (long long)indexes->at[i]);
         if (indexes->at[i] >= size) size = indexes->at[i] + 1;
     }
     Dims y = {.n = 2, .at = {val_dim(c->g, x, 0), dim_k(c, size)}};
@@ -229,12 +265,16 @@ Val import_tf_idf(Call *c) {
     x = to(c, x, DT_i64);
     for (uint32_t level = 0; level < counts->n; level++) {
         int64_t n = level + 1, from = counts->at[level], end = level + 1 < counts->n ? counts->at[level + 1] : pool->n;
-        if (from < 0 || end < from || end > pool->n || (end - from) % n) return fail(c, "ngram_counts do not fit the pool");
+        if (from < 0 || end < from || end > pool->n || (end - from) % n)
+            return fail(c, "ngram_counts do not fit the pool");
         uint32_t grams = (uint32_t)((end - from) / n);
-        if (taken + grams > indexes->n || (weights && taken + grams > weights->n)) return fail(c, "%u n-grams and %u indexes", taken + grams, indexes->n);
+        if (taken + grams > indexes->n || (weights && taken + grams > weights->n))
+            return fail(c, "%u n-grams and %u indexes", taken + grams, indexes->n);
         Dims list = {.n = 2, .at = {dim_k(c, grams), dim_k(c, n)}}, line = {.n = 1, .at = {dim_k(c, grams)}};
         if (grams && n >= least && n <= most) {
-            Val g = b_const(c->g, c->loc, const_data(c->cx, DT_i64, (uint64_t)(end - from), pool->at + from), 2, list.at), sum = NO_VAL;
+            Val g = b_const(c->g, c->loc, const_data(c->cx, DT_i64, (uint64_t)(end - from), pool->at + from), 2,
+                            list.at),
+                sum = NO_VAL;
             for (int64_t skip = 0; skip <= (n == 1 ? 0 : skips); skip++) {
                 if ((n - 1) * (skip + 1) >= length) break;
                 Val one = occurrences(c, x, g, n, skip + 1, val_dim(c->g, x, 1));
@@ -243,7 +283,8 @@ Val import_tf_idf(Call *c) {
             float *w = arena_new_array(c->cx->arena, float, grams);
             for (uint32_t i = 0; i < grams; i++) w[i] = weights ? (float)weights->at[taken + i] : 1;
             Val weight = b_const(c->g, c->loc, const_data(c->cx, DT_f32, grams, w), 1, line.at);
-            if (sum.id && strcmp(mode, "IDF") == 0) sum = sel(c, greater(c, sum, num(c, sum, 0)), weight, num(c, sum, 0));
+            if (sum.id && strcmp(mode, "IDF") == 0)
+                sum = sel(c, greater(c, sum, num(c, sum, 0)), weight, num(c, sum, 0));
             if (sum.id && strcmp(mode, "TFIDF") == 0) sum = ew2(c, OP_mul, sum, weight);
             Val at = b_const(c->g, c->loc, const_data(c->cx, DT_i64, grams, indexes->at + taken), 1, line.at);
             Dims wide = {.n = 2, .at = {y.at[0], dim_k(c, grams)}};

@@ -5,7 +5,8 @@
 #include <string.h>
 
 static Value sequence(Call *c, const Value *items, uint32_t n) {
-    return (Value){.kind = VALUE_SEQUENCE, .n = n, .items = arena_copy(c->im->arena, items, n * sizeof *items), .divisor = 1};
+    return (Value){
+        .kind = VALUE_SEQUENCE, .n = n, .items = arena_copy(c->im->arena, items, n * sizeof *items), .divisor = 1};
 }
 
 static bool is_sequence(Call *c, uint32_t i) {
@@ -144,9 +145,11 @@ Val import_sequence_map(Call *c) {
     const OnnxGraph *body = attr_subgraph(c, "body");
     if (!body || !is_sequence(c, 0)) return NO_VAL;
     uint32_t n = c->in[0].n;
-    Value *ins = arena_new_array(c->im->arena, Value, c->n_in + 1), **steps = arena_new_array(c->im->arena, Value *, n + 1);
+    Value *ins = arena_new_array(c->im->arena, Value, c->n_in + 1),
+          **steps = arena_new_array(c->im->arena, Value *, n + 1);
     for (uint32_t k = 1; k < c->n_in; k++)
-        if (c->in[k].kind == VALUE_SEQUENCE && c->in[k].n != n) return fail(c, "sequences of %u and %u items", n, c->in[k].n);
+        if (c->in[k].kind == VALUE_SEQUENCE && c->in[k].n != n)
+            return fail(c, "sequences of %u and %u items", n, c->in[k].n);
     for (uint32_t i = 0; i < n; i++) {
         for (uint32_t k = 0; k < c->n_in; k++) ins[k] = c->in[k].kind == VALUE_SEQUENCE ? c->in[k].items[i] : c->in[k];
         steps[i] = arena_new_array(c->im->arena, Value, body->n_outputs + 1);
@@ -160,7 +163,7 @@ Val import_sequence_map(Call *c) {
     return NO_VAL;
 }
 
-/* ---- optionals ---------------------------------------------------------------------------------------------------------------- */
+/* ---- optionals --------------------------------------------------------------------------------------------------- */
 
 Val import_optional(Call *c) {
     Value v = {.kind = VALUE_OPTIONAL, .divisor = 1};

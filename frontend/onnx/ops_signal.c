@@ -44,7 +44,7 @@ Val import_window(Call *c) {
     return to(c, y, t);
 }
 
-/* ---- transforms ----------------------------------------------------------------------------------------------------------------- */
+/* ---- transforms -------------------------------------------------------------------------------------------------- */
 
 /* cos or sin of 2 pi j k / length, [rows, columns], in dtype t. */
 static Val trig_matrix(Call *c, Op op, DType t, Dim rows, Dim columns, Dim length) {
@@ -55,7 +55,9 @@ static Val trig_matrix(Call *c, Op op, DType t, Dim rows, Dim columns, Dim lengt
     return to(c, ew1(c, op, angle), t);
 }
 
-typedef struct Complex { Val re, im; } Complex; /* im id 0: real */
+typedef struct Complex {
+    Val re, im;
+} Complex; /* im id 0: real */
 
 static Val times(Call *c, Val x, Val m) { return x.id && m.id ? b_dot(c->g, c->loc, x, m, 0) : NO_VAL; }
 
@@ -64,7 +66,8 @@ static Complex transform(Call *c, Complex x, Dim length, Dim outputs, bool inver
     uint32_t last = val_rank(c->g, x.re) - 1;
     Dim rows = dim_min(c->cx, val_dim(c->g, x.re, last), length);
     DType t = val_dtype(c->g, x.re);
-    Val cosines = trig_matrix(c, OP_cos, t, rows, outputs, length), sines = trig_matrix(c, OP_sin, t, rows, outputs, length);
+    Val cosines = trig_matrix(c, OP_cos, t, rows, outputs, length),
+        sines = trig_matrix(c, OP_sin, t, rows, outputs, length);
     x.re = sliced(c, x.re, last, dim_k(c, 0), rows);
     Complex y = {times(c, x.re, cosines), times(c, x.re, sines)};
     if (!inverse) y.im = ew1(c, OP_neg, y.im);
@@ -90,8 +93,12 @@ static Complex real_inverse(Call *c, Complex x, Dim length) {
     Val k = iota(c, DT_i64, rows), twice = mul(c, k, numt(c, DT_i64, 2)), n = b_dim(c->g, c->loc, length);
     Val single = ew2(c, OP_or, ew2(c, OP_eq, k, numt(c, DT_i64, 0)), ew2(c, OP_eq, twice, n));
     Val weight = sel(c, single, numt(c, t, 1), numt(c, t, 2)), scale = to(c, n, t);
-    Val y = times(c, mul(c, sliced(c, x.re, last, dim_k(c, 0), rows), weight), trig_matrix(c, OP_cos, t, rows, length, length));
-    if (x.im.id) y = sub(c, y, times(c, mul(c, sliced(c, x.im, last, dim_k(c, 0), rows), weight), trig_matrix(c, OP_sin, t, rows, length, length)));
+    Val y = times(c, mul(c, sliced(c, x.re, last, dim_k(c, 0), rows), weight),
+                  trig_matrix(c, OP_cos, t, rows, length, length));
+    if (x.im.id)
+        y = sub(c, y,
+                times(c, mul(c, sliced(c, x.im, last, dim_k(c, 0), rows), weight),
+                      trig_matrix(c, OP_sin, t, rows, length, length)));
     return (Complex){ew2(c, OP_div, y, scale), NO_VAL};
 }
 
@@ -136,7 +143,8 @@ static Val dft_running(Call *c, Val x, bool inverse, bool onesided) {
     for (uint32_t i = 0; i + 1 < rank; i++) {
         Complex y = {swap_axes(c, z.re, i, rank - 2), swap_axes(c, z.im, i, rank - 2)};
         if (!y.re.id) return y.re;
-        Dim extent = val_dim(c->g, z.re, i), length = inverse && onesided ? dim_mul(cx, dim_addi(cx, extent, -1), two) : extent;
+        Dim extent = val_dim(c->g, z.re, i),
+            length = inverse && onesided ? dim_mul(cx, dim_addi(cx, extent, -1), two) : extent;
         if (has_in(c, 1) && !size_of(c, 1, &length)) return NO_VAL;
         Dim outputs = onesided ? dim_addi(cx, dim_fdiv(cx, length, two), 1) : length;
         y = inverse && onesided ? real_inverse(c, y, length) : transform(c, y, length, outputs, inverse);
@@ -167,7 +175,8 @@ Val import_dft(Call *c) {
         if (has_in(c, 2) && !in_ints(c, 2, &list, &n)) return dft_running(c, x, inverse, onesided);
         if (has_in(c, 2)) wanted = list[0];
     }
-    if (!norm_axis(c, wanted, rank, &axis) || axis + 1 == rank) return fail(c, "axis %lld cannot be transformed", (long long)wanted);
+    if (!norm_axis(c, wanted, rank, &axis) || axis + 1 == rank)
+        return fail(c, "axis %lld cannot be transformed", (long long)wanted);
     Dim length = val_dim(c->g, x, axis), two = dim_k(c, 2);
     if (inverse && onesided) length = dim_mul(c->cx, dim_addi(c->cx, length, -1), two);
     if (has_in(c, 1) && !size_of(c, 1, &length)) return NO_VAL;
@@ -188,14 +197,17 @@ Val import_stft(Call *c) {
     if (val_rank(c->g, x) != 3) return fail(c, "needs a signal of rank 3");
     if (!in_ints(c, 1, &step, &n) || n != 1 || step[0] < 1) {
         const Dim *any;
-        if (!in_dims(c, 1, &any, &n) || n != 1) return fail(c, "frame_step has to come from constants or an integer input");
+        if (!in_dims(c, 1, &any, &n) || n != 1)
+            return fail(c, "frame_step has to come from constants or an integer input");
     }
     Dim hop;
     if (!size_of(c, 1, &hop)) return NO_VAL;
     Val window = has_in(c, 2) ? in(c, 2) : NO_VAL;
     if (window.id && val_rank(c->g, window) != 1) return fail(c, "the window has to be a vector");
-    if (window.id) length = val_dim(c->g, window, 0);
-    else if (!has_in(c, 3)) return fail(c, "needs a window or a frame_length");
+    if (window.id)
+        length = val_dim(c->g, window, 0);
+    else if (!has_in(c, 3))
+        return fail(c, "needs a window or a frame_length");
     if (has_in(c, 3) && !size_of(c, 3, &length)) return NO_VAL;
     Dim frames = dim_addi(c->cx, dim_fdiv(c->cx, dim_sub(c->cx, val_dim(c->g, x, 1), length), hop), 1);
     Dims grid = {.n = 2, .at = {frames, length}};
@@ -206,10 +218,11 @@ Val import_stft(Call *c) {
     if (window.id) z.re = mul(c, z.re, window), z.im = z.im.id ? mul(c, z.im, window) : z.im;
     bool onesided = attr_i(c, "onesided", 1) != 0;
     if (!z.re.id) return z.re;
-    return whole_of(c, transform(c, z, length, onesided ? dim_addi(c->cx, dim_fdiv(c->cx, length, dim_k(c, 2)), 1) : length, false));
+    return whole_of(c, transform(c, z, length,
+                                 onesided ? dim_addi(c->cx, dim_fdiv(c->cx, length, dim_k(c, 2)), 1) : length, false));
 }
 
-/* ---- mel ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- mel --------------------------------------------------------------------------------------------------------- */
 
 static Val mel(Call *c, Val hertz) { /* 2595 log10(1 + f / 700) */
     return mul(c, f64(c, 2595 / log(10)), ew1(c, OP_log, add(c, f64(c, 1), ew2(c, OP_div, hertz, f64(c, 700)))));
@@ -220,24 +233,27 @@ Val import_mel_weights(Call *c) {
     DType t = output_type(c);
     Dims scalar = {0};
     if (t == DT_none || !size_of(c, 0, &bins) || !size_of(c, 1, &length) || !size_of(c, 2, &rate)) return NO_VAL;
-    Val low = mel(c, to(c, shaped(c, in(c, 3), &scalar), DT_f64)), high = mel(c, to(c, shaped(c, in(c, 4), &scalar), DT_f64));
+    Val low = mel(c, to(c, shaped(c, in(c, 3), &scalar), DT_f64)),
+        high = mel(c, to(c, shaped(c, in(c, 4), &scalar), DT_f64));
     Dim edges = dim_addi(c->cx, bins, 2);
     Val step = ew2(c, OP_div, sub(c, high, low), to(c, b_dim(c->g, c->loc, edges), DT_f64));
     Val m = add(c, mul(c, iota(c, DT_f64, edges), step), low);
     Val hertz = mul(c, f64(c, 700), ew1(c, OP_expm1, mul(c, m, f64(c, log(10) / 2595))));
-    Val place = ew2(c, OP_div, mul(c, hertz, to(c, b_dim(c->g, c->loc, dim_addi(c->cx, length, 1)), DT_f64)), to(c, b_dim(c->g, c->loc, rate), DT_f64));
+    Val place = ew2(c, OP_div, mul(c, hertz, to(c, b_dim(c->g, c->loc, dim_addi(c->cx, length, 1)), DT_f64)),
+                    to(c, b_dim(c->g, c->loc, rate), DT_f64));
     place = ew1(c, OP_floor, place);
     Dims d = {.n = 2, .at = {dim_addi(c->cx, dim_fdiv(c->cx, length, dim_k(c, 2)), 1), bins}};
     Val j = axis_iota(c, DT_f64, &d, 0), zero = f64(c, 0), one = f64(c, 1), at[3];
     for (uint32_t i = 0; i < 3; i++) at[i] = sliced(c, place, 0, dim_k(c, i), bins);
-    Val rise = ew2(c, OP_div, sub(c, j, at[0]), sub(c, at[1], at[0])), fall = ew2(c, OP_div, sub(c, at[2], j), sub(c, at[2], at[1]));
+    Val rise = ew2(c, OP_div, sub(c, j, at[0]), sub(c, at[1], at[0])),
+        fall = ew2(c, OP_div, sub(c, at[2], j), sub(c, at[2], at[1]));
     Val rising = ew2(c, OP_and, ew2(c, OP_le, at[0], j), ew2(c, OP_le, j, at[1]));
     Val falling = ew2(c, OP_and, ew2(c, OP_le, at[1], j), ew2(c, OP_lt, j, at[2]));
     Val y = sel(c, rising, sel(c, ew2(c, OP_eq, at[0], at[1]), one, rise), zero);
     return to(c, sel(c, falling, fall, y), t);
 }
 
-/* ---- determinant ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- determinant ------------------------------------------------------------------------------------------------- */
 
 static Val entry(Call *c, Val m, uint32_t i, uint32_t j) { /* [b, n, n] -> [b] */
     Val row = squeezed(c, sliced(c, m, 1, dim_k(c, i), dim_k(c, 1)), 1);
@@ -261,11 +277,13 @@ static Val eliminated(Call *c, Val m, Dim batch, Dim n) {
     Val size = sel(b, ew2(b, OP_lt, i, step), num(b, column, -1), ew1(b, OP_abs, column));
     Attr attrs[2] = {{.key = ATTR_axis, .as.i = 1}, {.key = ATTR_last, .as.i = 0}};
     Val best = size.id ? emit(body.g, OP_arg_max, c->loc, &size, 1, attrs, 2) : size;
-    Val row = unsqueezed(b, best, 1), order = sel(b, ew2(b, OP_eq, i, step), row, sel(b, ew2(b, OP_eq, i, row), step, i));
+    Val row = unsqueezed(b, best, 1),
+        order = sel(b, ew2(b, OP_eq, i, step), row, sel(b, ew2(b, OP_eq, i, row), step, i));
     if (!order.id) return order;
     a = b_gather(body.g, c->loc, a, order, 1, 1);
     column = b_gather(body.g, c->loc, a, step, 2, 0);
-    Val lead = b_gather(body.g, c->loc, a, step, 1, 0), pivot = b_gather(body.g, c->loc, column, step, 1, 0); /* [b, n], [b] */
+    Val lead = b_gather(body.g, c->loc, a, step, 1, 0),
+        pivot = b_gather(body.g, c->loc, column, step, 1, 0); /* [b, n], [b] */
     Val sign = sel(b, ew2(b, OP_eq, best, step), num(b, pivot, 1), num(b, pivot, -1));
     det = mul(b, det, mul(b, pivot, sign));
     Val factor = ew2(b, OP_div, column, unsqueezed(b, pivot, 1)), zero = num(b, column, 0);
@@ -275,8 +293,11 @@ static Val eliminated(Call *c, Val m, Dim batch, Dim n) {
     graph_result(body.g, det, "product");
     if (!graph_finish(body.g)) return NO_VAL;
     Val own[2] = {m, splat(c, t, 1, &d)};
-    Attr scan[] = {{.key = ATTR_carried, .as.i = 2}, {.key = ATTR_scanned, .as.i = 0}, {.key = ATTR_trip, .as.dim = n},
-                   {.key = ATTR_body, .as.graph = body.g}, {.key = ATTR_reverse, .as.i = 0}};
+    Attr scan[] = {{.key = ATTR_carried, .as.i = 2},
+                   {.key = ATTR_scanned, .as.i = 0},
+                   {.key = ATTR_trip, .as.dim = n},
+                   {.key = ATTR_body, .as.graph = body.g},
+                   {.key = ATTR_reverse, .as.i = 0}};
     Val all = emit(c->g, OP_scan, c->loc, own, 2, scan, COUNT(scan));
     return all.id ? b_get(c->g, c->loc, all, 1) : all;
 }
@@ -294,9 +315,15 @@ Val import_det(Call *c) {
     Val m = shaped(c, x, &flat), y;
     if (!m.id) return m;
     dim_const_value(c->cx, size, &n);
-    if (n == 1) y = entry(c, m, 0, 0);
-    else if (n == 2) y = cross(c, m, 0, 0, 1);
-    else if (n == 3) y = add(c, sub(c, mul(c, entry(c, m, 0, 0), cross(c, m, 1, 1, 2)), mul(c, entry(c, m, 0, 1), cross(c, m, 1, 0, 2))), mul(c, entry(c, m, 0, 2), cross(c, m, 1, 0, 1)));
-    else y = eliminated(c, m, batch, size);
+    if (n == 1)
+        y = entry(c, m, 0, 0);
+    else if (n == 2)
+        y = cross(c, m, 0, 0, 1);
+    else if (n == 3)
+        y = add(
+            c, sub(c, mul(c, entry(c, m, 0, 0), cross(c, m, 1, 1, 2)), mul(c, entry(c, m, 0, 1), cross(c, m, 1, 0, 2))),
+            mul(c, entry(c, m, 0, 2), cross(c, m, 1, 0, 1)));
+    else
+        y = eliminated(c, m, batch, size);
     return shaped(c, y, &lead);
 }

@@ -14,9 +14,13 @@ typedef struct TreeNode {
     int64_t feature, yes, no;
     double split;
     bool missing_yes;
-    uint32_t members, n_members;    /* of `member` */
+    uint32_t members, n_members; /* of `member` */
 } TreeNode;
-typedef struct Vote { uint32_t node; int64_t target; double weight; } Vote;
+typedef struct Vote {
+    uint32_t node;
+    int64_t target;
+    double weight;
+} Vote;
 typedef struct Forest {
     VEC(TreeNode) nodes;
     IntVec roots;
@@ -26,7 +30,7 @@ typedef struct Forest {
     DType dtype;
 } Forest;
 
-/* ---- reading --------------------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 static uint32_t deepest(Call *c, const Forest *f, bool *loops) {
     uint32_t n = f->nodes.n, depth = 0;
@@ -86,7 +90,8 @@ static bool numbers(Call *c, const char *tensor, const char *list, FloatVec *to_
         Const data = tensor_const(c->cx, c->loc, a->t, NULL);
         DType t = dtype_by_onnx(a->t->data_type);
         if (!data.id || !tensor_count(a->t, &n)) return false;
-        for (uint64_t i = 0; i < n; i++) vec_push(c->im->arena, to_, scalar_convert(DT_f64, t, const_element(c->cx, data, i), false).f);
+        for (uint64_t i = 0; i < n; i++)
+            vec_push(c->im->arena, to_, scalar_convert(DT_f64, t, const_element(c->cx, data, i), false).f);
         return true;
     }
     const FloatVec *floats = list ? attr_floats(c, list) : NULL;
@@ -95,16 +100,18 @@ static bool numbers(Call *c, const char *tensor, const char *list, FloatVec *to_
 }
 
 static bool read_nodes_v5(Call *c, Forest *f) {
-    const IntVec *features = attr_list(c, "nodes_featureids"), *yes = attr_list(c, "nodes_truenodeids"), *no = attr_list(c, "nodes_falsenodeids");
-    const IntVec *yes_leaf = attr_list(c, "nodes_trueleafs"), *no_leaf = attr_list(c, "nodes_falseleafs"), *roots = attr_list(c, "tree_roots");
+    const IntVec *features = attr_list(c, "nodes_featureids"), *yes = attr_list(c, "nodes_truenodeids"),
+                 *no = attr_list(c, "nodes_falsenodeids");
+    const IntVec *yes_leaf = attr_list(c, "nodes_trueleafs"), *no_leaf = attr_list(c, "nodes_falseleafs"),
+                 *roots = attr_list(c, "tree_roots");
     const IntVec *voted = attr_list(c, "leaf_targetids"), *missing = attr_list(c, "nodes_missing_value_tracks_true");
     FloatVec splits = {0}, modes = {0}, weights = {0}, members = {0};
-    if (!numbers(c, "nodes_splits", NULL, &splits) || !numbers(c, "nodes_modes", NULL, &modes) || !numbers(c, "leaf_weights", NULL, &weights) ||
-        !numbers(c, "membership_values", NULL, &members))
+    if (!numbers(c, "nodes_splits", NULL, &splits) || !numbers(c, "nodes_modes", NULL, &modes) ||
+        !numbers(c, "leaf_weights", NULL, &weights) || !numbers(c, "membership_values", NULL, &members))
         return false;
     uint32_t n = features ? features->n : 0;
-    if (!yes || !no || !yes_leaf || !no_leaf || !roots || !voted || yes->n != n || no->n != n || yes_leaf->n != n || no_leaf->n != n || splits.n != n ||
-        modes.n != n || weights.n != voted->n || (missing && missing->n != n)) {
+    if (!yes || !no || !yes_leaf || !no_leaf || !roots || !voted || yes->n != n || no->n != n || yes_leaf->n != n ||
+        no_leaf->n != n || splits.n != n || modes.n != n || weights.n != voted->n || (missing && missing->n != n)) {
         fail(c, "the ensemble's attributes are not of one length");
         return false;
     }
@@ -114,11 +121,15 @@ static bool read_nodes_v5(Call *c, Forest *f) {
             fail(c, "node mode %g is not known", modes.at[i]);
             return false;
         }
-        TreeNode t = {.mode = (Mode)modes.at[i], .feature = features->at[i], .split = splits.at[i], .missing_yes = missing && missing->at[i]};
+        TreeNode t = {.mode = (Mode)modes.at[i],
+                      .feature = features->at[i],
+                      .split = splits.at[i],
+                      .missing_yes = missing && missing->at[i]};
         t.yes = yes->at[i] + (yes_leaf->at[i] ? n : 0), t.no = no->at[i] + (no_leaf->at[i] ? n : 0);
         if (t.mode == MODE_MEMBER) { /* its values end at a NaN */
             t.members = f->member.n;
-            while (member < members.n && !isnan(members.at[member])) vec_push(c->im->arena, &f->member, members.at[member++]);
+            while (member < members.n && !isnan(members.at[member]))
+                vec_push(c->im->arena, &f->member, members.at[member++]);
             member++;
             t.n_members = f->member.n - t.members;
         }
@@ -134,7 +145,8 @@ static bool read_nodes_v5(Call *c, Forest *f) {
 }
 
 static Mode mode_named(const char *name) {
-    static const char *const names[] = {"BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "", "LEAF"};
+    static const char *const names[] = {"BRANCH_LEQ", "BRANCH_LT",  "BRANCH_GTE", "BRANCH_GT",
+                                        "BRANCH_EQ",  "BRANCH_NEQ", "",           "LEAF"};
     for (uint32_t i = 0; i < COUNT(names); i++)
         if (strcmp(names[i], name) == 0) return (Mode)i;
     return MODE_MEMBER;
@@ -152,24 +164,35 @@ static int64_t node_number(const Map *map, const IntVec *trees, const IntVec *id
 static bool read_nodes_classic(Call *c, Forest *f, const char *kind) {
     char name[32];
     const char *list[3] = {"treeids", "nodeids", "ids"};
-    const IntVec *votes[3], *trees = attr_list(c, "nodes_treeids"), *ids = attr_list(c, "nodes_nodeids"), *features = attr_list(c, "nodes_featureids");
-    const IntVec *yes = attr_list(c, "nodes_truenodeids"), *no = attr_list(c, "nodes_falsenodeids"), *missing = attr_list(c, "nodes_missing_value_tracks_true");
+    const IntVec *votes[3], *trees = attr_list(c, "nodes_treeids"), *ids = attr_list(c, "nodes_nodeids"),
+                            *features = attr_list(c, "nodes_featureids");
+    const IntVec *yes = attr_list(c, "nodes_truenodeids"), *no = attr_list(c, "nodes_falsenodeids"),
+                 *missing = attr_list(c, "nodes_missing_value_tracks_true");
     const OnnxAttr *modes = find_attr(c, "nodes_modes");
     FloatVec splits = {0}, weights = {0};
     for (uint32_t i = 0; i < 3; i++) snprintf(name, sizeof name, "%s_%s", kind, list[i]), votes[i] = attr_list(c, name);
     if (!numbers(c, "nodes_values_as_tensor", "nodes_values", &splits)) return false;
     bool class_ = strcmp(kind, "class") == 0;
-    if (!numbers(c, class_ ? "class_weights_as_tensor" : "target_weights_as_tensor", class_ ? "class_weights" : "target_weights", &weights)) return false;
+    if (!numbers(c, class_ ? "class_weights_as_tensor" : "target_weights_as_tensor",
+                 class_ ? "class_weights" : "target_weights", &weights))
+        return false;
     uint32_t n = trees ? trees->n : 0;
-    if (!ids || !features || !yes || !no || !modes || !votes[0] || !votes[1] || !votes[2] || ids->n != n || features->n != n || yes->n != n || no->n != n ||
-        splits.n != n || modes->strings.n != n || weights.n != votes[0]->n || votes[1]->n != votes[0]->n || votes[2]->n != votes[0]->n || (missing && missing->n && missing->n != n)) {
+    if (!ids || !features || !yes || !no || !modes || !votes[0] || !votes[1] || !votes[2] || ids->n != n ||
+        features->n != n || yes->n != n || no->n != n || splits.n != n || modes->strings.n != n ||
+        weights.n != votes[0]->n || votes[1]->n != votes[0]->n || votes[2]->n != votes[0]->n ||
+        (missing && missing->n && missing->n != n)) {
         fail(c, "the ensemble's attributes are not of one length");
         return false;
     }
     Map map = map_new(c->im->arena);
     for (uint32_t i = 0; i < n; i++) map_add(&map, hash_mix((uint64_t)trees->at[i], (uint64_t)ids->at[i]), i + 1);
     for (uint32_t i = 0; i < n; i++) {
-        TreeNode t = {.mode = mode_named(modes->strings.at[i]), .feature = features->at[i], .split = splits.at[i], .missing_yes = missing && missing->n && missing->at[i], .yes = i, .no = i};
+        TreeNode t = {.mode = mode_named(modes->strings.at[i]),
+                      .feature = features->at[i],
+                      .split = splits.at[i],
+                      .missing_yes = missing && missing->n && missing->at[i],
+                      .yes = i,
+                      .no = i};
         if (t.mode == MODE_MEMBER) {
             fail(c, "node mode '%s' is not known", modes->strings.at[i]);
             return false;
@@ -186,7 +209,8 @@ static bool read_nodes_classic(Call *c, Forest *f, const char *kind) {
     for (uint32_t i = 0; i < weights.n; i++) {
         int64_t at = node_number(&map, trees, ids, votes[0]->at[i], votes[1]->at[i]);
         if (at < 0) {
-            fail(c, "a vote names node %lld of tree %lld, which does not exist", (long long)votes[1]->at[i], (long long)votes[0]->at[i]);
+            fail(c, "a vote names node %lld of tree %lld, which does not exist", (long long)votes[1]->at[i],
+                 (long long)votes[0]->at[i]);
             return false;
         }
         vec_push(c->im->arena, &f->votes, (Vote){(uint32_t)at, votes[2]->at[i], weights.at[i]});
@@ -194,7 +218,7 @@ static bool read_nodes_classic(Call *c, Forest *f, const char *kind) {
     return true;
 }
 
-/* ---- building -------------------------------------------------------------------------------------------------------------------- */
+/* ---- building ---------------------------------------------------------------------------------------------------- */
 
 static Val ints_table(Call *c, const Forest *f, int64_t (*pick)(const TreeNode *)) {
     int64_t *data = arena_new_array(c->cx->arena, int64_t, f->nodes.n);
@@ -211,11 +235,14 @@ static int64_t pick_missing(const TreeNode *t) { return t->missing_yes; }
 
 static Val floats_table(Call *c, DType t, const double *values, uint32_t n, const Dims *d) {
     uint8_t *data = arena_array(c->cx->arena, (size_t)dtype_bytes(t), n);
-    for (uint32_t i = 0; i < n; i++) scalar_store(t, data + i * (size_t)dtype_bytes(t), scalar_wrap(t, (Scalar){.f = values[i]}));
+    for (uint32_t i = 0; i < n; i++)
+        scalar_store(t, data + i * (size_t)dtype_bytes(t), scalar_wrap(t, (Scalar){.f = values[i]}));
     return b_const(c->g, c->loc, const_data(c->cx, t, n, data), d->n, d->at);
 }
 
-static Val at_state(Call *c, Val table, Val state) { return table.id && state.id ? b_gather(c->g, c->loc, table, state, 0, 0) : NO_VAL; }
+static Val at_state(Call *c, Val table, Val state) {
+    return table.id && state.id ? b_gather(c->g, c->loc, table, state, 0, 0) : NO_VAL;
+}
 
 static Val compare(Call *c, Mode mode, Val x, Val split) {
     switch (mode) {
@@ -224,7 +251,9 @@ static Val compare(Call *c, Mode mode, Val x, Val split) {
     case MODE_GTE: return ew2(c, OP_le, split, x);
     case MODE_GT: return ew2(c, OP_lt, split, x);
     case MODE_NEQ: return logical_not(c, ew2(c, OP_eq, x, split));
-    case MODE_EQ: case MODE_MEMBER: case MODE_LEAF: break;
+    case MODE_EQ:
+    case MODE_MEMBER:
+    case MODE_LEAF: break;
     }
     return ew2(c, OP_eq, x, split);
 }
@@ -239,7 +268,8 @@ static Val member_of(Call *c, const Forest *f, Val x, Val state) {
     double *values = arena_new_array(c->im->arena, double, all);
     for (uint32_t i = 0; i < f->nodes.n; i++)
         for (uint32_t k = 0; k < most; k++)
-            values[(uint64_t)i * most + k] = k < f->nodes.at[i].n_members ? f->member.at[f->nodes.at[i].members + k] : (double)NAN;
+            values[(uint64_t)i * most + k] =
+                k < f->nodes.at[i].n_members ? f->member.at[f->nodes.at[i].members + k] : (double)NAN;
     Dims d = {.n = 2, .at = {dim_k(c, f->nodes.n), dim_k(c, most)}};
     Val rows = at_state(c, floats_table(c, f->dtype, values, (uint32_t)all, &d), state); /* [rows, trees, most] */
     return reduce1(c, OP_reduce_max, ew2(c, OP_eq, unsqueezed(c, x, 2), rows), 2, false);
@@ -248,7 +278,8 @@ static Val member_of(Call *c, const Forest *f, Val x, Val state) {
 static Val leaves(Call *c, const Forest *f, Val x) {
     bool used[MODE_LEAF + 1] = {false}, missing = false, loops;
     double *splits = arena_new_array(c->im->arena, double, f->nodes.n);
-    Dims line = {.n = 1, .at = {dim_k(c, f->nodes.n)}}, grid = {.n = 2, .at = {val_dim(c->g, x, 0), dim_k(c, f->roots.n)}};
+    Dims line = {.n = 1, .at = {dim_k(c, f->nodes.n)}},
+         grid = {.n = 2, .at = {val_dim(c->g, x, 0), dim_k(c, f->roots.n)}};
     for (uint32_t i = 0; i < f->nodes.n; i++) {
         splits[i] = f->nodes.at[i].split;
         used[f->nodes.at[i].mode] = true;
@@ -262,7 +293,8 @@ static Val leaves(Call *c, const Forest *f, Val x) {
     Attr axis = {.key = ATTR_axis, .as.i = 1};
     for (uint32_t step = 0; step < depth && state.id; step++) {
         Val pair[2] = {x, at_state(c, ints_table(c, f, pick_feature), state)};
-        Val v = emit(c->g, OP_gather_elements, c->loc, pair, 2, &axis, 1), split = at_state(c, split_table, state), cond = NO_VAL;
+        Val v = emit(c->g, OP_gather_elements, c->loc, pair, 2, &axis, 1), split = at_state(c, split_table, state),
+            cond = NO_VAL;
         Val mode = at_state(c, ints_table(c, f, pick_mode), state);
         for (Mode m = MODE_LEQ; m < MODE_LEAF; m++) {
             if (!used[m]) continue;
@@ -273,7 +305,8 @@ static Val leaves(Call *c, const Forest *f, Val x) {
             Val follows = ew2(c, OP_eq, at_state(c, ints_table(c, f, pick_missing), state), numt(c, DT_i64, 1));
             cond = ew2(c, OP_or, cond, ew2(c, OP_and, ew1(c, OP_isnan, v), follows));
         }
-        state = sel(c, cond, at_state(c, ints_table(c, f, pick_yes), state), at_state(c, ints_table(c, f, pick_no), state));
+        state =
+            sel(c, cond, at_state(c, ints_table(c, f, pick_yes), state), at_state(c, ints_table(c, f, pick_no), state));
     }
     return state;
 }
@@ -326,12 +359,15 @@ static Val forest_operand(Call *c, Forest *f) {
 }
 
 Val import_tree_ensemble(Call *c) {
-    static const char *const how[] = {"AVERAGE", "SUM", "MIN", "MAX"}, *const post[] = {"NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT"};
+    static const char *const how[] = {"AVERAGE", "SUM", "MIN", "MAX"}, *const post[] = {"NONE", "SOFTMAX", "LOGISTIC",
+                                                                                        "SOFTMAX_ZERO", "PROBIT"};
     int64_t aggregate = attr_i(c, "aggregate_function", 1), transform = attr_i(c, "post_transform", 0);
     Forest f = {0};
     Val x = forest_operand(c, &f);
     if (!x.id || !read_nodes_v5(c, &f) || !check_forest(c, &f)) return NO_VAL;
-    if (aggregate < 0 || aggregate > 3 || transform < 0 || transform > 4) return fail(c, "aggregate_function %lld or post_transform %lld is not known", (long long)aggregate, (long long)transform);
+    if (aggregate < 0 || aggregate > 3 || transform < 0 || transform > 4)
+        return fail(c, "aggregate_function %lld or post_transform %lld is not known", (long long)aggregate,
+                    (long long)transform);
     return post_transform(c, ballot(c, &f, leaves(c, &f, x), how[aggregate]), post[transform]);
 }
 
@@ -371,11 +407,15 @@ Val import_tree_classifier(Call *c) {
         for (uint32_t i = 0; i < f.votes.n; i++) weights_positive = weights_positive && f.votes.at[i].weight >= 0;
         bool probability = strcmp(post, "NONE") == 0 && weights_positive;
         best = to(c, greater(c, squeezed(c, y, 1), num(c, y, probability ? 0.5 : 0)), DT_i64);
-        y = probability || strcmp(post, "LOGISTIC") == 0 ? two_classes(c, post_transform(c, y, post), true) : post_transform(c, two_classes(c, y, false), post);
+        y = probability || strcmp(post, "LOGISTIC") == 0 ? two_classes(c, post_transform(c, y, post), true)
+                                                         : post_transform(c, two_classes(c, y, false), post);
     } else {
         best = emit(c->g, OP_arg_max, c->loc, &y, 1, attrs, 2);
         y = post_transform(c, y, post);
     }
     set_out(c, 1, to(c, y, DT_f32));
-    return best.id ? b_gather(c->g, c->loc, b_const(c->g, c->loc, const_data(c->cx, DT_i64, labels->n, labels->at), 1, &n), best, 0, 0) : best;
+    return best.id
+               ? b_gather(c->g, c->loc, b_const(c->g, c->loc, const_data(c->cx, DT_i64, labels->n, labels->at), 1, &n),
+                          best, 0, 0)
+               : best;
 }

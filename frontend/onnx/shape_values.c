@@ -14,7 +14,7 @@
 enum { MOST = 64 };
 #define LARGEST (INT64_C(1) << 53)
 
-/* ---- elements of values ------------------------------------------------------------------------------------------------ */
+/* ---- elements of values ------------------------------------------------------------------------------------------ */
 
 static Dim *new_elements(Call *c, uint32_t n) { return arena_new_array(c->im->arena, Dim, n + 1); }
 
@@ -35,7 +35,8 @@ static bool bind_elements(Call *c, Value *v, uint32_t expected) {
     Val p = g->params.at[param];
     if (!small_vector(&(Call){.im = im, .cx = c->cx, .g = g}, p, &n)) {
         if (!expected || val_rank(g, p) != 1) return false;
-        graph_guard(g, c->loc, REL_EQ, val_dim(g, p, 0), dim_k(c, expected), "this input's elements are read one by one");
+        graph_guard(g, c->loc, REL_EQ, val_dim(g, p, 0), dim_k(c, expected),
+                    "this input's elements are read one by one");
         n = expected;
     }
     Dim *at = new_elements(c, n);
@@ -45,8 +46,11 @@ static bool bind_elements(Call *c, Value *v, uint32_t expected) {
         for (uint32_t k = 0; k < g->bindings.n; k++)
             if (g->bindings.at[k].param == param && g->bindings.at[k].element == i) s = g->bindings.at[k].symbol;
         if (!s.id) {
-            SymbolInfo info = {.name = onnx_symbol_name(c->cx, name, val_rank(g, p) ? (int)i : -1), .kind = SYMBOL_INPUT,
-                               .min = INT64_MIN, .max = INT64_MAX, .multiple = 1};
+            SymbolInfo info = {.name = onnx_symbol_name(c->cx, name, val_rank(g, p) ? (int)i : -1),
+                               .kind = SYMBOL_INPUT,
+                               .min = INT64_MIN,
+                               .max = INT64_MAX,
+                               .multiple = 1};
             if (v->dtype == DT_bool) info.min = 0, info.max = 1;
             declared_range(im, NULL, &info);
             s = symbol_new(c->cx, &info);
@@ -123,7 +127,9 @@ static bool give_over(Call *c, DType t, uint32_t rank, uint32_t n, const Dim *at
     int64_t k, limit = t == DT_i32 ? INT32_MAX : dtype_is_float(t) ? 1 << 24 : INT64_MAX;
     for (uint32_t i = 0; i < n; i++)
         if (!at[i].id || (dim_const_value(c->cx, at[i], &k) && (k > limit || k < -limit - (t == DT_i32)))) return false;
-    set_out_value(c, 0, (Value){.kind = VALUE_TENSOR, .dtype = t, .rank = (uint8_t)rank, .n = n, .elements = at, .divisor = divisor});
+    set_out_value(
+        c, 0,
+        (Value){.kind = VALUE_TENSOR, .dtype = t, .rank = (uint8_t)rank, .n = n, .elements = at, .divisor = divisor});
     return true;
 }
 
@@ -137,13 +143,15 @@ bool shape_none(Call *c) {
 /* Shape and Size: their elements are all there is. */
 Val import_extents(Call *c) { return fail(c, "the operand has no known shape"); }
 
-/* ---- sources ------------------------------------------------------------------------------------------------------------ */
+/* ---- sources ----------------------------------------------------------------------------------------------------- */
 
 /* Rank and extents of an input without building it. */
 static bool extents(Call *c, uint32_t i, Dims *d) {
     if (!has_in(c, i) || c->in[i].kind != VALUE_TENSOR) return false;
-    if (c->in[i].val.id) *d = dims_of(c, c->in[i].val);
-    else *d = (Dims){.n = c->in[i].rank, .at = {dim_k(c, c->in[i].n)}};
+    if (c->in[i].val.id)
+        *d = dims_of(c, c->in[i].val);
+    else
+        *d = (Dims){.n = c->in[i].rank, .at = {dim_k(c, c->in[i].n)}};
     return true;
 }
 
@@ -186,8 +194,10 @@ bool shape_range(Call *c) {
     int64_t start, limit, delta;
     for (uint32_t i = 0; i < 3; i++)
         if (!has_in(c, i) || !value_elements(c, &c->in[i]) || c->in[i].n != 1) return false;
-    if (!dim_const_value(c->cx, c->in[0].elements[0], &start) || !dim_const_value(c->cx, c->in[1].elements[0], &limit) ||
-        !dim_const_value(c->cx, c->in[2].elements[0], &delta) || delta == 0 || llabs(start) > LARGEST || llabs(limit) > LARGEST)
+    if (!dim_const_value(c->cx, c->in[0].elements[0], &start) ||
+        !dim_const_value(c->cx, c->in[1].elements[0], &limit) ||
+        !dim_const_value(c->cx, c->in[2].elements[0], &delta) || delta == 0 || llabs(start) > LARGEST ||
+        llabs(limit) > LARGEST)
         return false;
     int64_t n = -floor_div(-(limit - start), delta);
     if (n < 0) n = 0;
@@ -212,7 +222,7 @@ bool shape_constant_of_shape(Call *c) {
     return give(c, DT_i64, n, (uint32_t)count, at);
 }
 
-/* ---- arithmetic ----------------------------------------------------------------------------------------------------------- */
+/* ---- arithmetic -------------------------------------------------------------------------------------------------- */
 
 static bool safe(Call *c, Dim d) {
     int64_t k;
@@ -277,7 +287,8 @@ bool shape_binary(Call *c) {
     if (c->n_in != 2 || (op == OP_mod && attr_i(c, "fmod", 0))) return false;
     bool floats = a->elements && dtype_is_float(a->dtype);
     floats = floats || (b->elements && dtype_is_float(b->dtype));
-    if (floats ? logic || !number_elements(c, a) || !number_elements(c, b) : !value_elements(c, a) || !value_elements(c, b))
+    if (floats ? logic || !number_elements(c, a) || !number_elements(c, b)
+               : !value_elements(c, a) || !value_elements(c, b))
         return false;
     if (!floats && (op == OP_and || op == OP_or) && a->dtype != DT_bool) return false;
     if (a->n != b->n && a->n != 1 && b->n != 1) return false;
@@ -294,9 +305,15 @@ bool shape_binary(Call *c) {
     Dim *at = new_elements(c, n);
     for (uint32_t i = 0; i < n; i++) {
         Dim x = a->elements[a->n == 1 ? 0 : i], y = b->elements[b->n == 1 ? 0 : i];
-        if (swapped) { Dim t = x; x = y; y = t; }
-        if (floats && op == OP_div) at[i] = dim_muli(c->cx, x, b->divisor);
-        else at[i] = logic ? decide(c, op, x, y) : combine(c, op, x, y);
+        if (swapped) {
+            Dim t = x;
+            x = y;
+            y = t;
+        }
+        if (floats && op == OP_div)
+            at[i] = dim_muli(c->cx, x, b->divisor);
+        else
+            at[i] = logic ? decide(c, op, x, y) : combine(c, op, x, y);
         if (!at[i].id) return false;
     }
     if (!give_over(c, logic ? DT_bool : a->dtype, rank, n, at, divisor)) return false;
@@ -362,7 +379,8 @@ bool shape_cast(Call *c) {
     if (!value_elements(c, a)) return false;
     if (ints || (t == DT_bool && a->dtype == DT_bool)) return give(c, t, a->rank, a->n, a->elements);
     Const data;
-    if ((t != DT_f32 && t != DT_f64) || a->dtype == DT_bool || (a->val.id && val_const(c->g, a->val, &data))) return false;
+    if ((t != DT_f32 && t != DT_f64) || a->dtype == DT_bool || (a->val.id && val_const(c->g, a->val, &data)))
+        return false;
     return give(c, t, a->rank, a->n, a->elements);
 }
 
@@ -395,7 +413,8 @@ bool shape_where(Call *c) {
 bool shape_reduce(Call *c) {
     Value *a = &c->in[0];
     if (a->rank > 1 || !value_elements(c, a) || c->n_in > 1) return false;
-    if (c->row->param != OP_reduce_sum && c->row->param != OP_reduce_prod && c->row->param != OP_reduce_max) return false;
+    if (c->row->param != OP_reduce_sum && c->row->param != OP_reduce_prod && c->row->param != OP_reduce_max)
+        return false;
     int op = c->row->param == OP_reduce_sum ? OP_add : c->row->param == OP_reduce_prod ? OP_mul : OP_max;
     if (op == OP_max && a->n == 0) return false;
     Dim *at = new_elements(c, 1);
@@ -407,7 +426,7 @@ bool shape_reduce(Call *c) {
     return give(c, a->dtype, a->rank == 1 && attr_i(c, "keepdims", 1) ? 1 : 0, 1, at);
 }
 
-/* ---- movement ---------------------------------------------------------------------------------------------------------------- */
+/* ---- movement ---------------------------------------------------------------------------------------------------- */
 
 static bool same_elements(Call *c) {
     Value *a = &c->in[0];
@@ -451,7 +470,8 @@ bool shape_concat(Call *c) {
         if (c->in[i].elements && dtype_is_float(c->in[i].dtype)) floats++;
     for (uint32_t i = 0; i < c->n_in; i++) {
         Value *v = &c->in[i];
-        if (!has_in(c, i) || !(floats ? number_elements(c, v) : v->elements || value_elements(c, v)) || v->rank != 1) return false;
+        if (!has_in(c, i) || !(floats ? number_elements(c, v) : v->elements || value_elements(c, v)) || v->rank != 1)
+            return false;
         n += v->n;
         if (n > MOST || !ck_mul(divisor, v->divisor, &divisor) || divisor > 1 << 20) return false;
     }

@@ -127,9 +127,9 @@ static Const typed(Context *cx, Loc loc, const OnnxTensor *t, DType dtype, uint6
     /* A stored element takes at least one byte of the message: the declared count is not believed. */
     bool fits = stored <= t->message.n;
     uint8_t *to = fits ? arena_array(cx->arena, bytes, stored) : NULL;
-    bool ok = fits && (fixed_typed(dtype)
-                           ? decode_fixed(t->message, typed_field(dtype), bytes, stored, to, &n)
-                           : decode_varints(cx->arena, t->message, typed_field(dtype), bytes, stored, to, &n));
+    bool ok =
+        fits && (fixed_typed(dtype) ? decode_fixed(t->message, typed_field(dtype), bytes, stored, to, &n)
+                                    : decode_varints(cx->arena, t->message, typed_field(dtype), bytes, stored, to, &n));
     if (!ok || n != stored) {
         diag_error(cx, loc, "tensor '%s' does not hold the %llu %s elements that its shape declares", t->name,
                    (unsigned long long)elements, dtype_info[dtype].name);
@@ -145,11 +145,14 @@ Const tensor_const(Context *cx, Loc loc, const OnnxTensor *t, const char *folder
     if (dtype == DT_none) {
         diag_error(cx, loc, "tensor '%s' has element type %lld (%s), which is not supported", t->name,
                    (long long)t->data_type,
-                   t->data_type == 8 ? "string" : t->data_type == 14 || t->data_type == 15 ? "complex" : "unknown");
+                   t->data_type == 8                          ? "string"
+                   : t->data_type == 14 || t->data_type == 15 ? "complex"
+                                                              : "unknown");
         return (Const){0};
     }
     if (t->n_dims > MAX_RANK || !tensor_count(t, &elements)) {
-        diag_error(cx, loc, "tensor '%s' has more than %d axes, a negative extent or too many elements", t->name, MAX_RANK);
+        diag_error(cx, loc, "tensor '%s' has more than %d axes, a negative extent or too many elements", t->name,
+                   MAX_RANK);
         return (Const){0};
     }
     if (t->external) return external(cx, loc, t, dtype, elements, folder);

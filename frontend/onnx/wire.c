@@ -52,7 +52,8 @@ bool wire_next(Wire *w, Field *f) {
         f->bytes = (Span){w->at, (size_t)n};
         w->at += n;
         return true;
-    case 3: case 4: return wire_fail(w, "a group, which ONNX does not use");
+    case 3:
+    case 4: return wire_fail(w, "a group, which ONNX does not use");
     default: return wire_fail(w, "a field of unknown wire type");
     }
 }

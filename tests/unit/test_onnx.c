@@ -19,9 +19,12 @@ static int teardown(void **state) {
     return 0;
 }
 
-/* ---- a writer of messages ------------------------------------------------------------------------------------------- */
+/* ---- a writer of messages ---------------------------------------------------------------------------------------- */
 
-typedef struct Bytes { uint8_t at[8192]; size_t n; } Bytes;
+typedef struct Bytes {
+    uint8_t at[8192];
+    size_t n;
+} Bytes;
 
 static void put(Bytes *b, const void *from, size_t n) {
     assert_true(b->n + n <= sizeof b->at);
@@ -103,8 +106,10 @@ static void value(Bytes *graph, unsigned field, const char *name, int64_t type, 
         size_t n = strcspn(p, " ");
         Bytes d = {.n = 0};
         snprintf(one, sizeof one, "%.*s", (int)n, p);
-        if (one[0] >= '0' && one[0] <= '9') number(&d, 1, one[0] - '0');
-        else if (one[0] != '?') text(&d, 2, one);
+        if (one[0] >= '0' && one[0] <= '9')
+            number(&d, 1, one[0] - '0');
+        else if (one[0] != '?')
+            text(&d, 2, one);
         nest(&shape, 1, &d);
         p += n;
         p += *p == ' ';
@@ -122,8 +127,10 @@ static void ints(Bytes *graph, const char *name, const int64_t *values, int64_t 
     number(&t, 1, n);
     number(&t, 2, 7);
     for (int64_t i = 0; i < n; i++) {
-        if (packed) varint(&list, (uint64_t)values[i]);
-        else number(&t, 7, values[i]);
+        if (packed)
+            varint(&list, (uint64_t)values[i]);
+        else
+            number(&t, 7, values[i]);
     }
     if (packed) nest(&t, 7, &list);
     text(&t, 8, name);
@@ -164,11 +171,12 @@ static bool has_op(const Graph *g, Op op) {
     return false;
 }
 
-/* ---- the wire format ------------------------------------------------------------------------------------------------- */
+/* ---- the wire format --------------------------------------------------------------------------------------------- */
 
 static void overlong_numbers_read_and_endless_ones_do_not(void **state) {
     (void)state;
-    const uint8_t overlong[] = {0x81, 0x80, 0x80, 0x00}, endless[] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01};
+    const uint8_t overlong[] = {0x81, 0x80, 0x80, 0x00},
+                  endless[] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01};
     uint64_t v = 0;
     Wire w = wire_open((Span){overlong, sizeof overlong});
     assert_true(wire_varint(&w, &v) && v == 1 && w.at == w.end);
@@ -208,7 +216,7 @@ static void every_cut_of_a_model_is_a_diagnostic_or_a_model(void **state) {
     assert_non_null(import_with(cx, &m, NULL));
 }
 
-/* ---- graphs and scopes ------------------------------------------------------------------------------------------------- */
+/* ---- graphs and scopes ------------------------------------------------------------------------------------------- */
 
 static void nodes_may_come_in_any_order(void **state) {
     Bytes g = {.n = 0};
@@ -263,7 +271,8 @@ static void unknown_attributes_are_refused(void **state) {
 /* A model with function local.Twice(x) { Softmax(x, axis = @where) + itself }, called with where = 0. */
 static void functions_are_inlined_with_their_attributes(void **state) {
     Context *cx = *state;
-    Bytes g = {.n = 0}, fn = {.n = 0}, soft = node_of("Softmax", "a", "s"), sum = node_of("Add", "s s", "r"), call = node_of("Twice", "x", "y"), o = {.n = 0}, a = {.n = 0};
+    Bytes g = {.n = 0}, fn = {.n = 0}, soft = node_of("Softmax", "a", "s"), sum = node_of("Add", "s s", "r"),
+          call = node_of("Twice", "x", "y"), o = {.n = 0}, a = {.n = 0};
     text(&a, 1, "axis");
     text(&a, 21, "where");
     number(&a, 20, 2);
@@ -310,7 +319,7 @@ static void functions_that_call_themselves_end(void **state) {
     assert_true(reported(*state, "nest more than 64 deep"));
 }
 
-/* ---- symbols and shape arithmetic ----------------------------------------------------------------------------------------- */
+/* ---- symbols and shape arithmetic -------------------------------------------------------------------------------- */
 
 /* Reshape(x, Concat(Gather(Shape(x), 0), -1)). */
 static Bytes flattening(const char *dims) {
@@ -376,7 +385,7 @@ static void symbolic_inputs_forget_declared_extents(void **state) {
     assert_string_equal(result_dim(made, 1), "x_dim_1*x_dim_2");
 }
 
-/* ---- regions ------------------------------------------------------------------------------------------------------------------- */
+/* ---- regions ----------------------------------------------------------------------------------------------------- */
 
 static Bytes branch(const char *op) {
     Bytes g = {.n = 0};
@@ -429,7 +438,7 @@ static void loops_over_a_trip_count_are_scans(void **state) {
     assert_int_equal(val_rank(made, made->results.at[1]), 2);
 }
 
-/* ---- tensors --------------------------------------------------------------------------------------------------------------------- */
+/* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
 static void packed_halves_unpack_low_first(void **state) {
     Context *cx = *state;
@@ -470,7 +479,7 @@ static void data_has_to_match_the_shape_and_stay_in_its_folder(void **state) {
     assert_true(diag_error_count(cx) > errors);
 }
 
-/* ---- explanations -------------------------------------------------------------------------------------------------------------------- */
+/* ---- explanations ------------------------------------------------------------------------------------------------ */
 
 static void explanations_count_what_is_unknown(void **state) {
     Context *cx = *state;
@@ -495,21 +504,32 @@ static void explanations_count_what_is_unknown(void **state) {
 
 static void the_table_has_each_operator_once(void **state) {
     (void)state;
-    for (uint32_t i = 0; i < n_onnx_rows; i++) assert_ptr_equal(onnx_row(onnx_rows[i].domain, onnx_rows[i].op), &onnx_rows[i]);
+    for (uint32_t i = 0; i < n_onnx_rows; i++)
+        assert_ptr_equal(onnx_row(onnx_rows[i].domain, onnx_rows[i].op), &onnx_rows[i]);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(overlong_numbers_read_and_endless_ones_do_not), TEST(groups_and_lengths_beyond_the_message_are_refused),
-        TEST(every_cut_of_a_model_is_a_diagnostic_or_a_model), TEST(nodes_may_come_in_any_order),
-        TEST(cycles_and_unknown_names_are_reported), TEST(every_unsupported_node_is_reported_and_dead_ones_are_not),
-        TEST(unknown_attributes_are_refused), TEST(functions_are_inlined_with_their_attributes),
-        TEST(functions_that_call_themselves_end), TEST(shape_arithmetic_vanishes), TEST(declarations_narrow_and_fix),
-        TEST(targets_that_are_inputs_bind_their_elements), TEST(symbolic_inputs_forget_declared_extents),
-        TEST(branches_capture_and_known_conditions_choose), TEST(loops_over_a_trip_count_are_scans),
-        TEST(packed_halves_unpack_low_first), TEST(data_has_to_match_the_shape_and_stay_in_its_folder),
-        TEST(explanations_count_what_is_unknown), TEST(the_table_has_each_operator_once),
+        TEST(overlong_numbers_read_and_endless_ones_do_not),
+        TEST(groups_and_lengths_beyond_the_message_are_refused),
+        TEST(every_cut_of_a_model_is_a_diagnostic_or_a_model),
+        TEST(nodes_may_come_in_any_order),
+        TEST(cycles_and_unknown_names_are_reported),
+        TEST(every_unsupported_node_is_reported_and_dead_ones_are_not),
+        TEST(unknown_attributes_are_refused),
+        TEST(functions_are_inlined_with_their_attributes),
+        TEST(functions_that_call_themselves_end),
+        TEST(shape_arithmetic_vanishes),
+        TEST(declarations_narrow_and_fix),
+        TEST(targets_that_are_inputs_bind_their_elements),
+        TEST(symbolic_inputs_forget_declared_extents),
+        TEST(branches_capture_and_known_conditions_choose),
+        TEST(loops_over_a_trip_count_are_scans),
+        TEST(packed_halves_unpack_low_first),
+        TEST(data_has_to_match_the_shape_and_stay_in_its_folder),
+        TEST(explanations_count_what_is_unknown),
+        TEST(the_table_has_each_operator_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
