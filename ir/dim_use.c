@@ -290,14 +290,25 @@ static Dim relaxed(Context *cx, Dim d) {
     return d;
 }
 
+static Dim upper_terms(Context *cx, Dim d) {
+    DimEntry e = *dim_entry(dim_table(cx), d);
+    Dim sum = dim_const(cx, 0);
+    for (uint32_t i = 0; i < e.n; i++) sum = dim_add(cx, sum, upper_term(cx, e.terms[i].coefficient, e.monomials[i]));
+    return sum;
+}
+
 Dim dim_upper(Context *cx, Dim d) {
     Dim result;
     int64_t value;
     if (!d.id || dim_const_value(cx, d, &value)) return d;
     if (dim_memo_get(cx, MEMO_UPPER, d, (Dim){0}, &result)) return result;
     context_spend(cx, 1);
-    DimEntry e = *dim_entry(dim_table(cx), relaxed(cx, d));
-    result = dim_const(cx, 0);
-    for (uint32_t i = 0; i < e.n; i++) result = dim_add(cx, result, upper_term(cx, e.terms[i].coefficient, e.monomials[i]));
+    Dim fewer = relaxed(cx, d);
+    result = upper_terms(cx, fewer);
+    /* Relaxing may lead away from a bound of the terms as they are: a number is better than what it found. */
+    if (!dim_same(fewer, d) && !dim_const_value(cx, result, &value)) {
+        Dim plain = upper_terms(cx, d);
+        if (!result.id || dim_const_value(cx, plain, &value)) result = plain;
+    }
     return dim_memo_set(cx, MEMO_UPPER, d, (Dim){0}, result);
 }
