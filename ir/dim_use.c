@@ -213,6 +213,14 @@ static Dim upper_atom(Context *cx, uint32_t id) {
     return dim_fdiv(cx, a, dim_const(cx, least < 1 ? 1 : least));
 }
 
+/* c * max(a, b), c < 0, is at most c * a and at most c * b. */
+static Dim upper_negative(Context *cx, int64_t c, Atom atom) {
+    int64_t value;
+    if (atom.kind != ATOM_MAX) return (Dim){0};
+    Dim a = dim_upper(cx, dim_muli(cx, atom.a, c)), b = dim_upper(cx, dim_muli(cx, atom.b, c));
+    return !a.id || (b.id && dim_const_value(cx, b, &value)) ? b : a;
+}
+
 /* Of coefficient * monomial, monotone; id 0 where there is none. */
 static Dim upper_term(Context *cx, int64_t coefficient, uint32_t monomial) {
     DimTable *t = dim_table(cx);
@@ -224,6 +232,7 @@ static Dim upper_term(Context *cx, int64_t coefficient, uint32_t monomial) {
     if (coefficient < 0) {
         int64_t least = monomial_interval(cx, 0, monomial).min;
         if (least != INT64_MIN && ck_mul(least, coefficient, &bound)) return dim_const(cx, bound);
+        if (m.n == 1 && m.degree == 1) return upper_negative(cx, coefficient, dim_atom(cx, m.factors[0].atom));
         if (signed_powers == 0 || coefficient == INT64_MIN) return (Dim){0};
     }
     Dim product = dim_const(cx, coefficient < 0 ? -coefficient : coefficient);
