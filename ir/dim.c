@@ -36,6 +36,7 @@ static DimTable *table_new(Context *cx) {
     t->set_map = map_new(arena);
     t->memo = map_new(arena);
     t->proved = map_new(arena);
+    t->given_up = map_new(arena);
     t->simplified = map_new(arena);
     t->ranged = map_new(arena);
     vec_push(arena, &t->symbols, (SymbolEntry){0});

@@ -82,6 +82,7 @@ typedef struct DimTable {
     Map atom_map, monomial_map, dim_map, set_map;
     Map memo;                 /* MemoOp and two dims -> dim */
     Map proved;               /* (fact set, dim): is it >= 0, as prove.c encodes it */
+    Map given_up;             /* (fact set, dim): asked, and the budget ran out */
     Map simplified;           /* (fact set, dim) -> dim */
     Map ranged;               /* (fact set, dim) -> index into ranges */
     uint64_t stamp;

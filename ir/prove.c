@@ -239,11 +239,15 @@ static bool nonneg(Prover *v, uint32_t set, Dim p, uint32_t depth) {
 }
 
 bool dim_nonneg(Context *cx, uint32_t set, Dim d) {
-    bool is_long = dim_entry(dim_table(cx), d)->n > LONG_TERMS;
+    DimTable *t = dim_table(cx);
+    uint64_t key = (uint64_t)set << 32 | d.id;
+    if (map_get(&t->given_up, key)) return false;
+    bool is_long = dim_entry(t, d)->n > LONG_TERMS;
     Prover v = {.cx = cx, .budget = is_long ? LONG_BUDGET : PROVE_BUDGET};
     probe_begin(cx);
     bool proven = nonneg(&v, set, d, PROVE_DEPTH);
     probe_end(cx);
+    if (!proven && !v.budget) map_set(&t->given_up, key, 1);
     return proven;
 }
 
