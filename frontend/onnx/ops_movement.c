@@ -489,10 +489,12 @@ static Val slice_running(Call *c, Val x, const Dim *from, const Dim *to_, const 
         end = clamp(c, dim_add(cx, end, dim_mul(cx, is_negative(c, end), extent)), dim_sub(cx, zero, back), last);
         Dim count = dim_max(cx, dim_sub(cx, zero, dim_fdiv(cx, dim_sub(cx, start, end), step)), zero);
         if (dim_same(count, extent) && dim_is(cx, start, 0) && dim_is(cx, step, 1)) continue;
-        count = dim_min(cx, count, extent); /* holds anyway; said so that memory has a bound */
-        Val at = ew2(c, OP_mul, iota(c, DT_i64, count), b_dim(c->g, c->loc, step));
+        /* As many rows as there are at most, of which a slice takes the first: this gives memory a bound. */
+        Val at = ew2(c, OP_mul, iota(c, DT_i64, extent), b_dim(c->g, c->loc, step));
         at = ew2(c, OP_add, at, b_dim(c->g, c->loc, start));
+        at = ew2(c, OP_max, ew2(c, OP_min, at, b_dim(c->g, c->loc, dim_addi(cx, extent, -1))), numt(c, DT_i64, 0));
         x = at.id ? b_gather(c->g, c->loc, x, at, i, 0) : at;
+        if (x.id) x = sliced(c, x, i, zero, count);
     }
     return x;
 }
