@@ -55,7 +55,7 @@ static bool node_op(Mutant *m) {
 
 static bool node_drop(Mutant *m) {
     Piece *g = mutant_pick(m, MSG_GRAPH);
-    uint32_t i;
+    uint32_t i = 0;
     if (!g || !pick_part(m, g, GRAPH_NODE, &i)) return false;
     tree_remove(g, i);
     return true;
@@ -63,7 +63,7 @@ static bool node_drop(Mutant *m) {
 
 static bool node_repeat(Mutant *m) {
     Piece *g = mutant_pick(m, MSG_GRAPH);
-    uint32_t i;
+    uint32_t i = 0;
     if (!g || !pick_part(m, g, GRAPH_NODE, &i)) return false;
     Piece *copy = tree_copy(m->arena, g->parts.at[i]);
     if (random_chance(&m->random, 80))
@@ -75,7 +75,7 @@ static bool node_repeat(Mutant *m) {
 
 static bool node_move(Mutant *m) {
     Piece *g = mutant_pick(m, MSG_GRAPH);
-    uint32_t i, k;
+    uint32_t i = 0, k = 0;
     if (!g || !pick_part(m, g, GRAPH_NODE, &i) || !pick_part(m, g, GRAPH_NODE, &k) || i == k) return false;
     Piece *p = g->parts.at[i];
     g->parts.at[i] = g->parts.at[k];
@@ -85,7 +85,7 @@ static bool node_move(Mutant *m) {
 
 static bool edge(Mutant *m) {
     Piece *g = mutant_pick(m, MSG_GRAPH);
-    uint32_t i, k;
+    uint32_t i = 0, k = 0;
     if (!g || !pick_part(m, g, GRAPH_NODE, &i) || !pick_part(m, g->parts.at[i], NODE_INPUT, &k)) return false;
     Piece *n = g->parts.at[i];
     uint32_t how = random_below(&m->random, 20);
@@ -95,7 +95,7 @@ static bool edge(Mutant *m) {
 
 static bool input_count(Mutant *m) {
     Piece *g = mutant_pick(m, MSG_GRAPH);
-    uint32_t i, k;
+    uint32_t i = 0, k = 0;
     if (!g || !pick_part(m, g, GRAPH_NODE, &i)) return false;
     Piece *n = g->parts.at[i];
     if (random_chance(&m->random, 50) && pick_part(m, n, NODE_INPUT, &k)) tree_remove(n, k);
@@ -105,7 +105,7 @@ static bool input_count(Mutant *m) {
 
 static bool output_name(Mutant *m) {
     Piece *g = mutant_pick(m, MSG_GRAPH);
-    uint32_t i, k;
+    uint32_t i = 0, k = 0;
     if (!g || !pick_part(m, g, GRAPH_NODE, &i) || !pick_part(m, g->parts.at[i], NODE_OUTPUT, &k)) return false;
     Piece *n = g->parts.at[i];
     switch (random_below(&m->random, 4)) {
@@ -120,7 +120,7 @@ static bool output_name(Mutant *m) {
 /* A result that the model did not have: dead nodes and untyped values come alive. */
 static bool graph_output(Mutant *m) {
     Piece *g = mutant_pick(m, MSG_GRAPH);
-    uint32_t i;
+    uint32_t i = 0;
     if (!g) return false;
     if (random_chance(&m->random, 50)) {
         Piece *v = tree_add(m->arena, g, GRAPH_OUTPUT, PIECE_BYTES, MSG_VALUE);
@@ -159,7 +159,7 @@ static uint64_t type_bytes(uint64_t code) {
 /* An input becomes a constant with small elements, which takes whatever follows into folding. */
 static bool freeze_input(Mutant *m) {
     Piece *g = mutant_pick(m, MSG_GRAPH);
-    uint32_t i;
+    uint32_t i = 0;
     if (!g || !pick_part(m, g, GRAPH_INPUT, &i)) return false;
     Piece *v = g->parts.at[i], *type = tree_part(v, 2), *tensor = type ? tree_part(type, 1) : NULL, *shape = tensor ? tree_part(tensor, 2) : NULL;
     if (!shape || !tree_part(tensor, 1)) return false;
@@ -188,7 +188,7 @@ static bool freeze_input(Mutant *m) {
 
 static bool thaw_initializer(Mutant *m) {
     Piece *g = mutant_pick(m, MSG_GRAPH);
-    uint32_t i;
+    uint32_t i = 0;
     if (!g || !pick_part(m, g, GRAPH_INITIALIZER, &i)) return false;
     Piece *t = g->parts.at[i], *v = tree_add(m->arena, g, GRAPH_INPUT, PIECE_BYTES, MSG_VALUE);
     tree_set_text(m->arena, v, 1, tree_text(m->arena, t, 8));
@@ -248,7 +248,7 @@ static bool swap_graph(Mutant *m) {
 /* The graph's values inside an If that asks for one of them: whatever the node was, its region sees captures alone. */
 static bool wrap_in_if(Mutant *m) {
     Piece *g = mutant_pick(m, MSG_GRAPH);
-    uint32_t i;
+    uint32_t i = 0;
     if (!g || !pick_part(m, g, GRAPH_NODE, &i)) return false;
     Piece *old = g->parts.at[i], *n = tree_copy(m->arena, old);
     n->parts.n = 0;
@@ -275,7 +275,7 @@ static bool wrap_in_if(Mutant *m) {
 /* A node becomes the body of a function that it calls; one time in four the body calls the function itself. */
 static bool outline(Mutant *m) {
     Piece *g = mutant_pick(m, MSG_GRAPH);
-    uint32_t i;
+    uint32_t i = 0;
     if (!g || !pick_part(m, g, GRAPH_NODE, &i)) return false;
     Piece *n = g->parts.at[i], *f = tree_add(m->arena, m->root, 25, PIECE_BYTES, MSG_FUNCTION), *body = tree_copy(m->arena, n);
     const char *name = arena_print(m->arena, "Outlined%u", random_below(&m->random, 3));
