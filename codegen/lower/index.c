@@ -8,7 +8,7 @@
 void kernel_bind(Kernel *k, Symbol s, LVal value) { vec_push(k->arena, &k->symbols, (SymbolValue){s, value}); }
 
 Dim kernel_index(Kernel *k, LVal value) {
-    if (k->next_index >= MAX_INDEX) BUG(k->cx, "more than %d nested indices", MAX_INDEX);
+    if (k->next_index >= MAX_INDEX - 1) diag_fatal(k->cx, "a kernel needs more than %d nested indices; use fewer axes", MAX_INDEX - 1);
     Symbol s = index_symbol(k->cx, k->next_index++);
     kernel_bind(k, s, value);
     return dim_symbol(k->cx, s);
@@ -46,10 +46,25 @@ static LVal lower_sum(Kernel *k, Dim d, uint32_t lanes);
 static LVal lower_symbol(Kernel *k, Symbol s, uint32_t lanes) {
     if (s.id == k->lane.id && k->lanes > 1) return l_inst(k->b, LOP_iota, lt_vector(DT_i64, lanes), NULL, 0, 0);
     const SymbolInfo *info = symbol_info(k->cx, s);
-    if (info->kind == SYMBOL_LET) return lower_sum(k, info->capacity, lanes);
+    if (info->kind == SYMBOL_LET) {
+        for (uint32_t i = 0; i < k->lets.n; i++)
+            if (k->lets.at[i].symbol.id == s.id) return k->lets.at[i].value;
+        LVal sum = lower_sum(k, info->capacity, lanes);
+        vec_push(k->arena, &k->lets, (SymbolValue){s, sum});
+        return sum;
+    }
     LVal value = kernel_symbol(k, s);
     if (!value.id) BUG(k->cx, "symbol '%s' has no value in this kernel", info->name);
     return value;
+}
+
+/* By a divisor of either sign (a step that is an input); by 0, as by 1. */
+static LVal signed_floor_div(LoopBuilder *b, LVal x, LVal y) {
+    LVal zero = l_i64(b, 0);
+    y = l_select(b, l_bin(b, LOP_eq, y, zero), l_splat(b, l_i64(b, 1), loop_type(b, y).lanes), y);
+    LVal rest = l_bin(b, LOP_rem, x, y);
+    LVal high = l_bin(b, LOP_and, l_bin(b, LOP_ne, rest, zero), l_bin(b, LOP_ne, l_lt(b, rest, zero), l_lt(b, y, zero)));
+    return l_sub(b, l_bin(b, LOP_div, x, y), l_convert(b, high, DT_i64));
 }
 
 static LVal lower_atom(Kernel *k, Atom a, uint32_t lanes) {
@@ -61,7 +76,12 @@ static LVal lower_atom(Kernel *k, Atom a, uint32_t lanes) {
     int64_t divisor;
     if (loop_const_int(b, y, &divisor) && divisor <= 0) return l_i64(b, 0); /* an index into nothing: never runs */
     uint32_t n = loop_type(b, x).lanes > loop_type(b, y).lanes ? loop_type(b, x).lanes : loop_type(b, y).lanes;
-    return l_floor_div(b, l_splat(b, x, n), l_splat(b, y, n));
+    int64_t low, high;
+    dim_range(k->cx, k->scope, a.b, &low, &high);
+    x = l_splat(b, x, n), y = l_splat(b, y, n);
+    if (low < 0) return signed_floor_div(b, x, y);
+    /* Kernels divide by extents in loops over them; the host program also computes with extents of 0. */
+    return l_floor_div(b, x, low == 0 && !k->body ? l_max(b, y, l_i64(b, 1)) : y);
 }
 
 static LVal lower_term(Kernel *k, const Term *t, uint32_t lanes) {
@@ -88,18 +108,24 @@ static LVal lower_sum(Kernel *k, Dim d, uint32_t lanes) {
     return uniform.id ? l_add(k->b, varying, uniform) : varying;
 }
 
+/* A let-symbol may stand for dims with the same let-symbols again and again: each is lowered once a call. */
+static LVal lower_dim(Kernel *k, Dim d) {
+    k->lets.n = 0;
+    return lower_sum(k, d, k->lanes);
+}
+
 LVal kernel_dim(Kernel *k, Dim d) {
-    LVal v = lower_sum(k, d, k->lanes);
+    LVal v = lower_dim(k, d);
     if (loop_type(k->b, v).lanes > 1) BUG(k->cx, "index '%s' varies between lanes", dim_string(k->cx, d));
     return v;
 }
 
-LVal kernel_dim_lanes(Kernel *k, Dim d) { return l_splat(k->b, lower_sum(k, d, k->lanes), k->lanes); }
+LVal kernel_dim_lanes(Kernel *k, Dim d) { return l_splat(k->b, lower_dim(k, d), k->lanes); }
 
 LVal kernel_fact(Kernel *k, Fact f) {
     Truth known = prove(k->cx, k->scope, f.relation, f.a, f.b);
     if (known != UNKNOWN) return l_bool(k->b, known == YES);
-    LVal x = lower_sum(k, f.a, k->lanes), y = lower_sum(k, f.b, k->lanes);
+    LVal x = lower_dim(k, f.a), y = lower_dim(k, f.b);
     switch (f.relation) {
     case REL_EQ: return l_bin(k->b, LOP_eq, x, y);
     case REL_NE: return l_bin(k->b, LOP_ne, x, y);
@@ -107,7 +133,7 @@ LVal kernel_fact(Kernel *k, Fact f) {
     case REL_LT: return l_lt(k->b, x, y);
     case REL_DIVIDES: break;
     }
-    LVal q = lower_sum(k, dim_fdiv(k->cx, f.b, f.a), k->lanes);
+    LVal q = lower_dim(k, dim_fdiv(k->cx, f.b, f.a));
     return l_bin(k->b, LOP_eq, l_mul(k->b, q, x), y);
 }
 
