@@ -7,6 +7,8 @@
  */
 #include "tile.h"
 
+enum { MAX_BLOCK_TILES = 1 << 16 };
+
 static const Node *find_anchor(const Graph *g, Val *anchor) {
     for (uint32_t i = 1; i < g->nodes.n; i++)
         if (op_info[g->nodes.at[i].op].kind == KIND_CONTRACT) {
@@ -32,11 +34,12 @@ Blocks blocks_of(Kernel *k) {
     s.whole = prove(cx, k->scope, REL_LE, dim_mul(cx, s.taps, s.channels), dim_const(cx, s.chunk)) == YES;
     s.packs = s.w->encoding != ENCODING_PANEL16;
     int64_t m = k->schedule->field[SCHED_tile_m], n = k->schedule->field[SCHED_tile_n], rows;
-    if (m < 1 || m > MAX_TILE_ROWS || n < 1 || n > MAX_TILE_PANELS) BUG(cx, "a register tile of %lld x %lld panels", (long long)m, (long long)n);
+    if (m < 1 || m > MAX_TILE_ROWS || n < 1 || n > MAX_TILE_PANELS)
+        diag_fatal(cx, "schedule: a register tile of %lld x %lld panels, at most %d x %d are possible", (long long)m, (long long)n, MAX_TILE_ROWS, MAX_TILE_PANELS);
     s.tile_m = (uint32_t)m, s.tile_n = (uint32_t)n;
     int64_t tiles = k->schedule->field[SCHED_block_m] / m;
     if (dim_const_value(cx, s.rows, &rows) && tiles > (rows + m - 1) / m) tiles = (rows + m - 1) / m;
-    s.block_tiles = tiles < 1 ? 1 : (uint32_t)tiles;
+    s.block_tiles = tiles < 1 ? 1 : tiles > MAX_BLOCK_TILES ? MAX_BLOCK_TILES : (uint32_t)tiles;
     return s;
 }
 
@@ -59,7 +62,8 @@ static int64_t sums_bytes(const Blocks *s) {
 
 static int64_t pack_depth(Kernel *k, const Blocks *s) {
     int64_t channels;
-    return dim_const_value(k->cx, s->channels, &channels) && channels < s->chunk ? channels : s->chunk;
+    if (!dim_const_value(k->cx, s->channels, &channels) || channels >= s->chunk) return s->chunk;
+    return channels < 1 ? 1 : channels; /* even without depth there is a place to point at */
 }
 
 Dim blocks_scratch(Kernel *k, const Blocks *s) {

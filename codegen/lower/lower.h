@@ -9,7 +9,7 @@
 #include "ingot_rt.h"
 #include "loop.h"
 
-enum { LANES = 16, MAX_INDEX = 24, FAIL_SLOTS = 4 };
+enum { LANES = 16, MAX_INDEX = 64, FAIL_SLOTS = 4 };
 
 typedef struct SymbolValue {
     Symbol symbol;
@@ -42,6 +42,7 @@ struct Kernel {
     LVal *pointers;          /* by index of body parameter */
     LVal *outputs;           /* by result */
     VEC(SymbolValue) symbols;
+    VEC(SymbolValue) lets;   /* within one call of kernel_dim and the like: what a let-symbol came to */
     VEC(EvalEntry) memo;
     VEC(StagedRow) staged;
     Symbol lane;             /* of this kernel's vectors */
