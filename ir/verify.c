@@ -101,6 +101,32 @@ static bool is_region(const Graph *g, const Graph *frame) {
     return false;
 }
 
+/* Buffers lie on buffers in an order: each goes after all it lies on. */
+static bool plan_is_ordered(const Graph *g) {
+    uint32_t n = g->plan->n, placed = 0;
+    Arena *arena = arena_new(g->cx);
+    bool *done = arena_new_array(arena, bool, n);
+    for (bool progress = true; progress && placed < n;) {
+        progress = false;
+        for (uint32_t b = 0; b < n; b++) {
+            const Buffer *buffer = &g->plan->buffers[b];
+            bool ready = !done[b];
+            for (uint32_t i = 0; ready && i < buffer->n_above; i++)
+                ready = done[buffer->above[i]];
+            if (!ready)
+                continue;
+            done[b] = progress = true;
+            placed++;
+        }
+    }
+    arena_free(arena);
+    if (placed == n)
+        return true;
+    diag_error(g->cx, (Loc){0}, "verify: buffers of the plan of '%s' lie on each other in a circle",
+               g->name);
+    return false;
+}
+
 static bool verify_plan(const Graph *g) {
     for (uint32_t b = 0; g->plan && b < g->plan->n; b++) {
         const Buffer *buffer = &g->plan->buffers[b];
@@ -113,11 +139,49 @@ static bool verify_plan(const Graph *g) {
                    g->name);
         return false;
     }
-    return true;
+    return !g->plan || plan_is_ordered(g);
+}
+
+/* One for each result; of control also second ones of what is carried, and the frames of regions, which are planned too. */
+static uint32_t buffers_needed(const Graph *g, const Node *n, bool *planned) {
+    const TypeInfo *t = type_info(g->cx, n->type);
+    uint32_t count = t->dtype == DT_none ? t->rank : 1;
+    if (node_attr(n, ATTR_carried))
+        count += (uint32_t)attr_int(n, ATTR_carried);
+    for (uint32_t i = 0; n->op != OP_kernel && i < n->n_attrs; i++) {
+        if (attr_info[n->attrs[i].key].type != AT_GRAPH)
+            continue;
+        count++;
+        *planned &= n->attrs[i].as.graph->plan != NULL;
+    }
+    return count;
+}
+
+static bool verify_schedule(const Graph *g, const Node *n) {
+    const Attr *a = node_attr(n, ATTR_schedule);
+    const int64_t *field = a ? a->as.schedule->field : NULL;
+    if (!field || !field[SCHED_template_])
+        return true;
+    int64_t lanes = field[SCHED_lanes];
+    bool fine = lanes >= 0 && lanes <= 64 && (lanes & (lanes - 1)) == 0 &&
+                field[SCHED_template_] < TEMPLATE_COUNT;
+    for (uint32_t i = 0; i < SCHED_COUNT; i++)
+        fine &= i == SCHED_stage || (field[i] >= 0 && field[i] <= INT32_MAX);
+    if (!fine)
+        diag_error(g->cx, n->loc, "verify: a schedule of '%s' is impossible: lanes are a power of two up to "
+                   "64, other numbers from 0 to 2^31-1", g->name);
+    return fine;
 }
 
 static bool verify_buffers(const Graph *g, const Node *n) {
     const Attr *buffers = node_attr(n, ATTR_buffers);
+    bool planned = true;
+    if (g->plan && (n->op == OP_kernel || op_info[n->op].kind == KIND_CONTROL) &&
+        (!buffers || buffers->n != buffers_needed(g, n, &planned) || !planned)) {
+        diag_error(g->cx, n->loc, "verify: '%s' of '%s' has not the buffers that a planned graph needs",
+                   op_info[n->op].name, g->name);
+        return false;
+    }
     for (uint32_t i = 0; buffers && i < buffers->n; i++) {
         int64_t b = buffers->as.ints[i];
         if (g->plan && b < g->plan->n && b >= -(int64_t)g->results.n)
@@ -136,7 +200,7 @@ bool graph_verify(const Graph *g) {
     bool fine = true;
     for (uint32_t id = 1; id < g->nodes.n; id++)
         fine &= verify_node(g, id) && verify_regions(&g->nodes.at[id]) &&
-                verify_buffers(g, &g->nodes.at[id]);
+                verify_buffers(g, &g->nodes.at[id]) && verify_schedule(g, &g->nodes.at[id]);
     if (!fine || !verify_params(g) || !verify_bindings(g) || !verify_plan(g))
         return false;
     for (uint32_t i = 0; i < g->results.n; i++)

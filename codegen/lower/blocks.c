@@ -15,7 +15,7 @@ static const Node *find_anchor(const Graph *g, Val *anchor) {
             *anchor = (Val){i};
             return &g->nodes.at[i];
         }
-    BUG(g->cx, "a tiled template without a contraction");
+    diag_fatal(g->cx, "schedule: a tiled template without a contraction");
 }
 
 Blocks blocks_of(Kernel *k) {
@@ -25,6 +25,7 @@ Blocks blocks_of(Kernel *k) {
     s.y = type_info(cx, s.node->type), s.x = val_type(k->body, s.node->in[0]), s.w = val_type(k->body, s.node->in[1]);
     s.compute = loop_compute_dtype(s.y->dtype);
     bool conv = s.node->op == OP_conv;
+    if (conv != (k->schedule->field[SCHED_template_] == TEMPLATE_convolution)) diag_fatal(cx, "schedule: template and contraction do not fit each other");
     s.batch = conv ? 0 : (uint32_t)attr_int(s.node, ATTR_batch);
     s.rows = dim_product(cx, s.y->dims + s.batch, s.y->rank - s.batch - 1);
     s.columns = s.y->dims[s.y->rank - 1];

@@ -312,7 +312,7 @@ static LVal eval_fresh(Kernel *k, Val v, const Node *n, const Dim *at) {
     case KIND_MACRO:
     case KIND_GROUP: break;
     }
-    BUG(k->cx, "op '%s' inside an element of a kernel", op_info[n->op].name);
+    diag_fatal(k->cx, "schedule: op '%s' needs a template of its own", op_info[n->op].name);
 }
 
 static bool same_index(const Dim *a, const Dim *b, uint32_t n) {

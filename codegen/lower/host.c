@@ -75,6 +75,20 @@ static void collect_symbols(Program *p, const Graph *g, SymbolKind kind) {
     }
 }
 
+/* A text may speak of symbols that nothing determines. */
+static void require_bound(Program *p, const Graph *g) {
+    for (uint32_t i = 1; i <= symbol_count(p->cx); i++) {
+        Symbol s = {i};
+        if (symbol_info(p->cx, s)->kind != SYMBOL_INPUT || is_bound(p, g, s)) continue;
+        bool used = false;
+        for (uint32_t k = 0; k < g->guards.n && !used; k++)
+            used = dim_uses(p->cx, g->guards.at[k].fact.a, s) || dim_uses(p->cx, g->guards.at[k].fact.b, s);
+        for (uint32_t k = 1; k < g->nodes.n && !used; k++) used = node_mentions(p->cx, &g->nodes.at[k], s);
+        for (uint32_t k = 0; k < g->plan->n && !used; k++) used = dim_uses(p->cx, g->plan->buffers[k].bytes, s);
+        if (used) diag_fatal(p->cx, "verify: symbol '%s' is used, and no input determines it", symbol_info(p->cx, s)->name);
+    }
+}
+
 static void add_constant(Program *p, const Node *n) {
     Const c = n->attrs[0].as.data;
     for (uint32_t a = 0; a < n->n_attrs; a++)
@@ -439,7 +453,7 @@ static void place_outputs(Program *p, const Graph *g) {
         }
         const Attr *slots = node_attr(node(g, v), ATTR_buffers);
         if (!slots || (op_info[val_op(g, v)].kind == KIND_CONTROL && node_attr(node(g, v), ATTR_carried)))
-            BUG(p->cx, "result '%s' has no planned memory", g->result_names.at[k]);
+            diag_fatal(p->cx, "verify: result '%s' has no planned memory", g->result_names.at[k]);
         int64_t slot = slots->as.ints[element];
         vec_push(p->arena, &p->facts->output_offset, slot < 0 ? -1 : (int64_t)program_base(p, g) + slot);
     }
@@ -452,6 +466,7 @@ LoopModule *lower_graph(Context *cx, const Graph *g, const char *name, const Tar
     collect_symbols(&p, g, SYMBOL_INPUT);
     facts->n_input_symbols = facts->symbols.n;
     collect_symbols(&p, g, SYMBOL_FOUND);
+    require_bound(&p, g);
     collect_graph(&p, g);
     add_weights(&p);
     lower_kernels(&p, g);

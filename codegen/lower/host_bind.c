@@ -142,10 +142,8 @@ static void bind_dims(Solver *s) {
     for (uint32_t i = 0; i < all.n; i++) {
         if (all.at[i].done) continue;
         Symbol unused;
-        if (unbound(s, all.at[i].dim, &unused)) {
-            diag_error(p->cx, (Loc){0}, "%s: extent %s does not determine its symbols; declare another input's extent in them", all.at[i].where, dim_string(p->cx, all.at[i].dim));
-            continue;
-        }
+        if (unbound(s, all.at[i].dim, &unused)) /* the symbol is used elsewhere: there is nothing to go on with */
+            diag_fatal(p->cx, "%s: extent %s does not determine its symbols; declare another input's extent in them", all.at[i].where, dim_string(p->cx, all.at[i].dim));
         LVal expected = program_dim(p, all.at[i].dim);
         const char *text = arena_print(p->arena, "%s: found %%d, expected %%d (%s)", all.at[i].where, dim_string(p->cx, all.at[i].dim));
         int64_t constant;

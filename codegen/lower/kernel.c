@@ -166,7 +166,7 @@ KernelInfo lower_kernel(LoopModule *m, const Graph *body, const Schedule *schedu
     Scope scope = body_facts(&k, arena);
     k.scope = &scope;
     const TemplateInfo *t = &templates[schedule->field[SCHED_template_]];
-    if (!t->lower) BUG(cx, "kernel %s has no template", name);
+    if (!t->lower) diag_fatal(cx, "schedule: kernel %s has no template", name);
     Symbol found = body_found(cx, body);
     drop_found(&symbols, found);
     KernelInfo info = {.fails = body_checks(body), .found = found, .n_symbols = symbols.all.n, .symbols = symbols.all.at};

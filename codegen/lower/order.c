@@ -5,10 +5,15 @@
  */
 #include "lower.h"
 
+/* A schedule that comes from a text may name any template. */
 static const Node *anchor_of(Kernel *k) {
+    static const uint8_t served_by[OP_COUNT] = {
+        [OP_arg_max] = TEMPLATE_arg, [OP_arg_min] = TEMPLATE_arg, [OP_cum_sum] = TEMPLATE_cumulate,
+        [OP_cum_prod] = TEMPLATE_cumulate, [OP_top_k] = TEMPLATE_top_k, [OP_nonzero] = TEMPLATE_nonzero,
+    };
     for (uint32_t i = 1; i < k->body->nodes.n; i++)
-        if (op_info[k->body->nodes.at[i].op].kind == KIND_ANCHOR) return &k->body->nodes.at[i];
-    BUG(k->cx, "this template needs an anchor");
+        if (served_by[k->body->nodes.at[i].op] == k->schedule->field[SCHED_template_]) return &k->body->nodes.at[i];
+    diag_fatal(k->cx, "schedule: no operation of this kernel is one for template %s", template_name[k->schedule->field[SCHED_template_]]);
 }
 
 /* Lines of operand 0 along its axis: at[] has every axis but that one bound to loop values. */

@@ -12,8 +12,8 @@
 /* The first reduction gives the split: its operand's dims are outer ++ inner. */
 static const Node *first_reduction(Kernel *k) {
     for (uint32_t i = 1; i < k->body->nodes.n; i++)
-        if (op_info[k->body->nodes.at[i].op].kind == KIND_REDUCE) return &k->body->nodes.at[i];
-    BUG(k->cx, "template row without a reduction");
+        if (op_info[k->body->nodes.at[i].op].kind == KIND_REDUCE && node_attr(&k->body->nodes.at[i], ATTR_axes)) return &k->body->nodes.at[i];
+    diag_fatal(k->cx, "schedule: template row without a reduction");
 }
 
 typedef struct Rows {

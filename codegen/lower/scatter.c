@@ -11,7 +11,7 @@ Dim scratch_scatter(Kernel *k) { return dim_const(k->cx, 0); }
 static const Node *scatter_node(Kernel *k) {
     for (uint32_t i = 1; i < k->body->nodes.n; i++)
         if (k->body->nodes.at[i].op == OP_scatter_nd || k->body->nodes.at[i].op == OP_scatter_elements) return &k->body->nodes.at[i];
-    BUG(k->cx, "template scatter without a scatter");
+    diag_fatal(k->cx, "schedule: template scatter without a scatter");
 }
 
 static void copy_step(Kernel *k, void *user, Dim linear, LVal *carried) {

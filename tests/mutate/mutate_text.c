@@ -113,11 +113,29 @@ static void nest(Arena *arena, Random *r, Tokens *t, uint32_t at) {
     splice_tokens(arena, t, at, many, n);
 }
 
+/* Another template, which may not fit the kernel at all; or another number in the schedule. */
+static void mutate_schedule(Arena *arena, Random *r, Tokens *t) {
+    static const char *const names[] = {
+#define TEMPLATE(name, ...) #name,
+#include "templates.def"
+    };
+    uint32_t at = 0, n = 0;
+    for (uint32_t i = 0; i + 2 < t->n; i++)
+        if (t->at[i].n == 9 && memcmp(t->at[i].at + t->at[i].blank, "template_", 9) == 0 && random_below(r, ++n) == 0) at = i + 2;
+    if (!n) return;
+    if (random_chance(r, 50)) {
+        t->at[at] = token_of(names[random_below(r, (uint32_t)COUNT(names))], CLASS_WORD);
+        return;
+    }
+    for (uint32_t i = at, k = 1 + random_below(r, 4); i < t->n && k; i++)
+        if (t->at[i].class == CLASS_NUMBER && --k == 0) new_number(arena, r, t, i);
+}
+
 static void mutate_once(Arena *arena, Random *r, Tokens *t, const Tokens *donor) {
     if (!t->n) return;
     uint32_t at = random_below(r, t->n), other = random_below(r, t->n);
     Token token;
-    switch (random_below(r, 16)) {
+    switch (random_below(r, 18)) {
     case 0: remove_tokens(t, at, at + 1); break;
     case 1: token = t->at[at]; splice_tokens(arena, t, other, &token, 1); break;
     case 2:
@@ -133,6 +151,7 @@ static void mutate_once(Arena *arena, Random *r, Tokens *t, const Tokens *donor)
         for (uint32_t tries = 0; tries < 40 && t->at[at].class != CLASS_NUMBER; tries++) at = random_below(r, t->n);
         if (t->at[at].class == CLASS_NUMBER) new_number(arena, r, t, at);
         break;
+    case 12: case 13: mutate_schedule(arena, r, t); break;
     default: exchange(r, t, at, t);
     }
 }
@@ -142,7 +161,7 @@ void mutate_text(Arena *arena, const Seeds *seeds, uint64_t seed, uint64_t numbe
     Tokens tokens = {0}, donor = {0};
     cut(arena, &seeds->at[random_below(&r, seeds->n)], &tokens);
     cut(arena, &seeds->at[random_below(&r, seeds->n)], &donor);
-    for (uint32_t n = 1; n && n <= 6; n = random_chance(&r, 45) ? n + 1 : 0) mutate_once(arena, &r, &tokens, &donor);
+    for (uint32_t n = 1; n && n <= 6; n = random_chance(&r, 30) ? n + 1 : 0) mutate_once(arena, &r, &tokens, &donor);
     for (uint32_t i = 0; i < tokens.n; i++) {
         const Token *t = &tokens.at[i];
         if (i && !t->blank) {

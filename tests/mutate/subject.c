@@ -160,6 +160,9 @@ static void judge(Subject *s, Record *r) {
         memcpy(why, r->text, sizeof why);
         put_text(r, arena_print(cx->arena, "%s: %s", s->unstable, why));
     }
+    /* what only a text can get wrong: in a model's way through the passes it is ours */
+    bool ours = strncmp(r->text, "verify:", 7) == 0 || strncmp(r->text, "schedule:", 9) == 0;
+    if (s->kind == KIND_ONNX && ours) r->outcome = OUT_BUG;
     if (cx->bug) {
         r->outcome = OUT_BUG;
         put_text(r, cx->bug);
