@@ -103,7 +103,12 @@ static Dim elements_upper(const Place *p, Val v, uint32_t element, uint32_t *fue
     Context *cx = p->g->cx;
     const TypeInfo *t = val_type(p->g, v);
     if (t->dtype == DT_none) t = type_info(cx, t->elements[element]);
-    Dim d = dim_upper(cx, dim_product(cx, t->dims, t->rank));
+    Dim d = {0};
+    if (val_op(p->g, v) == OP_reshape && *fuel) { /* a reshape's own extents may be hard to multiply */
+        --*fuel;
+        if ((d = elements_upper(p, val_in(p->g, v, 0), 0, fuel)).id) return d;
+    }
+    d = dim_upper(cx, dim_product(cx, t->dims, t->rank));
     if (!d.id) d = product_upper(p, v, element, t->rank, own_upper, fuel);
     if (d.id || *fuel == 0) return d;
     --*fuel;
