@@ -20,24 +20,14 @@ LVal kernel_symbol(Kernel *k, Symbol s) {
     return (LVal){0};
 }
 
-static bool symbol_varies(Kernel *k, Symbol s) {
-    if (s.id == k->lane.id) return k->lanes > 1;
-    LVal value = kernel_symbol(k, s);
-    return value.id && loop_type(k->b, value).lanes > 1;
-}
-
-static bool atom_varies(Kernel *k, Atom a) {
-    if (a.kind != ATOM_SYMBOL) return kernel_varies(k, a.a) || kernel_varies(k, a.b);
-    const SymbolInfo *info = symbol_info(k->cx, a.symbol);
-    return info->kind == SYMBOL_LET ? kernel_varies(k, info->capacity) : symbol_varies(k, a.symbol);
-}
-
+/* Asked from the few symbols that are vectors: a dim may hold one let-symbol many times over. */
 bool kernel_varies(Kernel *k, Dim d) {
-    const Term *terms;
-    uint32_t n = dim_terms(k->cx, d, &terms);
-    for (uint32_t i = 0; i < n; i++)
-        for (uint32_t f = 0; f < terms[i].n; f++)
-            if (atom_varies(k, dim_atom(k->cx, terms[i].factors[f].atom))) return true;
+    if (k->lanes > 1 && k->lane.id && dim_uses(k->cx, d, k->lane)) return true;
+    for (uint32_t i = 0; i < k->symbols.n; i++) {
+        SymbolValue v = k->symbols.at[i];
+        if (loop_type(k->b, v.value).lanes == 1 || v.symbol.id == k->lane.id) continue;
+        if (kernel_symbol(k, v.symbol).id == v.value.id && dim_uses(k->cx, d, v.symbol)) return true;
+    }
     return false;
 }
 

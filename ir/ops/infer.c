@@ -51,11 +51,21 @@ Type infer_error(Infer *k, const char *fmt, ...) {
     return no_type;
 }
 
+/* Asked before the message is written, which is long where the types are. */
+static bool is_guarded(const Graph *g, Relation relation, Dim a, Dim b) {
+    for (uint32_t i = 0; i < g->guards.n; i++) {
+        const Fact *f = &g->guards.at[i].fact;
+        if (f->relation == relation && dim_same(f->a, a) && dim_same(f->b, b))
+            return true;
+    }
+    return false;
+}
+
 bool infer_require(Infer *k, Relation relation, Dim a, Dim b, const char *fmt, ...) {
     if (relation == REL_EQ && dim_same(a, b))
         return true;
     Truth truth = prove(k->cx, NULL, relation, a, b);
-    if (truth == YES || (truth == UNKNOWN && !k->guards))
+    if (truth == YES || (truth == UNKNOWN && (!k->guards || is_guarded(k->guards, relation, a, b))))
         return true;
     va_list args;
     va_start(args, fmt);
