@@ -173,6 +173,9 @@ void diag_error(Context *, Loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* An error that is the machine's, not the user's: a file, a tool, memory.  Counted apart, for the exit status. */
 void diag_machine(Context *, Loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 bool diag_is_machine(const Context *);     /* any of them was */
+/* An error in what was asked for, not in the model: counted apart as well. */
+void diag_usage(Context *, Loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
+bool diag_is_usage(const Context *);
 void diag_warning(Context *, Loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void diag_note(Context *, Loc, const char *fmt, ...) PRINTF_LIKE(3, 4); /* belongs to the diagnostic before it */
 uint32_t diag_count(const Context *);      /* all of them; the texts of the first 100 are kept */

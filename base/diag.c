@@ -29,6 +29,7 @@ struct DiagList {
     VEC(uint8_t) kinds; /* of all */
     uint32_t nerrors;   /* of all */
     bool machine;       /* one of them was the machine's */
+    bool usage;         /* one of them was about what was asked for */
     VEC(Place) places;  /* by Loc id; 0 unused */
     Map by_text;        /* interned text -> id */
     size_t fatal_used;
@@ -199,6 +200,16 @@ void diag_machine(Context *cx, Loc loc, const char *fmt, ...) {
 }
 
 bool diag_is_machine(const Context *cx) { return cx->diags && cx->diags->machine; }
+
+void diag_usage(Context *cx, Loc loc, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    add(cx, DIAG_ERROR, loc, fmt, args);
+    va_end(args);
+    if (cx->diags) cx->diags->usage = true;
+}
+
+bool diag_is_usage(const Context *cx) { return cx->diags && cx->diags->usage; }
 
 void diag_warning(Context *cx, Loc loc, const char *fmt, ...) {
     va_list args;

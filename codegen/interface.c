@@ -311,7 +311,7 @@ bool artifact_interface(LoopModule *m, const Graph *g, const HostFacts *facts, c
     w.p = (Program){.cx = m->cx, .arena = m->arena, .m = m, .facts = &copy};
     if (!check_border(&w)) return false;
     if (options->bare && (options->threads || options->weights != WEIGHTS_EMBEDDED)) {
-        diag_error(m->cx, (Loc){0}, "freestanding artifacts have neither threads nor weights outside: drop one of the two");
+        diag_usage(m->cx, (Loc){0}, "freestanding artifacts have neither threads nor weights outside: drop one of the two");
         return false;
     }
     if (options->threads) add_note(&w, "threads", "1");

@@ -69,8 +69,7 @@ void ingot_free(void *p) { free(p); }
 static bool load(Job *job, void *user) {
     if (!job_open(job)) return false;
     if (job->weights != WEIGHTS_embed) {
-        diag_error(job->cx, (Loc){0}, "weights of a model in this process are its own: place '%s' does not go with it", job->set.weights);
-        job->usage = true;
+        diag_usage(job->cx, (Loc){0}, "weights of a model in this process are its own: place '%s' does not go with it", job->set.weights);
         return false;
     }
     return job->backend == BACKEND_interpreter ? reference_load(job, user) : jit_load(job, user);

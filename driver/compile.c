@@ -44,8 +44,7 @@ ImportOptions job_import_options(Job *job) {
 /* Settings that only an ONNX model can take. */
 static bool refuse_import_settings(Job *job) {
     if (!job->set.n_dims && !job->set.n_constants && !(job->set.flags & INGOT_SYMBOLIC)) return true;
-    diag_error(job->cx, (Loc){0}, "%s is text IR, whose dims are fixed in its text: dims, constants and symbolic inputs apply to ONNX models", job->file);
-    job->usage = true;
+    diag_usage(job->cx, (Loc){0}, "%s is text IR, whose dims are fixed in its text: dims, constants and symbolic inputs apply to ONNX models", job->file);
     return false;
 }
 
@@ -54,8 +53,7 @@ const Graph *job_import(Job *job) {
     if (job->kind == INPUT_GRAPH)
         return refuse_import_settings(job) ? graph_parse(job->cx, job->file, (const char *)job->bytes, job->n, job->side, job->side_n) : NULL;
     if (job->kind == INPUT_LOOP) {
-        diag_error(job->cx, (Loc){0}, "%s is Loop IR: there is no graph in it", job->file);
-        job->usage = true;
+        diag_usage(job->cx, (Loc){0}, "%s is Loop IR: there is no graph in it", job->file);
         return NULL;
     }
     ImportOptions o = job_import_options(job);
@@ -79,9 +77,7 @@ static PipelineOptions pipeline_options(Job *job) {
 
 bool job_check_passes(Job *job) {
     PipelineOptions o = pipeline_options(job);
-    if (pipeline_check(job->cx, &o)) return true;
-    job->usage = true;
-    return false;
+    return pipeline_check(job->cx, &o);
 }
 
 const Graph *job_passes(Job *job, const Graph *g) {
@@ -141,9 +137,8 @@ static bool add_interface(Job *job, LoopModule *m, const Graph *g, const HostFac
 static LoopModule *read_module(Job *job) {
     uint32_t fixed = INGOT_THREADS | INGOT_BARE;
     if (!refuse_import_settings(job)) return NULL;
-    if ((job->set.flags & fixed) || job->set.cpu || job->set.weights || job->set.name) {
-        diag_error(job->cx, (Loc){0}, "%s is Loop IR: name, cpu, threads and place of weights are fixed in it", job->file);
-        job->usage = true;
+    if ((job->set.flags & fixed) || job->set.cpu || job->set.target || job->set.weights || job->set.name) {
+        diag_usage(job->cx, (Loc){0}, "%s is Loop IR: name, target, cpu, threads and place of weights are fixed in it", job->file);
         return NULL;
     }
     LoopModule *m = loop_parse(job->cx, job->file, (const char *)job->bytes, job->n, job->side, job->side_n);
@@ -163,8 +158,7 @@ LoopModule *job_module(Job *job) {
         const Graph *g = job_import(job);
         if (!g || !(g = job_passes(job, g))) return NULL;
         if (!g->plan) {
-            diag_error(job->cx, (Loc){0}, "the graph after %s cannot become code: only --emit=graph and dot go with it", job->set.stop_after ? "--stop-after" : "--passes");
-            job->usage = true;
+            diag_usage(job->cx, (Loc){0}, "the graph after %s cannot become code: only --emit=graph and dot go with it", job->set.stop_after ? "--stop-after" : "--passes");
             return NULL;
         }
         HostFacts facts = {0};

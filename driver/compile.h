@@ -26,7 +26,6 @@ typedef struct Job {
     ingot_settings set;
     const char *path;            /* of the output; NULL: memory, or code in this process */
     bool ok;                     /* what the work answered; false where it unwound */
-    bool usage;                  /* the settings are wrong */
     bool limited;                /* the time limit is over */
     double deadline;             /* on the monotonic clock; 0: none */
     const char *stage;           /* under way, since stage_start */

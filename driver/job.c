@@ -66,7 +66,7 @@ ingot_status job_status(const Job *job) {
     if (cx->bug) return INGOT_E_BUG;
     if (job->limited || ran_out(cx)) return INGOT_E_LIMIT;
     if (diag_is_machine(cx)) return INGOT_E_SYSTEM;
-    return job->usage ? INGOT_E_ARG : INGOT_E_MODEL;
+    return diag_is_usage(cx) ? INGOT_E_ARG : INGOT_E_MODEL;
 }
 
 /* Passes report their own times; this is for the steps around them. */
@@ -133,9 +133,8 @@ static int choose(Job *job, const char *what, const char *value, const char *con
         text_add(&known, "%s%s", i ? ", " : "", names[i]);
     }
     const char *close = closest_word(value, names, n);
-    diag_error(job->cx, (Loc){0}, "unknown %s '%s'%s%s%s; expected one of %s", what, value, close ? " (did you mean '" : "",
+    diag_usage(job->cx, (Loc){0}, "unknown %s '%s'%s%s%s; expected one of %s", what, value, close ? " (did you mean '" : "",
                close ? close : "", close ? "'?)" : "", known.at);
-    job->usage = true;
     return -1;
 }
 
@@ -156,8 +155,7 @@ static bool choose_emit(Job *job) {
     else if (job->path) {
         for (chosen = 0; chosen < EMIT_COUNT && !has_suffix(job->path, emit_suffixes[chosen]); chosen++) {}
         if (chosen == EMIT_COUNT) {
-            job->usage = true;
-            diag_error(job->cx, (Loc){0}, "'%s' does not tell what to write: use a suffix such as .so, .a, .o, .c, or --emit", job->path);
+            diag_usage(job->cx, (Loc){0}, "'%s' does not tell what to write: use a suffix such as .so, .a, .o, .c, or --emit", job->path);
             return false;
         }
     }
@@ -195,12 +193,26 @@ static bool choose_name(Job *job) {
     bool fine = *name && !(*name >= '0' && *name <= '9') && strlen(name) < 64;
     for (const char *p = name; *p; p++)
         fine = fine && ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '_');
-    if (!fine) {
-        diag_error(job->cx, (Loc){0}, "'%s' cannot be the model's name: expected a C identifier of at most 63 characters", name);
-        job->usage = true;
-    }
+    if (!fine) diag_usage(job->cx, (Loc){0}, "'%s' cannot be the model's name: expected a C identifier of at most 63 characters", name);
     job->name = intern(job->cx, name);
     return fine;
+}
+
+/* The triple without its vendor is what compilers are called by: both spellings are known. */
+static bool choose_system(Job *job) {
+    const char *found = job->set.target, *triple = job->target->triple, *vendor = strchr(triple, '-'), *system = vendor ? strchr(vendor + 1, '-') : NULL;
+    if (!found || strcmp(found, triple) == 0) return true;
+    const char *brief = system ? arena_print(job->cx->arena, "%.*s%s", (int)(vendor - triple), triple, system) : triple;
+    const char *const known[] = {triple, brief};
+    return choose(job, "target", found, known, COUNT(known)) >= 0;
+}
+
+static bool choose_numerics(Job *job) {
+    static const char *const known[] = {"strict"};
+    const char *found = job->set.numerics;
+    if (!found || strcmp(found, "fast") != 0) return choose(job, "numerics", found ? found : "strict", known, COUNT(known)) >= 0;
+    diag_usage(job->cx, (Loc){0}, "numerics 'fast' does not exist yet: everything is strict, the same bits on any CPU, batch and number of threads");
+    return false;
 }
 
 static bool choose_backend(Job *job) {
@@ -261,8 +273,7 @@ static bool open_input(Job *job) {
     job->bytes = in->bytes, job->n = (size_t)in->n;
     job->side = in->side, job->side_n = (size_t)in->side_n;
     if (!in->bytes && !in->path) {
-        diag_error(cx, (Loc){0}, "no model given: neither a path nor bytes");
-        job->usage = true;
+        diag_usage(cx, (Loc){0}, "no model given: neither a path nor bytes");
         return false;
     }
     if (!in->bytes && !(job->bytes = file_map(cx, in->path, &job->n))) return false;
@@ -290,6 +301,6 @@ static bool check_path(Job *job) {
 }
 
 bool job_open(Job *job) {
-    return choose_emit(job) && choose_target(job) && choose_backend(job) && choose_name(job) && job_check_passes(job) &&
+    return choose_emit(job) && choose_target(job) && choose_system(job) && choose_numerics(job) && choose_backend(job) && choose_name(job) && job_check_passes(job) &&
            open_input(job) && check_path(job);
 }

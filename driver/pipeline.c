@@ -77,7 +77,7 @@ static const PassInfo *find_pass(Context *cx, const char *name, const char *purp
         text_add(&known, " %s", names[i]);
     }
     const char *close = closest_word(name, names, n_passes);
-    diag_error(cx, (Loc){0}, "no pass '%s' to %s%s%s%s; passes:%s", name, purpose, close ? " (did you mean '" : "",
+    diag_usage(cx, (Loc){0}, "no pass '%s' to %s%s%s%s; passes:%s", name, purpose, close ? " (did you mean '" : "",
                close ? close : "", close ? "'?)" : "", known.at);
     return NULL;
 }

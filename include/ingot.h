@@ -74,6 +74,8 @@ typedef struct ingot_settings {
     /* After INGOT_E_BUG: what brings it about again.  suffix ".graph": the text is a model, side what belongs into
      * <path>.bin (or NULL); ".txt": no graph was there yet.  Without this callback the text goes to diagnostic(). */
     void (*reproducer)(void *user, const char *suffix, const char *text, uint64_t n, const void *side, uint64_t side_n);
+    const char *target;      /* "x86_64-linux-gnu" */
+    const char *numerics;    /* "strict"; looser ones are refused until there are any */
 } ingot_settings;
 
 /* Compiles to a file, written whole or not at all, with the C headers of a library beside it.  err: the first error. */

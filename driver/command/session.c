@@ -129,7 +129,7 @@ static int given_size(Session *s, const char *text) {
         long long v = strtoll(eq + 1, &end, 10);
         if (strstr(eq, "..")) return EXIT_YES;
         if (end == eq + 1 || *end) return fail_usage("--dim=%s: expected a number", text);
-        if (into_range(y, v) != v) return fail_no("%s = %lld, declared %lld..%lld%s", y->name, v, (long long)y->min, (long long)y->max, y->multiple > 1 ? " with a multiple" : "");
+        if (into_range(y, v) != v) return fail_usage("--dim: %s = %lld, declared %lld..%lld%s", y->name, v, (long long)y->min, (long long)y->max, y->multiple > 1 ? " with a multiple" : "");
         s->symbols[i] = v;
         s->fixed_dims++;
         return EXIT_YES;

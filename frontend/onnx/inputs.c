@@ -60,7 +60,7 @@ static bool parse_declarations(Importer *im) {
     im->declared = arena_new_array(im->arena, struct Declaration, n + 1);
     for (uint32_t i = 0; i < n; i++)
         if (!parse_declaration(im->cx, im->options->dims[i], &im->declared[i])) {
-            diag_error(im->cx, (Loc){0}, "'%s' is no declaration of a dim; write name=7, name=1..64 or name=1..64%%8",
+            diag_usage(im->cx, (Loc){0}, "'%s' is no declaration of a dim; write name=7, name=1..64 or name=1..64%%8",
                        im->options->dims[i]);
             return false;
         }
@@ -88,7 +88,7 @@ static void unused_declarations(Importer *im) {
     for (uint32_t i = 0; i < im->options->n_dims; i++) {
         if (im->declared[i].used) continue;
         const char *close = closest_word(im->declared[i].name, names, n);
-        diag_error(im->cx, (Loc){0}, "'%s': the model has no dim of that name%s%s%s", im->declared[i].text,
+        diag_usage(im->cx, (Loc){0}, "'%s': the model has no dim of that name%s%s%s", im->declared[i].text,
                    close ? " (did you mean " : "", close ? close : "", close ? "?)" : "");
     }
 }
@@ -130,18 +130,18 @@ static bool check_constant(Importer *im, Loc loc, const OnnxType *t, const Impor
     if (t->kind != ONNX_TYPE_TENSOR) return true;
     DType dtype = dtype_by_onnx(t->element);
     if (dtype != DT_none && dtype != k->dtype) {
-        diag_error(im->cx, loc, "the constant for it has dtype %s, expected %s", dtype_info[k->dtype].name,
+        diag_usage(im->cx, loc, "the constant for it has dtype %s, expected %s", dtype_info[k->dtype].name,
                    dtype_info[dtype].name);
         return false;
     }
     if (!t->has_shape || im->options->symbolic_inputs) return true;
     if (t->rank != k->rank) {
-        diag_error(im->cx, loc, "the constant for it has rank %u, expected %u", k->rank, t->rank);
+        diag_usage(im->cx, loc, "the constant for it has rank %u, expected %u", k->rank, t->rank);
         return false;
     }
     for (uint32_t i = 0; i < k->rank; i++)
         if (t->dims[i].known && t->dims[i].value != k->dims[i]) {
-            diag_error(im->cx, loc, "the constant for it has extent %lld on axis %u, expected %lld",
+            diag_usage(im->cx, loc, "the constant for it has extent %lld on axis %u, expected %lld",
                        (long long)k->dims[i], i, (long long)t->dims[i].value);
             return false;
         }
@@ -231,7 +231,7 @@ static void import_inputs(Importer *im, NameScope *scope, const OnnxGraph *graph
         while (k < n && strcmp(names[k], name) != 0) k++;
         if (k < n) continue;
         const char *close = closest_word(name, names, n);
-        diag_error(im->cx, (Loc){0}, "constant '%s': the model has no input of that name%s%s%s", name,
+        diag_usage(im->cx, (Loc){0}, "constant '%s': the model has no input of that name%s%s%s", name,
                    close ? " (did you mean " : "", close ? close : "", close ? "?)" : "");
     }
 }
@@ -314,7 +314,7 @@ Graph *import_model(Context *cx, const char *file, const OnnxModel *model, const
         Value *values = arena_new_array(im->arena, Value, graph->n_outputs + 1);
         import_inputs(im, scope, graph);
         if (import_body(im, scope, graph, values)) import_results(im, scope, graph, values);
-        unused_declarations(im);
+        if (diag_error_count(cx) == errors) unused_declarations(im); /* else some were not reached */
         if (diag_error_count(cx) == errors) done = graph_finish(im->main);
         if (!done && diag_error_count(cx) == errors)
             diag_error(cx, loc_node(cx, file, NULL, NULL), "the graph could not be built");

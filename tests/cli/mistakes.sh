@@ -54,11 +54,11 @@ declare='write name=7, name=1..64 or name=1..64%8'
 mistake 1 'short.onnx: error: broken ModelProto message: field longer than its message' short.onnx -o out/l.so
 mistake 1 'empty.onnx: error: broken ModelProto message: it holds no graph; is this an ONNX model?' empty.onnx -o out/l.so
 mistake 1 "operator.onnx: node 'softmax' (Softmix): error: operator Softmix is not supported (did you mean Softmax?)" operator.onnx -o out/l.so
-mistake 1 "error: 'batch=64..1' is no declaration of a dim; $declare" digits.onnx --dim batch=64..1 -o out/l.so
-mistake 1 "error: 'batch=many' is no declaration of a dim; $declare" digits.onnx --dim batch=many -o out/l.so
-mistake 1 "error: 'bach=1..64': the model has no dim of that name (did you mean batch?)" digits.onnx --dim bach=1..64 -o out/l.so
-mistake 1 "error: constant 'imag': the model has no input of that name (did you mean image?)" digits.onnx --constant imag=x.npy -o out/l.so
-mistake 1 "digits.onnx: node 'image' (input): error: the constant for it has rank 1, expected 4" digits.onnx --constant image=x.npy -o out/l.so
+mistake 2 "error: 'batch=64..1' is no declaration of a dim; $declare" digits.onnx --dim batch=64..1 -o out/l.so
+mistake 2 "error: 'batch=many' is no declaration of a dim; $declare" digits.onnx --dim batch=many -o out/l.so
+mistake 2 "error: 'bach=1..64': the model has no dim of that name (did you mean batch?)" digits.onnx --dim bach=1..64 -o out/l.so
+mistake 2 "error: constant 'imag': the model has no input of that name (did you mean image?)" digits.onnx --constant imag=x.npy -o out/l.so
+mistake 2 "digits.onnx: node 'image' (input): error: the constant for it has rank 1, expected 4" digits.onnx --constant image=x.npy -o out/l.so
 mistake 4 "error: cannot open 'y.npy': No such file or directory" digits.onnx --constant image=y.npy -o out/l.so
 mistake 2 "error: no pass 'fuze' to stop after (did you mean 'fuse'?); $passes" digits.onnx --stop-after=fuze -o out/l.graph
 mistake 2 "error: no pass 'fuze' to run (did you mean 'fuse'?); $passes" digits.onnx --passes=canon,fuze -o out/l.graph
@@ -73,6 +73,6 @@ mistake 4 "error: cannot write 'missing/l.so': No such file or directory" digits
 mistake 4 "error: cannot write 'folder.onnx': Is a directory" digits.onnx --emit=so -o folder.onnx
 mistake 2 "error: 'out' does not tell what to write: use a suffix such as .so, .a, .o, .c, or --emit" digits.onnx -o out
 mistake 2 'error: --threads takes no number when compiling: the library serves any number of threads' digits.onnx --threads=4 -o out/l.so
-mistake 2 'error: m.loop is Loop IR: name, cpu, threads and place of weights are fixed in it' m.loop --cpu=x86-64-v4 -o out/l.so
+mistake 2 'error: m.loop is Loop IR: name, target, cpu, threads and place of weights are fixed in it' m.loop --cpu=x86-64-v4 -o out/l.so
 mistake 2 "error: unknown backend 'gpu'; expected one of llvm, c, interpreter" digits.onnx --backend=gpu -o out/l.so
 mistake 1 'error: out of memory: compiling needs more than the limit of 307200 bytes; raise the memory limit or compile a smaller model' digits.onnx --limits=300K -o out/l.so

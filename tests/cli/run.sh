@@ -11,7 +11,7 @@ expect 0 '' "$INGOT" verify m.graph --backend=c
 expect 2 "did you mean 'x'" "$INGOT" run libm.so X=library/y.npy
 expect 2 "input 'w' is not given" "$INGOT" run libm.so x=library/y.npy
 expect 0 '' "$INGOT" run libm.so x=library/y.npy --random
-expect 1 'batch = 65, declared 1..64' "$INGOT" run libm.so --dim batch=65
+expect 2 'batch = 65, declared 1..64' "$INGOT" run libm.so --dim batch=65
 expect 2 "did you mean 'batch'" "$INGOT" run libm.so --dim bach=5
 expect 4 'cannot open' "$INGOT" run libm.so x=missing.npy --random
 head -c 100 /dev/urandom > bad.npy
