@@ -37,9 +37,7 @@ int main(int argc, char **argv) {
     a.command = command;
     int status = arguments_parse(&a, argc - 2, argv + 2);
     if (status == EXIT_YES && a.value[OPT_help]) print_help(stdout, command);
-    else if (status == EXIT_YES) status = command->run(&a);
-    progress_end();
-    if (fflush(stdout) && status == EXIT_YES) status = fail_machine("cannot write to the standard output");
+    else if (status == EXIT_YES) status = command_start(&a);
     arguments_free(&a);
     return status;
 }

@@ -49,6 +49,7 @@ const Command *command_find(const char *name) {
 }
 
 static bool takes(const Command *c, const OptionInfo *o) { return strchr(o->commands, c->name[0] - 'a' + 'A') != NULL; }
+bool option_applies(const Command *c, Option option) { return takes(c, &options[option]); }
 
 /* "stop_after" is spelt stop-after. */
 static bool spelt(const char *id, const char *word, size_t n) {

@@ -41,6 +41,7 @@ int arguments_parse(Arguments *, int argc, char **argv);
 void arguments_free(Arguments *);
 void print_help(FILE *, const Command *command_or_null);
 const Command *command_find(const char *name);
+bool option_applies(const Command *, Option);
 bool option_number(Arguments *, Option, double *value); /* unchanged where absent; false after a message */
 
 /* ---- message.c: everything that goes to stderr --------------------------------------------------------------------------- */
@@ -57,10 +58,18 @@ int fail_no(const char *fmt, ...) FORMAT(1, 2);
 void warn(const char *fmt, ...) FORMAT(1, 2);
 void note(const char *fmt, ...) FORMAT(1, 2); /* also under --quiet */
 int exit_status(ingot_status);
+void message_callbacks(ingot_settings *);
+void progress_end(void);
+void progress_lost(void);                               /* clears the line of a process that died */
 int fail_error(const char *what, const ingot_error *);  /* exit status of the error */
 /* "did you mean": the nearest of n candidates, or NULL. */
 typedef const char *Candidate(const void *user, size_t i);
 const char *closest(const char *word, Candidate *, const void *user, size_t n);
+
+/* ---- isolate.c ------------------------------------------------------------------------------------------------------------ */
+
+int command_start(Arguments *);         /* in a child process where --isolate says so */
+void isolate_stage(const char *stage);  /* tells the parent, if there is one, what is under way */
 
 /* ---- settings.c --------------------------------------------------------------------------------------------------------- */
 
@@ -68,7 +77,7 @@ const char *closest(const char *word, Candidate *, const void *user, size_t n);
 typedef struct Prepared { ingot_settings settings; ingot_constant *constants; } Prepared;
 int prepare(Arguments *, Prepared *);
 void prepared_free(Prepared *);
-void progress_end(void);
+int read_limits(const Arguments *, uint64_t *memory, double *seconds); /* unchanged where --limits does not say */
 
 /* ---- reproducer.c ---------------------------------------------------------------------------------------------------- */
 

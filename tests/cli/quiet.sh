@@ -6,7 +6,7 @@ expect 0 '' "$INGOT" compile m.graph -o libm.so
 if grep -q $'\033' plain; then exit 1; fi
 "$INGOT" compile missing.onnx -o x.so --color=always 2> colored || true
 grep -q $'\033' colored
-if command -v script >/dev/null; then
+if command -v script >/dev/null && script -qec true tty >/dev/null 2>&1 </dev/null; then # containers may have no terminals
     TERM=xterm script -qec "$INGOT compile missing.onnx -o x.so" tty >/dev/null </dev/null || true
     grep -q $'\033\[1;31m' tty
     NO_COLOR=1 TERM=xterm script -qec "$INGOT compile missing.onnx -o x.so" tty >/dev/null </dev/null || true
