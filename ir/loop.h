@@ -115,7 +115,8 @@ typedef struct LoopBuilder {
 } LoopBuilder;
 /* params: value is filled in. */
 LoopBuilder *loop_begin(LoopModule *, const char *name, LFuncKind, LParam *params, uint32_t n, LType result);
-LFunc *loop_end(LoopBuilder *);              /* appends to the module */
+LFunc *loop_end(LoopBuilder *);              /* puts instructions in order, appends to the module */
+void loop_order(LoopModule *, LFunc *);      /* loop_order.c: an order that does not depend on who built ingot */
 LVal loop_param(const LoopBuilder *, uint32_t i);
 LType loop_type(const LoopBuilder *, LVal);
 bool loop_const_int(const LoopBuilder *, LVal, int64_t *); /* the value of an integer constant */

@@ -88,6 +88,7 @@ LFunc *loop_end(LoopBuilder *b) {
         else
             BUG(b->cx, "loop function '%s' ends without return", f->name);
     }
+    loop_order(b->module, f);
     vec_push(b->module->arena, &b->module->funcs, f);
     arena_free(b->scope->sharing->arena);
     b->scope = NULL;

@@ -50,7 +50,7 @@ static LVal estimate(Program *p, Dim d, LVal *peak) {
             else if (a.kind == ATOM_FDIV)
                 x = l_add(b, estimate(p, a.a, peak), one);
             else
-                x = larger(p, estimate(p, a.a, peak), estimate(p, a.b, peak));
+                x = estimate(p, a.a, peak), x = larger(p, x, estimate(p, a.b, peak));
             for (uint32_t k = 0; k < terms[i].factors[f].power; k++) t = l_mul(b, t, x);
         }
         sum = l_add(b, sum, t);

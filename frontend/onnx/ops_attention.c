@@ -171,8 +171,9 @@ Val rotary_turn(Call *c, Val x, Val cosine, Val sine, Dim rotary, bool neighbour
     } else {
         x1 = sliced(c, part, last, zero, half), x2 = sliced(c, part, last, half, half);
     }
-    Val y[3] = {ew2(c, OP_sub, ew2(c, OP_mul, cosine, x1), ew2(c, OP_mul, sine, x2)),
-                ew2(c, OP_add, ew2(c, OP_mul, sine, x1), ew2(c, OP_mul, cosine, x2)), rest};
+    Val cosine1 = ew2(c, OP_mul, cosine, x1), sine2 = ew2(c, OP_mul, sine, x2);
+    Val sine1 = ew2(c, OP_mul, sine, x1), cosine2 = ew2(c, OP_mul, cosine, x2);
+    Val y[3] = {ew2(c, OP_sub, cosine1, sine2), ew2(c, OP_add, sine1, cosine2), rest};
     if (!y[0].id || !y[1].id || !rest.id) return NO_VAL;
     if (neighbours) {
         y[0] = unsqueezed(c, y[0], last + 1), y[1] = unsqueezed(c, y[1], last + 1);

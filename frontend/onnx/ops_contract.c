@@ -37,13 +37,19 @@ static Val centred(Call *c, Val x, uint32_t zero_input, uint32_t from_end) {
     return ew2(c, OP_sub, y, zero);
 }
 
-Val import_matmul_integer(Call *c) { return batched_matmul(c, centred(c, in(c, 0), 2, 2), centred(c, in(c, 1), 3, 1)); }
+/* a and b with their zero points at inputs zero_a and zero_b. */
+static Val centred_matmul(Call *c, Val a, uint32_t zero_a, Val b, uint32_t zero_b) {
+    a = centred(c, a, zero_a, 2);
+    return batched_matmul(c, a, centred(c, b, zero_b, 1));
+}
+
+Val import_matmul_integer(Call *c) { return centred_matmul(c, in(c, 0), 2, in(c, 1), 3); }
 
 /* a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero. */
 Val import_qlinear_matmul(Call *c) {
     Val a = in(c, 0), b = in(c, 3), scale_a = in(c, 1), scale_b = in(c, 4), scale_y = in(c, 6), zero = in(c, 7);
     if (!a.id || !b.id || !zero.id || !scale_a.id || !scale_b.id) return NO_VAL;
-    Val y = batched_matmul(c, centred(c, a, 2, 2), centred(c, b, 5, 1));
+    Val y = centred_matmul(c, a, 2, b, 5);
     if (!y.id) return y;
     uint32_t rank = val_rank(c->g, y);
     if (val_rank(c->g, scale_a) == 1 && rank >= 2 && !dim_is(c->cx, val_dim(c->g, scale_a, 0), 1))

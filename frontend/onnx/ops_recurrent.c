@@ -117,7 +117,7 @@ static void step_rnn(Step *s, Val *h) { *h = apply(s, 0, add(s, s->x, from_h(s, 
 
 static void step_gru(Step *s, Val *h) {
     Dim two = dim_muli(s->b.cx, s->r->hidden, 2);
-    Val first = add(s, sliced(&s->b, s->x, 1, dim_k(&s->b, 0), two), from_h(s, s->h, columns(s, 0, 2)));
+    Val from_x = sliced(&s->b, s->x, 1, dim_k(&s->b, 0), two), first = add(s, from_x, from_h(s, s->h, columns(s, 0, 2)));
     Val z = apply(s, 0, gate(s, first, 0)), reset = apply(s, 0, gate(s, first, 1)), inner;
     if (s->r->linear_reset) {
         inner = from_h(s, s->h, columns(s, 2, 1));

@@ -67,6 +67,43 @@ static void shares_what_dominates(void **state) {
     assert_true(loop_verify(m));
 }
 
+/* store p[x] = p[0] * x + p[1]; return p[0] - x, the operands appended left to right or right to left. */
+static const char *in_some_order(Context *cx, bool reversed) {
+    LType i64 = lt_scalar(DT_i64);
+    LoopModule *m = loop_module_new(cx, "m", NULL);
+    LoopBuilder *b = begin(m, i64, lt_pointer(DT_i64), i64);
+    LVal x = loop_param(b, 0), p = loop_param(b, 1), none = {0}, first, second, product;
+    if (reversed) {
+        l_mul(b, x, l_i64(b, 99)); /* nobody needs it */
+        second = l_load(b, p, l_i64(b, 1), 1, none);
+        first = l_load(b, p, l_i64(b, 0), 1, none);
+        product = l_mul(b, first, x);
+    } else {
+        first = l_load(b, p, l_i64(b, 0), 1, none);
+        product = l_mul(b, first, x);
+        second = l_load(b, p, l_i64(b, 1), 1, none);
+    }
+    LVal early = l_load(b, p, x, 1, none); /* read before the store, used after it */
+    l_store(b, p, x, l_add(b, product, second), none);
+    l_return(b, l_sub(b, early, x));
+    loop_end(b);
+    assert_true(loop_verify(m));
+    Text text = text_new(cx->arena);
+    loop_print(m, &text, NULL);
+    return text.at;
+}
+
+static void order_is_of_the_values_alone(void **state) {
+    Context *cx = *state;
+    const char *forwards = in_some_order(cx, false), *backwards = in_some_order(cx, true);
+    assert_string_equal(forwards, backwards);
+    assert_null(strstr(backwards, "99"));
+    const char *load = strstr(forwards, "load %b, %a"), *store = strstr(forwards, "store");
+    assert_non_null(load);
+    assert_non_null(store);
+    assert_true(load < store);
+}
+
 static void builds_control(void **state) {
     Context *cx = *state;
     LType i64 = lt_scalar(DT_i64);
@@ -462,6 +499,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(folds_constants_and_identities),
         TEST(shares_what_dominates),
+        TEST(order_is_of_the_values_alone),
         TEST(builds_control),
         TEST(builds_memory),
         TEST(floor_division_is_floor),
