@@ -14,9 +14,9 @@
 #include "ops/infer.h"
 
 const OpInfo op_info[OP_COUNT] = {
-    [OP_poison] = {"poison", 0, KIND_NONE, 0, "the value of a node that could not be made"},
-#define OP(name, operands, kind, infer, attributes, meaning)                                       \
-    [OP_##name] = {#name, operands, KIND_##kind, attributes, meaning},
+    [OP_poison] = {"poison", 0, KIND_NONE, 0, 0, 0, "the value of a node that could not be made"},
+#define OP(name, operands, kind, cost, traits, infer, attributes, meaning)                         \
+    [OP_##name] = {#name, operands, KIND_##kind, cost, traits, attributes, meaning},
 #include "ops.def"
 };
 
@@ -378,4 +378,11 @@ bool val_splat(const Graph *g, Val v, Scalar *value) {
     if (info->splat)
         *value = info->value;
     return info->splat;
+}
+
+Val graph_memory(const Graph *g, Val v, uint32_t *element) {
+    if (element) *element = 0;
+    for (; op_info[val_op(g, v)].traits & ALIAS; v = val_in(g, v, 0))
+        if (element && val_op(g, v) == OP_get) *element = (uint32_t)attr_int(node(g, v), ATTR_index);
+    return v;
 }

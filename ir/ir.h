@@ -196,10 +196,13 @@ typedef enum AttrKey {
 #define A(name) (UINT64_C(1) << ATTR_##name)
 #define ANY     (-1)
 typedef enum AttrType { AT_INT, AT_FLOAT, AT_INTS, AT_DIM, AT_DIMS, AT_DTYPE, AT_TEXT, AT_CONST, AT_GRAPH, AT_SCHEDULE } AttrType;
+enum { FAILS = 1, REREADS = 2, ALIAS = 4 };   /* traits of ops: see ops.def */
 typedef struct OpInfo {
     const char *name;
     int operands;            /* or ANY */
     OpKind kind;
+    uint8_t cost;            /* elementary operations an element takes */
+    uint8_t traits;
     uint64_t attrs;          /* bit per AttrKey */
     const char *doc;
 } OpInfo;
@@ -375,6 +378,8 @@ Val fold_node(Graph *, const Node *candidate);
 Dim graph_upper(const Graph *, Dim);
 Dim graph_upper_axis(const Graph *, Val v, uint32_t element, uint32_t axis);
 Dim graph_upper_elements(const Graph *, Val v, uint32_t element);
+/* What v stands for in memory: through ops that alias their operand; *element, if asked for, of the tuple there. */
+Val graph_memory(const Graph *, Val v, uint32_t *element);
 
 /* ---- print.c, parse.c, verify.c ----------------------------------------------------------------------------------- */
 

@@ -180,8 +180,7 @@ static void read_by(Fusion *f, Val v, uint32_t group) {
 static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i) {
     Val v = n->in[i], base;
     bool addressed = gr->kind == GROUP_TILE && (i == 0 || n->op == OP_conv);
-    bool repeated = n->op == OP_window_sum || n->op == OP_window_max || n->op == OP_conv || kind_of(f, gr->anchor) == KIND_ANCHOR ||
-                    n->op == OP_dot;
+    bool repeated = op_info[n->op].traits & REREADS || kind_of(f, gr->anchor) == KIND_ANCHOR;
     if (!is_inlinable(kind_of(f, v))) return;
     if (kind_of(f, v) != KIND_VIEW && repeated) f->stored[v.id] = true;
     if (kind_of(f, v) != KIND_VIEW || !(addressed || repeated)) return;
@@ -332,12 +331,6 @@ static void finish_kernel(Build *bd, Body *b) {
         bd->map[gr->outputs.at[i].id] = gr->outputs.n == 1 ? kernel : b_get(bd->to, loc, kernel, i);
 }
 
-/* What a reshape or tuple element stands for in memory. */
-static Val memory_of(const Graph *g, Val v) {
-    while (val_op(g, v) == OP_reshape || val_op(g, v) == OP_get) v = val_in(g, v, 0);
-    return v;
-}
-
 /* Both are the same element of one tuple. */
 static bool same_element(const Graph *g, Val a, Val b) {
     while (val_op(g, a) == OP_reshape) a = val_in(g, a, 0);
@@ -362,12 +355,12 @@ static Val copy_kernel(Build *bd, Val v) {
 static void own_results(Build *bd) {
     const Graph *g = bd->f->g;
     for (uint32_t i = 0; i < g->results.n; i++) {
-        Val old = g->results.at[i], v = bd->map[old.id], memory = memory_of(bd->to, v);
+        Val old = g->results.at[i], v = bd->map[old.id], memory = graph_memory(bd->to, v, NULL);
         if (type_has_found(bd->f->cx, node(bd->to, v)->type)) continue;
         bool taken = val_op(bd->to, memory) != OP_kernel;
         for (uint32_t j = 0; j < i && !taken; j++) {
             Val other = bd->map[g->results.at[j].id];
-            taken = other.id == v.id || (memory_of(bd->to, other).id == memory.id && same_element(bd->to, other, v));
+            taken = other.id == v.id || (graph_memory(bd->to, other, NULL).id == memory.id && same_element(bd->to, other, v));
         }
         if (taken) vec_push(bd->f->arena, &bd->copies, (Copy){i, copy_kernel(bd, v)});
     }

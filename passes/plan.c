@@ -31,23 +31,18 @@ typedef struct Planner {
 
 static bool has_memory(Op op) { return op == OP_kernel || op_info[op].kind == KIND_CONTROL; }
 
-static Val memory_of(const Graph *g, Val v) {
-    while (val_op(g, v) == OP_reshape || val_op(g, v) == OP_get) v = val_in(g, v, 0);
-    return v;
-}
-
 static void find_last_uses(Planner *p) {
     const Graph *g = p->g;
     for (uint32_t i = 1; i < g->nodes.n; i++) {
         if (p->last_use[i] < i) p->last_use[i] = i;
         for (uint32_t o = 0; o < g->nodes.at[i].n_in; o++) {
-            Val m = memory_of(g, g->nodes.at[i].in[o]);
+            Val m = graph_memory(g, g->nodes.at[i].in[o], NULL);
             if (p->last_use[m.id] < i) p->last_use[m.id] = i;
             /* A loop or branch may hand on its operands' memory. */
             if (op_info[g->nodes.at[i].op].kind == KIND_CONTROL && p->last_use[m.id] < g->nodes.n) p->last_use[m.id] = g->nodes.n;
         }
     }
-    for (uint32_t i = 0; i < g->results.n; i++) p->last_use[memory_of(g, g->results.at[i]).id] = g->nodes.n;
+    for (uint32_t i = 0; i < g->results.n; i++) p->last_use[graph_memory(g, g->results.at[i], NULL).id] = g->nodes.n;
 }
 
 static Dim aligned_bytes(const Planner *p, Val v, uint32_t element) {
@@ -93,12 +88,12 @@ static int64_t dying_operand(Planner *p, uint32_t i, Dim bytes) {
     const Node *n = &p->g->nodes.at[i];
     if (n->op != OP_kernel) return -1;
     for (uint32_t o = 0; o < n->n_in; o++) {
-        Val m = memory_of(p->g, n->in[o]);
+        Val m = graph_memory(p->g, n->in[o], NULL);
         if (val_op(p->g, m) != OP_kernel || val_type(p->g, m)->dtype == DT_none || p->last_use[m.id] != i) continue;
         int64_t b = p->slots[m.id][0];
         if (b < 0 || !dim_same(p->lives.at[b].bytes, bytes) || p->lives.at[b].last != i) continue;
         bool once = true;
-        for (uint32_t other = 0; other < n->n_in; other++) once &= other == o || memory_of(p->g, n->in[other]).id != m.id;
+        for (uint32_t other = 0; other < n->n_in; other++) once &= other == o || graph_memory(p->g, n->in[other], NULL).id != m.id;
         if (once && overwrites_safely(attr_graph(n, ATTR_body), o, 0)) return b;
     }
     return -1;

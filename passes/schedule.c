@@ -55,24 +55,6 @@ static Template body_template(const Graph *body, const Node **anchor) {
 
 /* ---- rows: what is worth keeping between passes ------------------------------------------------------------------------- */
 
-/* Cost of one element in elementary operations: views and arithmetic are cheap, functions and run-time indices are not. */
-static int64_t op_cost(const Node *n) {
-    switch (op_info[n->op].kind) {
-    case KIND_INDEXED: return 20;
-    case KIND_EW: break;
-    case KIND_NONE:
-    case KIND_SOURCE:
-    case KIND_VIEW:
-    case KIND_REDUCE:
-    case KIND_CONTRACT:
-    case KIND_ANCHOR:
-    case KIND_CONTROL:
-    case KIND_MACRO:
-    case KIND_GROUP: return 0;
-    }
-    return n->op >= OP_sqrt && n->op <= OP_softplus ? 20 : n->op == OP_div || n->op == OP_pow ? 8 : 1;
-}
-
 /* Bit p of passes[i]: node i is evaluated over the row in pass p (one per reduction, then one for all full results). */
 static void mark_pass(const Graph *g, Val v, uint64_t bit, uint64_t *passes) {
     if (passes[v.id] & bit) return;
@@ -96,7 +78,7 @@ static int64_t staged_nodes(Context *cx, const Graph *g, const Node *anchor) {
         if (kind == KIND_REDUCE) continue;
         for (uint32_t o = 0; o < n->n_in; o++)
             if (!(n->in[o].id < 63 && stage >> n->in[o].id & 1)) cost[i] += cost[n->in[o].id];
-        cost[i] += op_cost(n);
+        cost[i] += op_info[n->op].cost;
         bool whole = t->rank == full->rank && type_elements(cx, n->type).id == dim_product(cx, full->dims, full->rank).id;
         bool several = passes[i] & (passes[i] - 1);
         if (whole && several && cost[i] >= 8 && (kind == KIND_EW || kind == KIND_INDEXED)) stage |= INT64_C(1) << i;
@@ -164,7 +146,7 @@ static Schedule choose(Context *cx, const Graph *body, const Target *target) {
     s.field[SCHED_template_] = body_template(body, &anchor);
     const TypeInfo *y = val_type(body, body->results.at[0]);
     int64_t cost = 1, last = 0;
-    for (uint32_t i = 1; i < body->nodes.n; i++) cost += op_cost(&body->nodes.at[i]);
+    for (uint32_t i = 1; i < body->nodes.n; i++) cost += op_info[body->nodes.at[i].op].cost;
     if (y->rank) dim_const_value(cx, y->dims[y->rank - 1], &last);
     s.field[SCHED_lanes] = y->rank == 0 || dim_is(cx, dim_product(cx, y->dims, y->rank), 1) ? 1 : 16;
     s.field[SCHED_grain] = TASK_COST / cost + 1;

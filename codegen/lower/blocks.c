@@ -287,14 +287,9 @@ static void choose_rows(Kernel *k, const TileRun *t, LVal size, uint32_t sizes, 
 
 /* An epilogue short enough to be written out for every accumulator. */
 static bool short_epilogue(const Graph *g, Val anchor) {
-    uint32_t n = 0;
-    for (uint32_t i = anchor.id + 1; i < g->nodes.n; i++) {
-        const Node *v = &g->nodes.at[i];
-        bool long_one = (v->op >= OP_sqrt && v->op <= OP_softplus) || v->op == OP_pow || v->op == OP_div;
-        if (op_info[v->op].kind == KIND_INDEXED || long_one) return false;
-        n += op_info[v->op].kind == KIND_EW;
-    }
-    return n <= 6 && g->results.n <= 2;
+    uint32_t cost = 0;
+    for (uint32_t i = anchor.id + 1; i < g->nodes.n; i++) cost += op_info[g->nodes.at[i].op].cost;
+    return cost <= 6 && g->results.n <= 2;
 }
 
 static void run_tiles(Kernel *k, Blocks *s, const Part *part, const Group *gr, const Rows *r, LVal sums) {

@@ -132,13 +132,9 @@ static LVal recast(Program *p, LVal pointer, DType t) {
 
 static LVal pointer_of(Host *h, Frame *fr, Val v) {
     Program *p = h->p;
+    uint32_t element;
+    v = graph_memory(fr->g, v, &element);
     const Node *n = node(fr->g, v);
-    uint32_t element = 0;
-    while (n->op == OP_reshape || n->op == OP_get) {
-        if (n->op == OP_get) element = (uint32_t)attr_int(n, ATTR_index);
-        v = n->in[0];
-        n = node(fr->g, v);
-    }
     if (n->op == OP_param) return fr->params[attr_int(n, ATTR_index)];
     if (n->op == OP_const) {
         Const c = node_attr(n, ATTR_data)->as.data;
@@ -178,9 +174,7 @@ static bool is_aliased(const Graph *g, const Node *n) {
     uint32_t results;
     const int64_t *slots = attr_ints(n, ATTR_buffers, &results);
     for (uint32_t i = 0; i < n->n_in; i++) {
-        Val v = n->in[i];
-        while (val_op(g, v) == OP_reshape || val_op(g, v) == OP_get) v = val_in(g, v, 0);
-        const Attr *from = node_attr(node(g, v), ATTR_buffers);
+        const Attr *from = node_attr(node(g, graph_memory(g, n->in[i], NULL)), ATTR_buffers);
         for (uint32_t a = 0; from && a < from->n; a++)
             for (uint32_t r = 0; r < results; r++)
                 if (slots[r] >= 0 && slots[r] == from->as.ints[a]) return true;
@@ -445,12 +439,8 @@ static void program_main(Program *p, const Graph *g) {
 /* Where outputs lie that run copies to the caller: those whose extents are only found while running. */
 static void place_outputs(Program *p, const Graph *g) {
     for (uint32_t k = 0; k < g->results.n; k++) {
-        Val v = g->results.at[k];
-        int64_t element = 0;
-        while (val_op(g, v) == OP_reshape || val_op(g, v) == OP_get) {
-            if (val_op(g, v) == OP_get) element = attr_int(node(g, v), ATTR_index);
-            v = val_in(g, v, 0);
-        }
+        uint32_t element;
+        Val v = graph_memory(g, g->results.at[k], &element);
         const Attr *slots = node_attr(node(g, v), ATTR_buffers);
         if (!slots || (op_info[val_op(g, v)].kind == KIND_CONTROL && node_attr(node(g, v), ATTR_carried)))
             diag_fatal(p->cx, "verify: result '%s' has no planned memory", g->result_names.at[k]);

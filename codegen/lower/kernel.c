@@ -64,12 +64,8 @@ static SymbolSet body_symbols(Context *cx, Arena *arena, const Graph *g) {
 }
 
 static bool body_checks(const Graph *g) {
-    for (uint32_t i = 1; i < g->nodes.n; i++) {
-        Op op = g->nodes.at[i].op;
-        if (op == OP_gather || op == OP_gather_nd || op == OP_gather_elements || op == OP_scatter_nd || op == OP_scatter_elements ||
-            op == OP_nonzero)
-            return true;
-    }
+    for (uint32_t i = 1; i < g->nodes.n; i++)
+        if (op_info[g->nodes.at[i].op].traits & FAILS) return true;
     return false;
 }
 

@@ -10,7 +10,7 @@
 #include "infer.h"
 
 InferFn *const infer_fn[OP_COUNT] = {
-#define OP(name, operands, kind, infer, attributes, meaning) [OP_##name] = infer_##infer,
+#define OP(name, operands, kind, cost, traits, infer, ...) [OP_##name] = infer_##infer,
 #include "ops.def"
 };
 

@@ -17,7 +17,7 @@ typedef struct Infer {
 typedef Type InferFn(Infer *);
 extern InferFn *const infer_fn[OP_COUNT]; /* NULL for poison */
 
-#define OP(name, operands, kind, infer, attributes, meaning) InferFn infer_##infer;
+#define OP(name, operands, kind, cost, traits, infer, ...) InferFn infer_##infer;
 #include "ops.def"
 
 /* Checks a node completely and gives its type; Type 0 after a diagnostic, or silently where an
