@@ -18,11 +18,11 @@ int main(int argc, char **argv) {
     bool help = strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
     if (help && argc == 2) {
         print_help(stdout, NULL);
-        return EXIT_YES;
+        return output_end(EXIT_YES);
     }
     if (strcmp(word, "--version") == 0) {
         printf("ingot %s\n", ingot_version());
-        return EXIT_YES;
+        return output_end(EXIT_YES);
     }
     if (help) word = argv[2];
     const Command *command = command_find(word);
@@ -32,12 +32,12 @@ int main(int argc, char **argv) {
     }
     if (help) {
         print_help(stdout, command);
-        return EXIT_YES;
+        return output_end(EXIT_YES);
     }
     a.command = command;
     int status = arguments_parse(&a, argc - 2, argv + 2);
     if (status == EXIT_YES && a.value[OPT_help]) print_help(stdout, command);
     else if (status == EXIT_YES) status = command_start(&a);
     arguments_free(&a);
-    return status;
+    return output_end(status);
 }

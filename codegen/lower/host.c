@@ -208,6 +208,17 @@ static void lower_kernels(Program *p, const Graph *g) {
     }
 }
 
+/* A node may become several launches: each has a name of its own, so that profiles tell them apart. */
+static const char *launch_name(Program *p, const char *node) {
+    uint32_t known = 0;
+    size_t n = strlen(node);
+    for (uint32_t i = 0; i < p->facts->launches.n; i++) {
+        const char *other = p->facts->launches.at[i];
+        known += strncmp(other, node, n) == 0 && (!other[n] || strncmp(other + n, " #", 2) == 0);
+    }
+    return known ? intern(p->cx, arena_print(p->arena, "%s #%u", node, known + 1)) : node;
+}
+
 static void check_status(Host *h, LVal status, const char *what) {
     Program *p = h->p;
     LoopBuilder *b = p->b;
@@ -216,6 +227,7 @@ static void check_status(Host *h, LVal status, const char *what) {
     l_return(b, status);
     l_else(b, &branch, NULL, 0);
     l_if_end(b, &branch, NULL, 0, NULL);
+    what = launch_name(p, what);
     vec_push(p->arena, &p->facts->launches, what);
 }
 

@@ -1,6 +1,8 @@
 /* arguments.c: the command line by the table options.def, and its help. */
 #define _GNU_SOURCE
 #include "command.h"
+#include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +18,7 @@ const Command commands[] = {
      "  ingot run libminilm.so input_ids=ids.npy attention_mask=mask.npy -o results\n"
      "  ingot run m.onnx x=x.npy --backend=c --threads=2\n",
      command_run},
-    {"inspect", "LIBRARY [--json] | --compat OLD NEW", "what a library is: sizes, inputs, outputs, needs",
+    {"inspect", "LIBRARY|MODEL [--json] | --compat OLD NEW", "what a library is: sizes, inputs, outputs, needs",
      "  ingot inspect libminilm.so\n"
      "  ingot inspect --compat libminilm.so.1 libminilm.so.2\n",
      command_inspect},
@@ -131,7 +133,8 @@ static int take_option(Arguments *a, const char *word, const char *next, int *us
         bool optional = o->argument && o->argument[0] == '[';
         OptionName shown;
         if (!o->argument && value) return fail_usage("--%s takes no value, found '%s'", option_name(i, shown), value);
-        if (!o->argument || (optional && !value)) return set_option(a, i, "");
+        bool number = next && *next && next[strspn(next, "0123456789,")] == 0;
+        if (!o->argument || (optional && !value && !number)) return set_option(a, i, "");
         if (!value && !next) return fail_usage("%s%s needs a value: %s", i == OPT_o ? "-" : "--", option_name(i, shown), o->argument);
         if (!value) *used = 2;
         return set_option(a, i, value ? value : next);
@@ -171,6 +174,21 @@ bool option_number(Arguments *a, Option option, double *value) {
     if (*end || !(x >= 0)) {
         OptionName name;
         fail_usage("--%s=%s: expected a number", option_name(option, name), text);
+        return false;
+    }
+    *value = x;
+    return true;
+}
+
+bool option_count(Arguments *a, Option option, uint64_t least, uint64_t most, uint64_t *value) {
+    const char *text = a->value[option];
+    char *end;
+    if (!text || !*text) return true;
+    errno = 0;
+    uint64_t x = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno || x < least || x > most) {
+        OptionName name;
+        fail_usage("--%s=%s: expected a whole number from %" PRIu64 " to %" PRIu64, option_name(option, name), text, least, most);
         return false;
     }
     *value = x;

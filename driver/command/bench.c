@@ -39,14 +39,14 @@ static double percentile(const Times *t, double p) {
     return t->at[i] * 1e3;
 }
 
-static int measure(Session *s, double repeat, Times *t) {
-    int status = EXIT_YES, most = repeat >= 1 && repeat < (double)MOST_RUNS ? (int)repeat : MOST_RUNS;
+static int measure(Session *s, uint64_t repeat, Times *t) {
+    int status = EXIT_YES, most = repeat ? (int)repeat : MOST_RUNS;
     t->n = 0;
     t->at = malloc((size_t)most * sizeof *t->at);
     if (!t->at) return fail_machine("out of memory");
     for (int i = 0; i < 3 && !status; i++) status = session_run(s, NULL, NULL);
     double end = now() + 1;
-    while (!status && t->n < most && (repeat >= 1 || t->n < LEAST_RUNS || now() < end)) {
+    while (!status && t->n < most && (repeat || t->n < LEAST_RUNS || now() < end)) {
         double start = now();
         status = session_run(s, NULL, NULL);
         t->at[t->n++] = now() - start;
@@ -100,11 +100,11 @@ static void print_times(Arguments *a, const Times *t, int threads, bool first) {
 static int bench(Arguments *a, int threads, bool first) {
     Session s = {0};
     Times t = {0};
-    double seed = 1, repeat = 0;
-    if (!option_number(a, OPT_seed, &seed) || !option_number(a, OPT_repeat, &repeat)) return EXIT_USAGE;
+    uint64_t seed = 1, repeat = 0;
+    if (!option_count(a, OPT_seed, 0, UINT64_MAX, &seed) || !option_count(a, OPT_repeat, 1, MOST_RUNS, &repeat)) return EXIT_USAGE;
     int status = session_open(&s, a, a->rest.at[0], NULL, threads);
     if (!status) status = session_sizes(&s, a, 0);
-    if (!status) status = session_random(&s, (uint64_t)seed);
+    if (!status) status = session_random(&s, seed);
     progress_end();
     if (!status) status = measure(&s, repeat, &t);
     if (!status) print_times(a, &t, threads, first);
@@ -123,7 +123,7 @@ int command_bench(Arguments *a) {
     for (const char *at = list; !status;) {
         char *end;
         long threads = strtol(at, &end, 10);
-        if (end == at || threads < 1 || threads > 256 || (*end && *end != ',')) return fail_usage("--threads=%s: expected numbers from 1 to 256, such as 1,2,4", list);
+        if (end == at || threads < 1 || threads > MOST_THREADS || (*end && *end != ',')) return fail_usage("--threads=%s: expected numbers from 1 to 256, such as 1,2,4", list);
         status = bench(a, (int)threads, at == list);
         if (!*end) break;
         at = end + 1;

@@ -43,6 +43,8 @@ void print_help(FILE *, const Command *command_or_null);
 const Command *command_find(const char *name);
 bool option_applies(const Command *, Option);
 bool option_number(Arguments *, Option, double *value); /* unchanged where absent; false after a message */
+bool option_count(Arguments *, Option, uint64_t least, uint64_t most, uint64_t *value); /* the same, whole numbers */
+enum { MOST_THREADS = 256 };
 
 /* ---- message.c: everything that goes to stderr --------------------------------------------------------------------------- */
 
@@ -58,6 +60,7 @@ int fail_no(const char *fmt, ...) FORMAT(1, 2);
 void warn(const char *fmt, ...) FORMAT(1, 2);
 void note(const char *fmt, ...) FORMAT(1, 2); /* also under --quiet */
 int exit_status(ingot_status);
+int output_end(int status);                             /* the status, or that the standard output could not be written */
 void message_callbacks(ingot_settings *);
 void progress_end(void);
 void progress_lost(void);                               /* clears the line of a process that died */
@@ -115,6 +118,7 @@ int session_open(Session *, Arguments *, const char *path, const char *backend_o
 void session_close(Session *);
 /* Sizes from --dim, hints and `typical`; then random data of these sizes for inputs without data. */
 int session_sizes(Session *, Arguments *, int64_t typical);
+void session_sizes_of_inputs(Session *); /* inputs with data say what sizes there are */
 int session_random(Session *, uint64_t seed);
 void session_forget_inputs(Session *);
 int session_run(Session *, void (*trace)(void *, const char *, uint64_t), void *user); /* message on failure */

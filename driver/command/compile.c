@@ -10,7 +10,7 @@ static int to_stdout(const ingot_input *in, const ingot_settings *settings) {
     if (status) return exit_status(status);
     size_t written = fwrite(out.at, 1, (size_t)out.n, stdout);
     ingot_free(out.at);
-    return written == out.n ? EXIT_YES : fail_machine("cannot write to the standard output");
+    return written == out.n ? EXIT_YES : output_end(EXIT_YES);
 }
 
 int command_compile(Arguments *a) {

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "command.h"
 #include <inttypes.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -109,11 +110,18 @@ static void print_json(const Session *s, long long file_bytes) {
 
 /* ---- compatibility -------------------------------------------------------------------------------------------------------- */
 
-static int differ(int *differences, const char *fmt, const char *name, const char *old, const char *new_) {
-    printf(fmt, name, old, new_);
-    printf("\n");
-    ++*differences;
-    return 0;
+typedef struct Differences { bool json; int n; } Differences;
+
+static void differ(Differences *d, const char *fmt, ...) FORMAT(2, 3);
+static void differ(Differences *d, const char *fmt, ...) {
+    char text[1024];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    if (d->json) printf("%s\n    ", d->n ? "," : ""), json_string(stdout, text);
+    else printf("%s\n", text);
+    d->n++;
 }
 
 static const ingot_tensor_info *find_tensor(const ingot_tensor_info *const *list, uint32_t n, const char *name) {
@@ -122,40 +130,42 @@ static const ingot_tensor_info *find_tensor(const ingot_tensor_info *const *list
     return NULL;
 }
 
-static void compare_tensors(const char *kind, const ingot_tensor_info *const *old, uint32_t n_old, const ingot_tensor_info *const *new_, uint32_t n_new, int *differences) {
+static void compare_tensors(const char *kind, const ingot_tensor_info *const *old, uint32_t n_old, const ingot_tensor_info *const *new_, uint32_t n_new, Differences *differences) {
     for (uint32_t i = 0; i < n_old; i++) {
         const ingot_tensor_info *a = old[i], *b = find_tensor(new_, n_new, a->name);
         if (!b) {
-            differ(differences, "%s '%s' is gone%s", kind, a->name, "");
+            differ(differences, "%s '%s' is gone", kind, a->name);
             continue;
         }
-        if (i < n_new && new_[i] != b) differ(differences, "%s '%s' moved%s", kind, a->name, "");
+        if (i < n_new && new_[i] != b) differ(differences, "%s '%s' moved", kind, a->name);
         if (a->dtype != b->dtype) differ(differences, "'%s' changes from %s to %s", a->name, ingot_dtype_name(a->dtype), ingot_dtype_name(b->dtype));
-        if (a->rank != b->rank) differ(differences, "'%s' changes its rank%s%s", a->name, "", "");
+        if (a->rank != b->rank) differ(differences, "'%s' changes its rank from %d to %d", a->name, a->rank, b->rank);
         for (int32_t d = 0; d < a->rank && d < b->rank; d++)
             if (strcmp(a->dim_text[d], b->dim_text[d]) != 0) differ(differences, "'%s' has an extent that changes from %s to %s", a->name, a->dim_text[d], b->dim_text[d]);
     }
     for (uint32_t i = 0; i < n_new; i++)
-        if (!find_tensor(old, n_old, new_[i]->name)) differ(differences, "%s '%s' is new%s", kind, new_[i]->name, "");
+        if (!find_tensor(old, n_old, new_[i]->name)) differ(differences, "%s '%s' is new", kind, new_[i]->name);
 }
 
-static void compare_symbols(const ingot_model *old, const ingot_model *new_, int *differences) {
+static void compare_symbols(const ingot_model *old, const ingot_model *new_, Differences *differences) {
     for (uint32_t i = 0; i < old->n_symbols; i++) {
         const ingot_symbol *a = old->symbols[i], *b = NULL;
         for (uint32_t k = 0; k < new_->n_symbols; k++)
             if (strcmp(new_->symbols[k]->name, a->name) == 0) b = new_->symbols[k];
-        if (!b) differ(differences, "size %s is gone%s%s", a->name, "", "");
-        else if (b->min > a->min || b->max < a->max || (a->multiple % b->multiple)) differ(differences, "size %s has a smaller range%s%s", a->name, "", "");
+        if (!b) differ(differences, "size %s is gone", a->name);
+        else if (b->min > a->min || b->max < a->max || (a->multiple % b->multiple)) differ(differences, "size %s has a smaller range", a->name);
     }
 }
 
 static int compare(Arguments *a, const Session *old, const Session *new_) {
-    int differences = 0;
-    compare_tensors("input", old->entry->inputs, old->entry->n_inputs, new_->entry->inputs, new_->entry->n_inputs, &differences);
-    compare_tensors("output", old->entry->outputs, old->entry->n_outputs, new_->entry->outputs, new_->entry->n_outputs, &differences);
-    compare_symbols(old->model, new_->model, &differences);
-    if (!a->value[OPT_quiet] && !differences) printf("%s can replace %s\n", new_->path, old->path);
-    return differences ? EXIT_NO : EXIT_YES;
+    Differences d = {.json = a->value[OPT_json] != NULL};
+    if (d.json) printf("{\n  \"differences\": [");
+    compare_tensors("input", old->entry->inputs, old->entry->n_inputs, new_->entry->inputs, new_->entry->n_inputs, &d);
+    compare_tensors("output", old->entry->outputs, old->entry->n_outputs, new_->entry->outputs, new_->entry->n_outputs, &d);
+    compare_symbols(old->model, new_->model, &d);
+    if (d.json) printf("],\n  \"compatible\": %s\n}\n", d.n ? "false" : "true");
+    else if (!a->value[OPT_quiet] && !d.n) printf("%s can replace %s\n", new_->path, old->path);
+    return d.n ? EXIT_NO : EXIT_YES;
 }
 
 /* ---- the command ---------------------------------------------------------------------------------------------------------- */

@@ -53,8 +53,7 @@ void isolate_stage(const char *stage) {
 static int run_here(Arguments *a) {
     int status = a->command->run(a);
     progress_end();
-    if ((fflush(stdout) || ferror(stdout)) && status == EXIT_YES) status = fail_machine("cannot write to the standard output: %s", strerror(errno));
-    return status;
+    return output_end(status);
 }
 
 /* ---- the child ------------------------------------------------------------------------------------------------------------- */
@@ -215,7 +214,8 @@ static int run_isolated(Arguments *a, uint64_t memory, double seconds) {
     progress_lost();
     for (size_t i = 0; i < n_ending; i++) sigaction(ending[i], &before[i], NULL);
     sigprocmask(SIG_SETMASK, &old, NULL);
-    if (told_to_end && WIFSIGNALED(how)) raise(told_to_end); /* as the shell expects of an interrupted program */
+    /* As the shell expects of an interrupted program, or of one whose reader is gone. */
+    if (WIFSIGNALED(how) && (told_to_end || WTERMSIG(how) == SIGPIPE)) raise(told_to_end ? told_to_end : SIGPIPE);
     return WIFSIGNALED(how) ? tell_crash(a, &c, WTERMSIG(how)) : WEXITSTATUS(how);
 }
 

@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include "command.h"
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,11 @@ int exit_status(ingot_status status) {
 int fail_error(const char *what, const ingot_error *err) {
     say("error", "31", what, err->text);
     return exit_status(err->code);
+}
+
+int output_end(int status) {
+    if ((!fflush(stdout) && !ferror(stdout)) || status != EXIT_YES) return status;
+    return fail_machine("cannot write to the standard output: %s", strerror(errno));
 }
 
 /* ---- callbacks of the settings ------------------------------------------------------------------------------------------ */

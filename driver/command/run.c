@@ -82,14 +82,15 @@ static void print_json(Session *s) {
 }
 
 int command_run(Arguments *a) {
-    double threads = 1, seed = 1;
+    uint64_t threads = 1, seed = 1;
     Session s = {0};
     if (!a->rest.n) return fail_usage("no library or model given; usage: ingot run %s", a->command->usage);
-    if (!option_number(a, OPT_threads, &threads) || !option_number(a, OPT_seed, &seed)) return EXIT_USAGE;
+    if (!option_count(a, OPT_threads, 1, MOST_THREADS, &threads) || !option_count(a, OPT_seed, 0, UINT64_MAX, &seed)) return EXIT_USAGE;
     int status = session_open(&s, a, a->rest.at[0], NULL, (int)threads);
     if (!status) status = session_sizes(&s, a, 0);
     if (!status) status = read_inputs(&s, a);
-    if (!status) status = session_random(&s, (uint64_t)seed);
+    if (!status) session_sizes_of_inputs(&s);
+    if (!status) status = session_random(&s, seed);
     if (!status) status = session_run(&s, NULL, NULL);
     progress_end();
     if (!status && a->value[OPT_o]) status = write_outputs(&s, a->value[OPT_o]);

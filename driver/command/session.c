@@ -153,6 +153,14 @@ int session_sizes(Session *s, Arguments *a, int64_t typical) {
     return EXIT_YES;
 }
 
+void session_sizes_of_inputs(Session *s) {
+    for (uint32_t i = 0; i < s->entry->n_inputs; i++) {
+        const ingot_tensor_info *info = s->entry->inputs[i];
+        for (int32_t d = 0; s->in[i].data && s->in[i].rank == info->rank && d < info->rank; d++)
+            if (info->dims[d] < 0 && info->dims[d] != INT64_MIN) s->symbols[-1 - info->dims[d]] = s->in[i].dims[d];
+    }
+}
+
 /* ---- inputs --------------------------------------------------------------------------------------------------------------- */
 
 static double next_uniform(uint64_t *state) { /* splitmix64 */

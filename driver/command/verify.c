@@ -7,7 +7,60 @@
 #include <string.h>
 
 typedef struct Tolerance { double ulp, rtol, atol; } Tolerance; /* ulp < 0: the others */
-typedef struct Worst { double absolute, ulp; uint64_t at; bool within; } Worst;
+typedef struct Worst { double absolute, ulp; } Worst;
+
+/* What is printed, a comparison after the other: lines, or members of a JSON array. */
+typedef struct Report { bool json; int comparisons, differences; } Report;
+
+static void print_sizes(const Report *r, const Session *s) {
+    const char *separator = r->json ? "\"sizes\": {" : " at ";
+    for (uint32_t i = 0; i < s->model->n_symbols; i++) {
+        if (s->model->symbols[i]->flags & 1) continue;
+        printf("%s", separator);
+        if (r->json) json_string(stdout, s->model->symbols[i]->name);
+        else printf("%s", s->model->symbols[i]->name);
+        printf("%s%lld", r->json ? ": " : "=", (long long)s->symbols[i]);
+        separator = ", ";
+    }
+    if (r->json) printf("%s}", *separator == ',' ? "" : separator);
+}
+
+/* folder: of test data; NULL: the sizes say what was compared. */
+static void report_begin(Report *r, const Session *s, const char *folder) {
+    if (!r->json) return;
+    printf("%s\n  {", r->comparisons++ ? "," : "");
+    if (folder) printf("\"data\": "), json_string(stdout, folder);
+    else print_sizes(r, s);
+    printf(", \"differences\": [");
+    r->differences = 0;
+}
+
+static void report_difference(Report *r, const char *name, const char *text) {
+    if (r->json) {
+        printf("%s{\"output\": ", r->differences++ ? ", " : "");
+        json_string(stdout, name);
+        printf(", \"text\": ");
+        json_string(stdout, text);
+        printf("}");
+    } else {
+        printf("output '%s' %s\n", name, text);
+    }
+}
+
+static void report_end(Report *r, const Session *s, const char *folder, const char *result, const Worst *w, const char *why) {
+    if (r->json) {
+        printf("], \"result\": \"%s\"", result);
+        if (why) printf(", \"why\": "), json_string(stdout, why);
+        if (w) printf(", \"absolute\": "), json_number(stdout, w->absolute), printf(", \"ulp\": "), json_number(stdout, w->ulp);
+        printf("}");
+        return;
+    }
+    printf("%s", result);
+    if (folder) printf(" %s", folder);
+    else print_sizes(r, s);
+    if (w) printf(": largest difference %g, %g ulp\n", w->absolute, w->ulp);
+    else printf(": %s\n", why);
+}
 
 /* ---- comparing ------------------------------------------------------------------------------------------------------------- */
 
@@ -35,36 +88,34 @@ static bool same_element(const ingot_tensor *x, const ingot_tensor *y, uint64_t 
     return tolerance->ulp >= 0 ? ulp <= tolerance->ulp : d <= tolerance->atol + tolerance->rtol * fabs(b);
 }
 
-static int compare(const char *name, const ingot_tensor *got, const ingot_tensor *want, const Tolerance *tolerance, Worst *w) {
+static void shape_text(const ingot_tensor *t, char *to, size_t room) {
+    size_t n = (size_t)snprintf(to, room, "%s[", ingot_dtype_name(t->dtype));
+    for (int32_t d = 0; d < t->rank && n < room; d++) n += (size_t)snprintf(to + n, room - n, "%s%lld", d ? "," : "", (long long)t->dims[d]);
+    if (n < room) snprintf(to + n, room - n, "]");
+}
+
+static int compare(Report *r, const char *name, const ingot_tensor *got, const ingot_tensor *want, const Tolerance *tolerance, Worst *w) {
     bool same = got->dtype == want->dtype && got->rank == want->rank;
+    char text[640], found[256], expected[256];
     for (int32_t d = 0; same && d < got->rank; d++) same = got->dims[d] == want->dims[d];
     if (!same) {
-        printf("output '%s' is ", name);
-        print_shape(stdout, got);
-        printf(", expected ");
-        print_shape(stdout, want);
-        printf("\n");
+        shape_text(got, found, sizeof found);
+        shape_text(want, expected, sizeof expected);
+        snprintf(text, sizeof text, "is %s, expected %s", found, expected);
+        report_difference(r, name, text);
         return EXIT_NO;
     }
     uint64_t n = element_count(got), each = ((got->dtype >> 8) + 7) / 8, wrong = 0, first = 0;
     for (uint64_t i = 0; i < n; i++)
         if (!same_element(got, want, i, tolerance, w) && !wrong++) first = i;
     if (!wrong) return EXIT_YES;
-    printf("output '%s' differs at %llu of %llu elements, first at %llu: found %.9g, expected %.9g\n", name, (unsigned long long)wrong, (unsigned long long)n,
-           (unsigned long long)first, ingot_element(got->dtype, (const char *)got->data + first * each), ingot_element(want->dtype, (const char *)want->data + first * each));
+    snprintf(text, sizeof text, "differs at %llu of %llu elements, first at %llu: found %.9g, expected %.9g", (unsigned long long)wrong, (unsigned long long)n,
+             (unsigned long long)first, ingot_element(got->dtype, (const char *)got->data + first * each), ingot_element(want->dtype, (const char *)want->data + first * each));
+    report_difference(r, name, text);
     return EXIT_NO;
 }
 
 /* ---- against a model ------------------------------------------------------------------------------------------------------- */
-
-static void print_sizes(const Session *s) {
-    const char *separator = " at ";
-    for (uint32_t i = 0; i < s->model->n_symbols; i++) {
-        if (s->model->symbols[i]->flags & 1) continue;
-        printf("%s%s=%lld", separator, s->model->symbols[i]->name, (long long)s->symbols[i]);
-        separator = ", ";
-    }
-}
 
 /* The reference takes the inputs of s by name. */
 static int lend_inputs(const Session *s, Session *reference) {
@@ -77,18 +128,18 @@ static int lend_inputs(const Session *s, Session *reference) {
     return EXIT_YES;
 }
 
-static int compare_all(Session *s, Session *reference, const Tolerance *tolerance, Worst *w) {
+static int compare_all(Report *r, Session *s, Session *reference, const Tolerance *tolerance, Worst *w) {
     int status = EXIT_YES;
     for (uint32_t i = 0; i < s->entry->n_outputs; i++) {
         uint32_t k = 0;
         while (k < reference->entry->n_outputs && strcmp(s->entry->outputs[i]->name, reference->entry->outputs[k]->name) != 0) k++;
         if (k == reference->entry->n_outputs) return fail_no("%s has no output '%s', which %s has", reference->path, s->entry->outputs[i]->name, s->path);
-        if (compare(s->entry->outputs[i]->name, &s->out[i], &reference->out[k], tolerance, w)) status = EXIT_NO;
+        if (compare(r, s->entry->outputs[i]->name, &s->out[i], &reference->out[k], tolerance, w)) status = EXIT_NO;
     }
     return status;
 }
 
-static int one_size(Arguments *a, Session *s, Session *reference, int64_t typical, uint64_t seed, const Tolerance *tolerance, int *compared) {
+static int one_size(Arguments *a, Report *r, Session *s, Session *reference, int64_t typical, uint64_t seed, const Tolerance *tolerance, int *compared) {
     Worst w = {0};
     ingot_error why = {0};
     int status = session_sizes(s, a, typical);
@@ -97,15 +148,12 @@ static int one_size(Arguments *a, Session *s, Session *reference, int64_t typica
     bool refused = !status && session_try(reference, &why); /* outside of the model's domain */
     if (!status && !refused) status = session_run(s, NULL, NULL);
     progress_end();
+    if (!status) report_begin(r, s, NULL);
     if (refused) {
-        printf("skipped");
-        print_sizes(s);
-        printf(": %s\n", why.text);
+        report_end(r, s, NULL, "skipped", NULL, why.text);
     } else if (!status) {
-        status = compare_all(s, reference, tolerance, &w);
-        printf("%s", status ? "differs" : "same");
-        print_sizes(s);
-        printf(": largest difference %g, %g ulp\n", w.absolute, w.ulp);
+        status = compare_all(r, s, reference, tolerance, &w);
+        report_end(r, s, NULL, status ? "differs" : "same", &w, NULL);
     }
     *compared += !refused;
     memset(reference->in, 0, reference->entry->n_inputs * sizeof *reference->in);
@@ -113,7 +161,7 @@ static int one_size(Arguments *a, Session *s, Session *reference, int64_t typica
     return status;
 }
 
-static int verify_model(Arguments *a, Session *s, const char *against, uint64_t seed, const Tolerance *tolerance) {
+static int verify_model(Arguments *a, Report *r, Session *s, const char *against, uint64_t seed, const Tolerance *tolerance) {
     static const int64_t sizes[] = {0, 1, 2, 7, 17};
     Session reference = {0};
     int status = session_open(&reference, a, against, "interpreter", 1), worst = EXIT_YES;
@@ -122,7 +170,7 @@ static int verify_model(Arguments *a, Session *s, const char *against, uint64_t 
     for (uint32_t i = 0; !status && i < s->model->n_symbols; i++)
         if (!(s->model->symbols[i]->flags & 1)) n = sizeof sizes / sizeof *sizes;
     for (size_t i = 0; i < n && !status; i++) {
-        int here = one_size(a, s, &reference, sizes[i], seed + i, tolerance, &compared);
+        int here = one_size(a, r, s, &reference, sizes[i], seed + i, tolerance, &compared);
         if (here > worst) worst = here;
         if (here > EXIT_NO) status = here;
     }
@@ -163,7 +211,7 @@ static int read_tensor(const char *folder, const char *kind, uint32_t i, ingot_t
     return -1;
 }
 
-static int verify_set(Session *s, const char *folder, const Tolerance *tolerance) {
+static int verify_set(Report *r, Session *s, const char *folder, const Tolerance *tolerance) {
     Worst w = {0};
     int status = EXIT_YES;
     for (uint32_t i = 0; i < s->entry->n_inputs; i++) {
@@ -172,19 +220,21 @@ static int verify_set(Session *s, const char *folder, const Tolerance *tolerance
     }
     status = session_run(s, NULL, NULL);
     progress_end();
-    for (uint32_t i = 0; i < s->entry->n_outputs && !status; i++) {
+    if (status) return status;
+    report_begin(r, s, folder);
+    for (uint32_t i = 0; i < s->entry->n_outputs && status <= EXIT_NO; i++) {
         ingot_tensor want = {0};
         int got = read_tensor(folder, "output", i, &want);
-        if (got <= 0) return got < 0 ? EXIT_NO : fail_machine("%s has no output_%u.pb", folder, i);
-        status = compare(s->entry->outputs[i]->name, &s->out[i], &want, tolerance, &w);
+        if (got == 0) status = fail_machine("%s has no output_%u.pb", folder, i);
+        else if (got < 0 || compare(r, s->entry->outputs[i]->name, &s->out[i], &want, tolerance, &w)) status = EXIT_NO;
         ingot_free(want.data);
     }
     session_forget_inputs(s);
-    if (status <= EXIT_NO) printf("%s %s: largest difference %g, %g ulp\n", status ? "differs" : "same", folder, w.absolute, w.ulp);
+    report_end(r, s, folder, status ? "differs" : "same", &w, NULL);
     return status;
 }
 
-static int verify_data(Session *s, const char *folder, const Tolerance *tolerance) {
+static int verify_data(Report *r, Session *s, const char *folder, const Tolerance *tolerance) {
     struct dirent **names;
     int n = scandir(folder, &names, NULL, alphasort), worst = EXIT_YES, sets = 0;
     if (n < 0) return fail_machine("cannot read the folder '%s'", folder);
@@ -192,30 +242,34 @@ static int verify_data(Session *s, const char *folder, const Tolerance *toleranc
         char path[4096];
         snprintf(path, sizeof path, "%s/%s", folder, names[i]->d_name);
         if (strncmp(names[i]->d_name, "test_data_set_", 14) == 0) {
-            int status = verify_set(s, path, tolerance);
+            int status = verify_set(r, s, path, tolerance);
             if (status > worst) worst = status;
             sets++;
         }
         free(names[i]);
     }
     free(names);
-    return sets ? worst : verify_set(s, folder, tolerance);
+    return sets ? worst : verify_set(r, s, folder, tolerance);
 }
 
 /* ---- the command ------------------------------------------------------------------------------------------------------------ */
 
 int command_verify(Arguments *a) {
-    double seed = 1, threads = 1;
+    uint64_t seed = 1, threads = 1;
     const char *data = a->value[OPT_data], *against = a->value[OPT_against];
     Tolerance t = {-1, 1e-3, data ? 1e-7 : 1e-5};
+    Report r = {.json = a->value[OPT_json] != NULL};
     Session s = {0};
     if (a->rest.n != 1) return fail_usage("expected one library or model; usage: ingot verify %s", a->command->usage);
     if (!option_number(a, OPT_ulp, &t.ulp) || !option_number(a, OPT_rtol, &t.rtol) || !option_number(a, OPT_atol, &t.atol)) return EXIT_USAGE;
-    if (!option_number(a, OPT_seed, &seed) || !option_number(a, OPT_threads, &threads)) return EXIT_USAGE;
+    if (!option_count(a, OPT_seed, 0, UINT64_MAX, &seed) || !option_count(a, OPT_threads, 1, MOST_THREADS, &threads)) return EXIT_USAGE;
     int status = session_open(&s, a, a->rest.at[0], NULL, (int)threads);
     if (!status && s.library && !data && !against) status = fail_usage("a library needs something to compare with: --against M or --data DIR");
-    if (!status && data) status = verify_data(&s, data, &t);
-    if (!status && (against || !data)) status = verify_model(a, &s, against ? against : a->rest.at[0], (uint64_t)seed, &t);
+    if (!status && r.json) printf("[");
+    bool opened = !status && r.json;
+    if (!status && data) status = verify_data(&r, &s, data, &t);
+    if (!status && (against || !data)) status = verify_model(a, &r, &s, against ? against : a->rest.at[0], seed, &t);
+    if (opened) printf("\n]\n");
     session_close(&s);
     return status;
 }

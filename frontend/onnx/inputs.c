@@ -55,15 +55,26 @@ static bool parse_declaration(Context *cx, const char *text, struct Declaration 
     return *p == 0 && has_multiple && d->multiple >= 1 && d->min <= d->max;
 }
 
+static bool declared_twice(Importer *im, uint32_t i) {
+    for (uint32_t k = 0; k < i; k++)
+        if (strcmp(im->declared[k].name, im->declared[i].name) == 0) {
+            diag_usage(im->cx, (Loc){0}, "'%s': the dim is declared already, as '%s'", im->declared[i].text, im->declared[k].text);
+            return true;
+        }
+    return false;
+}
+
 static bool parse_declarations(Importer *im) {
     uint32_t n = im->options->n_dims;
     im->declared = arena_new_array(im->arena, struct Declaration, n + 1);
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i++) {
         if (!parse_declaration(im->cx, im->options->dims[i], &im->declared[i])) {
             diag_usage(im->cx, (Loc){0}, "'%s' is no declaration of a dim; write name=7, name=1..64 or name=1..64%%8",
                        im->options->dims[i]);
             return false;
         }
+        if (declared_twice(im, i)) return false;
+    }
     return true;
 }
 

@@ -11,3 +11,21 @@ grep -q '"name": "batch", "min": 1, "max": 64' stdout
 expect 0 '' "$INGOT" inspect --compat libnarrow.so libm.so
 expect 1 '' "$INGOT" inspect --compat libm.so libnarrow.so
 grep -q 'size batch has a smaller range' stdout
+expect 1 '' "$INGOT" inspect --compat libm.so libnarrow.so --json
+python3 -c 'import json; r = json.load(open("stdout")); assert not r["compatible"] and r["differences"] == ["size batch has a smaller range"]'
+expect 0 '' "$INGOT" inspect --compat libnarrow.so libm.so --json
+python3 -c 'import json; r = json.load(open("stdout")); assert r["compatible"] and r["differences"] == []'
+sed 's/"w": f32\[4,4\]/"w": f32[4,5]/; s/"y"/"z"/' m.graph > other.graph
+"$INGOT" compile other.graph --name=m -o libother.so
+expect 1 '' "$INGOT" inspect --compat libm.so libother.so
+grep -q "'w' has an extent that changes from 4 to 5" stdout
+grep -q "output 'y' is gone" stdout
+grep -q "output 'z' is new" stdout
+expect 2 'expected two libraries' "$INGOT" inspect --compat libm.so
+expect 0 '' "$INGOT" inspect libm.so --json
+python3 - <<'EOT'
+import json
+r = json.load(open("stdout"))
+assert r["entries"][0]["inputs"][0] == {"name": "x", "dtype": "f32", "dims": ["batch", 4], "optional": False}
+assert len(r["model_sha256"]) == 64 and r["weights"] == "embedded" and r["threads"] is False
+EOT

@@ -37,7 +37,7 @@ ended() { # STATUS TEXT
     [ -z "$2" ] || grep -qF -- "$2" stderr || { echo "no '$2' in"; cat stderr; return 1; }
     nothing_left
 }
-hold && kill -SEGV $child && ended 3 'ended by signal 11 (Segmentation fault) in stage '
+hold && kill -ABRT $child && ended 3 "ended by signal 6 (Aborted) in stage "
 grep -q 'please attach it' stderr
 [ "$(ls ingot-bug-*.txt | wc -l)" = 1 ]
 grep -q "^// command: ingot compile m.graph" ingot-bug-*.txt

@@ -14,3 +14,15 @@ for model in libdigits.so "$digits"; do
     expect 0 '' "$INGOT" bench $model --dim batch=2 --repeat=10 --profile --json
     python3 -c 'import json; r = json.load(open("stdout")); assert len(r[0]["kernels"]) >= 5 and all(k["ms"] >= 0 for k in r[0]["kernels"])'
 done
+# Two kernels of one node are two rows.
+cat > twice.graph <<'EOT'
+graph @f(%1 "x": f32[n,8]) where n in [1,64] {
+  %2 = reduce_max %1 {axes=[1], order=16} @ "m.onnx: node 'norm' (Norm)"
+  %3 = top_k %1 {axis=1, value=3, largest=1} @ "m.onnx: node 'norm' (Norm)"
+  %4 = get %3 {index=0}
+  return %2 "y", %4 "z"
+}
+EOT
+expect 0 '' "$INGOT" bench twice.graph --repeat=10 --profile
+grep -q "node 'norm' (Norm)$" stdout
+grep -q "node 'norm' (Norm) #2$" stdout

@@ -20,3 +20,28 @@ printf '\x93NUMPY\x01\x00\x46\x00%-69s\n' "{'descr': '<f4', 'fortran_order': Fal
 expect 1 'too large' "$INGOT" run libm.so x=huge.npy --random
 expect 0 '' "$INGOT" bench libm.so --repeat=20 --json
 grep -q median_ms stdout
+# Inputs that are given say the sizes of those that are not; numbers are whole and in range.
+cat > two.graph <<'EOF'
+graph @f(%1 "x": f32[batch,4], %2 "w": f32[batch,4]) where batch in [1,64] {
+  %3 = add %1, %2
+  return %3 "y"
+}
+EOF
+expect 0 '' "$INGOT" run libm.so --dim batch=5 --random -o five
+expect 0 '' "$INGOT" run two.graph x=five/y.npy --random
+grep -qF 'y: f32[5,4]' stdout
+expect 0 '' "$INGOT" run two.graph --random --seed 7 --json
+python3 -c 'import json; r = json.load(open("stdout")); assert r["outputs"][0]["name"] == "y" and len(r["outputs"][0]["first"]) == 10'
+mv stdout seven
+expect 0 '' "$INGOT" run two.graph --random --seed=7 --json
+cmp seven stdout
+expect 0 '' "$INGOT" run two.graph --random --seed=8 --json
+if cmp -s seven stdout; then exit 1; fi
+for bad in --seed=x --seed=-1 --seed=1e30 --threads=0 --threads=257 --threads=2.5; do
+    expect 2 'expected a whole number' "$INGOT" run two.graph --random $bad
+done
+expect 0 '' "$INGOT" run two.graph --random --threads 2
+expect 2 'expected a whole number' "$INGOT" bench two.graph --repeat=0
+expect 0 '' "$INGOT" bench two.graph --repeat=30 --jitter --threads 1,2
+[ "$(grep -c 'p99.9 .*, max ' stdout)" = 2 ]
+expect 2 'expected numbers from 1 to 256' "$INGOT" bench two.graph --threads=1,0
