@@ -54,7 +54,8 @@ bool random_inputs(Context *cx, Arena *arena, const Graph *g, const int64_t *giv
         fill(x, &state);
     }
     for (uint32_t i = 0; i < g->bindings.n; i++) { /* elements that are extents */
-        const ElementBinding *e = &g->bindings.at[i];
+        const SymbolBinding *e = &g->bindings.at[i];
+        if (e->value.id) continue;
         Tensor *x = &out->tensors[e->param];
         Scalar s = {.i = symbols[e->symbol.id]};
         if (e->element >= (uint64_t)tensor_elements(x)) continue; /* whoever runs the graph says so */

@@ -122,8 +122,9 @@ static bool same_bindings(const Graph *a, const Graph *b) {
     if (a->bindings.n != b->bindings.n)
         return false;
     for (uint32_t i = 0; i < a->bindings.n; i++) {
-        const ElementBinding *x = &a->bindings.at[i], *y = &b->bindings.at[i];
-        if (x->symbol.id != y->symbol.id || x->param != y->param || x->element != y->element)
+        const SymbolBinding *x = &a->bindings.at[i], *y = &b->bindings.at[i];
+        if (x->symbol.id != y->symbol.id || x->param != y->param || x->element != y->element ||
+            !dim_same(x->value, y->value))
             return false;
     }
     return true;

@@ -180,7 +180,9 @@ static bool check_inputs(Interp *ip, const Graph *g, const Tensor *inputs, uint3
 /* Symbols that are elements of small integer inputs. */
 static bool bind_elements(Interp *ip, const Graph *g, const Tensor *inputs) {
     for (uint32_t i = 0; i < g->bindings.n; i++) {
-        ElementBinding b = g->bindings.at[i];
+        SymbolBinding b = g->bindings.at[i];
+        if (b.value.id)
+            continue;
         const char *what = arena_print(ip->arena, "element %llu of input '%s'",
                                        (unsigned long long)b.element, param_name(g, b.param));
         if (b.element >= (uint64_t)tensor_elements(&inputs[b.param])) {
@@ -193,6 +195,18 @@ static bool bind_elements(Interp *ip, const Graph *g, const Tensor *inputs) {
         int64_t value = dtype_is_float(t->dtype) ? scalar_convert(DT_i64, DT_f64, scaled, true).i
                                                  : tensor_int(t, (int64_t)b.element);
         if (!interp_bind(ip, dim_symbol(ip->cx, b.symbol), value, what))
+            return false;
+    }
+    return true;
+}
+
+/* Symbols that stand for what a dim of the others comes to. */
+static bool bind_computed(Interp *ip, const Graph *g) {
+    for (uint32_t i = 0; i < g->bindings.n; i++) {
+        SymbolBinding b = g->bindings.at[i];
+        int64_t value;
+        if (b.value.id && (!interp_dim(ip, b.value, &value) ||
+                           !bind_symbol(ip, b.symbol, value, dim_string(ip->cx, b.value))))
             return false;
     }
     return true;
@@ -218,6 +232,8 @@ static bool bind_inputs(Interp *ip, const Graph *g, const Tensor *inputs, uint32
             }
         }
     }
+    if (!bind_computed(ip, g))
+        return false;
     for (uint32_t i = 0; i < n_inputs; i++) {
         const TypeInfo *t = val_type(g, g->params.at[i]);
         for (uint32_t k = 0; k < t->rank; k++) {

@@ -266,9 +266,11 @@ typedef struct Buffer {
 } Buffer;
 typedef struct Plan { uint32_t n; const Buffer *buffers; } Plan;
 /* An INPUT symbol whose value is element `element` of parameter `param`: of an integer one the element itself (a Reshape
- * target, a position), of bool 0 or 1, of a float (a scale) the element times ELEMENT_SCALE, truncated and saturating. */
+ * target, a position), of bool 0 or 1, of a float (a scale) the element times ELEMENT_SCALE, truncated and saturating.
+ * With `value` it is what that dim comes to, in symbols of extents and of bindings before this one: an extent that has no
+ * monotone bound in those (limit / step) is bounded as a symbol of its own. */
 #define ELEMENT_SCALE 0x1p32
-typedef struct ElementBinding { Symbol symbol; uint32_t param; uint64_t element; } ElementBinding;
+typedef struct SymbolBinding { Symbol symbol; uint32_t param; uint64_t element; Dim value; } SymbolBinding;
 
 /* A function: closed (captures of a region are its parameters).  Frozen by graph_finish. */
 struct Graph {
@@ -280,7 +282,7 @@ struct Graph {
     VEC(Val) results;
     VEC(const char *) result_names;
     VEC(Guard) guards;
-    VEC(ElementBinding) bindings;
+    VEC(SymbolBinding) bindings;
     const Plan *plan;        /* NULL before pass plan */
     Map cse;
     bool fold;               /* emit folds constants and applies identities (builder); off in parse and import */

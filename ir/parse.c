@@ -314,20 +314,29 @@ static bool parse_bind(GraphParser *k) {
     const char *name;
     Val v;
     int64_t element;
+    SymbolBinding binding = {0};
     if (!parse_name(p, &name))
         return false;
-    Symbol symbol = symbol_find(p->cx, name);
-    if (symbol.id == 0)
+    binding.symbol = symbol_find(p->cx, name);
+    if (binding.symbol.id == 0)
         return parse_fail(p, "symbol '%.60s' is not declared", name);
-    if (!lex_expect(p, "=") || !parse_value(k, &v) || !lex_expect(p, "[") ||
-        !parse_int(p, 0, INT64_MAX, &element) || !lex_expect(p, "]"))
+    if (!lex_expect(p, "="))
+        return false;
+    if (lex_accept(p, "[")) {
+        if (!parse_dim(p, &binding.value) || !lex_expect(p, "]"))
+            return false;
+        vec_push(k->g->arena, &k->g->bindings, binding);
+        return true;
+    }
+    if (!parse_value(k, &v) || !lex_expect(p, "[") || !parse_int(p, 0, INT64_MAX, &element) ||
+        !lex_expect(p, "]"))
         return false;
     if (v.id == 0)
         return true;
     if (val_op(k->g, v) != OP_param)
         return parse_fail(p, "'%.60s' is bound to no parameter", name);
-    ElementBinding binding = {symbol, (uint32_t)attr_int(node(k->g, v), ATTR_index),
-                              (uint64_t)element};
+    binding.param = (uint32_t)attr_int(node(k->g, v), ATTR_index);
+    binding.element = (uint64_t)element;
     vec_push(k->g->arena, &k->g->bindings, binding);
     return true;
 }

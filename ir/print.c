@@ -150,11 +150,19 @@ static void print_params(Printer *p, const Graph *g) {
 
 static void print_conditions(Printer *p, const Graph *g) {
     for (uint32_t i = 0; i < g->bindings.n; i++) {
-        const ElementBinding *b = &g->bindings.at[i];
+        const SymbolBinding *b = &g->bindings.at[i];
         new_line(p);
         text_add(p->out, "bind ");
         name_print(p->out, symbol_info(p->cx, b->symbol)->name);
-        text_add(p->out, " = %%%u[%" PRIu64 "]", g->params.at[b->param].id, b->element);
+        text_add(p->out, " = ");
+        if (!b->value.id)
+            text_add(p->out, "%%%u", g->params.at[b->param].id);
+        text_add(p->out, "[");
+        if (b->value.id)
+            dim_print(p->cx, p->out, b->value);
+        else
+            text_add(p->out, "%" PRIu64, b->element);
+        text_add(p->out, "]");
     }
     for (uint32_t i = 0; i < g->guards.n; i++) {
         const Guard *guard = &g->guards.at[i];

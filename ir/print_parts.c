@@ -86,8 +86,11 @@ static void use_graph(Used *u, const Graph *g) {
         use_dim(u, g->guards.at[i].fact.a);
         use_dim(u, g->guards.at[i].fact.b);
     }
-    for (uint32_t i = 0; i < g->bindings.n; i++)
+    for (uint32_t i = 0; i < g->bindings.n; i++) {
         use_symbol(u, g->bindings.at[i].symbol);
+        if (g->bindings.at[i].value.id)
+            use_dim(u, g->bindings.at[i].value);
+    }
     for (uint32_t b = 0; g->plan && b < g->plan->n; b++)
         use_dim(u, g->plan->buffers[b].bytes);
 }

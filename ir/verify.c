@@ -69,9 +69,32 @@ static bool verify_params(const Graph *g) {
     return fine;
 }
 
+/* A computed symbol stands for what is known before it. */
+static bool verify_computed(const Graph *g, uint32_t i) {
+    Dim value = g->bindings.at[i].value;
+    for (uint32_t id = 1; id <= symbol_count(g->cx); id++) {
+        SymbolKind kind = symbol_info(g->cx, (Symbol){id})->kind;
+        bool early = kind == SYMBOL_INPUT || kind == SYMBOL_LET;
+        for (uint32_t k = i; k < g->bindings.n && early; k++)
+            early = g->bindings.at[k].symbol.id != id;
+        if (early || !dim_uses(g->cx, value, (Symbol){id}))
+            continue;
+        diag_error(g->cx, (Loc){0},
+                   "verify: symbol '%s' of '%s' is bound to %s, where '%s' is not yet known",
+                   symbol_info(g->cx, g->bindings.at[i].symbol)->name, g->name,
+                   dim_string(g->cx, value), symbol_info(g->cx, (Symbol){id})->name);
+        return false;
+    }
+    return true;
+}
+
 static bool verify_bindings(const Graph *g) {
     for (uint32_t i = 0; i < g->bindings.n; i++) {
-        const ElementBinding *b = &g->bindings.at[i];
+        const SymbolBinding *b = &g->bindings.at[i];
+        if (b->value.id && !verify_computed(g, i))
+            return false;
+        if (b->value.id)
+            continue;
         if (b->param < g->params.n && val_dtype(g, g->params.at[b->param]) != DT_none) {
             int64_t n;
             Dim elements = type_elements(g->cx, node(g, g->params.at[b->param])->type);

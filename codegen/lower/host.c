@@ -84,6 +84,10 @@ static void require_bound(Program *p, const Graph *g) {
         for (uint32_t k = 0; k < g->guards.n && !used; k++)
             used = dim_uses(p->cx, g->guards.at[k].fact.a, s) || dim_uses(p->cx, g->guards.at[k].fact.b, s);
         for (uint32_t k = 1; k < g->nodes.n && !used; k++) used = node_mentions(p->cx, &g->nodes.at[k], s);
+        for (uint32_t k = 0; k < g->bindings.n && !used; k++) {
+            Dim value = g->bindings.at[k].value;
+            used = value.id && dim_uses(p->cx, value, s);
+        }
         for (uint32_t k = 0; k < g->plan->n && !used; k++) used = dim_uses(p->cx, g->plan->buffers[k].bytes, s);
         if (used) diag_fatal(p->cx, "verify: symbol '%s' is used, and no input determines it", symbol_info(p->cx, s)->name);
     }

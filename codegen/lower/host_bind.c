@@ -99,26 +99,31 @@ static bool solve(Solver *s, Dim d, LVal value, const char *where) {
 
 typedef struct Pending { Dim dim; LVal value; const char *where; bool done; } Pending;
 
-static void bind_elements(Solver *s) {
+static void bind_element(Solver *s, const SymbolBinding *e) {
     Program *p = s->p;
     LoopBuilder *b = p->b;
+    Val v = s->g->params.at[e->param];
+    DType t = val_dtype(s->g, v);
+    const Attr *name = node_attr(node(s->g, v), ATTR_name);
+    const char *where = print_element(s, name->as.text);
+    int64_t known;
+    Dim elements = type_elements(p->cx, node(s->g, v)->type);
+    if (!dim_const_value(p->cx, elements, &known)) { /* before it is read: the guards come later */
+        LVal least = l_i64(b, (int64_t)e->element + 1), n = program_dim(p, elements);
+        check(s, l_bin(b, LOP_le, least, n), arena_print(p->arena, "%s: found %%d elements, expected at least %%d", where), n, least);
+    }
+    LVal in[] = {s->inputs, l_i64(b, e->param)};
+    LVal pointer = l_inst(b, LOP_load_pointer, lt_pointer(loop_memory_dtype(t)), in, 2, 0);
+    LVal value = l_decode(b, l_load(b, pointer, l_i64(b, (int64_t)e->element), 1, (LVal){0}), t);
+    if (dtype_is_float(t)) value = l_bin(b, LOP_mul, l_convert(b, value, DT_f64), l_float(b, lt_scalar(DT_f64), ELEMENT_SCALE));
+    bind_symbol(s, e->symbol, l_convert(b, value, DT_i64), where);
+}
+
+static void bind_others(Solver *s) {
     for (uint32_t i = 0; i < s->g->bindings.n; i++) {
-        const ElementBinding *e = &s->g->bindings.at[i];
-        Val v = s->g->params.at[e->param];
-        DType t = val_dtype(s->g, v);
-        const Attr *name = node_attr(node(s->g, v), ATTR_name);
-        const char *where = print_element(s, name->as.text);
-        int64_t known;
-        Dim elements = type_elements(p->cx, node(s->g, v)->type);
-        if (!dim_const_value(p->cx, elements, &known)) { /* before it is read: the guards come later */
-            LVal least = l_i64(b, (int64_t)e->element + 1), n = program_dim(p, elements);
-            check(s, l_bin(b, LOP_le, least, n), arena_print(p->arena, "%s: found %%d elements, expected at least %%d", where), n, least);
-        }
-        LVal in[] = {s->inputs, l_i64(b, e->param)};
-        LVal pointer = l_inst(b, LOP_load_pointer, lt_pointer(loop_memory_dtype(t)), in, 2, 0);
-        LVal value = l_decode(b, l_load(b, pointer, l_i64(b, (int64_t)e->element), 1, (LVal){0}), t);
-        if (dtype_is_float(t)) value = l_bin(b, LOP_mul, l_convert(b, value, DT_f64), l_float(b, lt_scalar(DT_f64), ELEMENT_SCALE));
-        bind_symbol(s, e->symbol, l_convert(b, value, DT_i64), where);
+        const SymbolBinding *e = &s->g->bindings.at[i];
+        if (!e->value.id) bind_element(s, e);
+        else bind_symbol(s, e->symbol, program_dim(s->p, e->value), plain(s, dim_string(s->p->cx, e->value)));
     }
 }
 
@@ -171,7 +176,7 @@ void program_bind(Program *p, const Graph *g) {
     p->symbols = arena_new_array(p->arena, LVal, symbol_count(p->cx) + 1);
     Solver s = {p, g, frame_pointer(p, FRAME_INPUT_DIMS, DT_i64), frame_pointer(p, FRAME_INPUTS, DT_u64), frame_pointer(p, FRAME_FAIL, DT_i64)};
     bind_dims(&s);
-    bind_elements(&s);
+    bind_others(&s);
     check_guards(&s);
     l_return(p->b, l_int(p->b, lt_scalar(DT_i32), 0));
     loop_end(p->b);

@@ -300,14 +300,17 @@ static void prune_bindings(Importer *im, Graph *g) {
     if (!g->bindings.n) return;
     DimSet s = {.im = im, .seen = map_new(im->arena)};
     graph_dims(&s, g);
-    uint32_t kept = 0;
-    for (uint32_t b = 0; b < g->bindings.n; b++) {
+    uint32_t kept = g->bindings.n;
+    for (uint32_t b = g->bindings.n; b-- > 0;) { /* from the last one: computed ones use those before them */
+        SymbolBinding binding = g->bindings.at[b];
         bool used = false;
-        for (uint32_t i = 0; i < s.dims.n && !used; i++)
-            used = dim_uses(im->cx, s.dims.at[i], g->bindings.at[b].symbol);
-        if (used) g->bindings.at[kept++] = g->bindings.at[b];
+        for (uint32_t i = 0; i < s.dims.n && !used; i++) used = dim_uses(im->cx, s.dims.at[i], binding.symbol);
+        if (!used) continue;
+        if (binding.value.id) add_dims(&s, &binding.value, 1);
+        g->bindings.at[--kept] = binding;
     }
-    g->bindings.n = kept;
+    memmove(g->bindings.at, g->bindings.at + kept, (g->bindings.n - kept) * sizeof *g->bindings.at);
+    g->bindings.n -= kept;
 }
 
 Graph *import_model(Context *cx, const char *file, const OnnxModel *model, const ImportOptions *options) {

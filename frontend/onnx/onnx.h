@@ -320,6 +320,8 @@ bool value_elements(Call *, Value *);                     /* fills elements wher
 bool number_elements(Call *, Value *);                    /* the same, small constants of floats too */
 /* Element of a float parameter of `expected` elements, known while running: times 2^32, as a dim. */
 bool bind_float(Call *, uint32_t input, uint32_t element, uint32_t expected, Dim *numerator);
+/* d, an extent, where it has a bound or is found while running; else a symbol <output>_<what>, bound to d before the run. */
+Dim bounded_extent(Call *, const char *what, Dim d);
 Dim float_extent(Call *, Dim numerator);                 /* floor of such a dim over 2^32 */
 Dim is_negative(Call *, Dim);                            /* 1 where it is, else 0 */
 Dim is_number(Call *, Dim, int64_t);                     /* 1 where it is, else 0 */

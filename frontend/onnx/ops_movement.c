@@ -725,13 +725,20 @@ Val import_one_hot(Call *c) {
     return one_hot(c, wrap_index(c, to(c, index, DT_i64), depth), axis, depth, off, on);
 }
 
+/* max(0, ceil((limit - start) / delta)) */
+static Dim range_extent(Call *c, Dim start, Dim limit, Dim delta) {
+    graph_guard(c->g, c->loc, REL_NE, delta, dim_k(c, 0), "the delta of a range is not 0");
+    Dim steps = dim_sub(c->cx, dim_k(c, 0), dim_fdiv(c->cx, dim_sub(c->cx, start, limit), delta));
+    return bounded_extent(c, "extent", dim_max(c->cx, steps, dim_k(c, 0)));
+}
+
 static Val range_of_floats(Call *c) {
     double start, limit, delta;
     Dim bound_[3];
     if (bind_float(c, 0, 0, 1, &bound_[0]) && bind_float(c, 1, 0, 1, &bound_[1]) &&
         bind_float(c, 2, 0, 1, &bound_[2])) {
-        Dim steps = dim_sub(c->cx, dim_k(c, 0), dim_fdiv(c->cx, dim_sub(c->cx, bound_[0], bound_[1]), bound_[2]));
-        Val first = in(c, 0), i = to(c, iota(c, DT_i64, dim_max(c->cx, steps, dim_k(c, 0))), val_dtype(c->g, first));
+        Dim n = range_extent(c, bound_[0], bound_[1], bound_[2]);
+        Val first = in(c, 0), i = to(c, iota(c, DT_i64, n), val_dtype(c->g, first));
         return ew2(c, OP_add, ew2(c, OP_mul, i, in(c, 2)), first);
     }
     if (!in_scalar(c, 0, &start) || !in_scalar(c, 1, &limit) || !in_scalar(c, 2, &delta) || delta == 0)
@@ -752,10 +759,8 @@ Val import_range(Call *c) {
     if (!in_dims(c, 0, &start, &n) || !in_dims(c, 1, &limit, &n) || !in_dims(c, 2, &delta, &n))
         return range_of_floats(c);
     if (dim_is(cx, delta[0], 0)) return fail(c, "a delta of 0");
-    Dim count = dim_sub(cx, dim_k(c, 0), dim_fdiv(cx, dim_sub(cx, start[0], limit[0]), delta[0]));
-    count = dim_max(cx, count, dim_k(c, 0));
     DType t = c->in[0].dtype;
-    Val y = to(c, iota(c, DT_i64, count), t);
+    Val y = to(c, iota(c, DT_i64, range_extent(c, start[0], limit[0], delta[0])), t);
     if (!dim_is(cx, delta[0], 1)) y = ew2(c, OP_mul, y, shaped(c, in(c, 2), &scalar));
     if (!dim_is(cx, start[0], 0)) y = ew2(c, OP_add, y, shaped(c, in(c, 0), &scalar));
     return y;

@@ -6,6 +6,7 @@
  */
 #include "onnx.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef struct Resize {
@@ -82,9 +83,12 @@ static Val weighted_running(Call *c, const Resize *r, const AxisResize *a, Val x
     Context *cx = c->cx;
     if (!a->under.id || !x.id) return fail(c, "antialias needs scales that are known, or an input");
     /* first = floor(-reach / min(scale, 1)) + 1, taps = 2 - 2 first */
-    Dim smaller = dim_min(cx, a->under, a->over),
+    Dim smaller = dim_max(cx, dim_min(cx, a->under, a->over), dim_k(c, 1)),
         first = dim_addi(cx, dim_fdiv(cx, dim_muli(cx, a->over, r->linear ? -1 : -2), smaller), 1);
-    Dims grid = {.n = 2, .at = {a->to, dim_sub(cx, dim_k(c, 2), dim_muli(cx, first, 2))}};
+    Dim n_taps = dim_max(cx, dim_sub(cx, dim_k(c, 2), dim_muli(cx, first, 2)), dim_k(c, 0));
+    char what[32];
+    snprintf(what, sizeof what, "taps_%u", a->axis);
+    Dims grid = {.n = 2, .at = {a->to, bounded_extent(c, what, n_taps)}};
     Val tap = ew2(c, OP_add, axis_iota(c, DT_f64, &grid, 1), dim64(c, first)), zero = k64(c, 0),
         last = dim64(c, dim_addi(cx, a->from, -1));
     Val base = ew1(c, OP_floor, position), ratio = ew2(c, OP_sub, position, base),

@@ -43,8 +43,10 @@ static bool bind_elements(Call *c, Value *v, uint32_t expected) {
     const char *name = node_attr(node(g, p), ATTR_name)->as.text;
     for (uint32_t i = 0; i < n; i++) {
         Symbol s = {0};
-        for (uint32_t k = 0; k < g->bindings.n; k++)
-            if (g->bindings.at[k].param == param && g->bindings.at[k].element == i) s = g->bindings.at[k].symbol;
+        for (uint32_t k = 0; k < g->bindings.n; k++) {
+            const SymbolBinding *b = &g->bindings.at[k];
+            if (!b->value.id && b->param == param && b->element == i) s = b->symbol;
+        }
         if (!s.id) {
             SymbolInfo info = {.name = onnx_symbol_name(c->cx, name, val_rank(g, p) ? (int)i : -1),
                                .kind = SYMBOL_INPUT,
@@ -54,12 +56,33 @@ static bool bind_elements(Call *c, Value *v, uint32_t expected) {
             if (v->dtype == DT_bool) info.min = 0, info.max = 1;
             declared_range(im, NULL, &info);
             s = symbol_new(c->cx, &info);
-            vec_push(g->arena, &g->bindings, (ElementBinding){s, param, i});
+            vec_push(g->arena, &g->bindings, (SymbolBinding){.symbol = s, .param = param, .element = i});
         }
         at[i] = dim_symbol(c->cx, s);
     }
     v->elements = at, v->n = n, v->rank = (uint8_t)val_rank(g, p), v->divisor = 1;
     return true;
+}
+
+Dim bounded_extent(Call *c, const char *what, Dim d) {
+    Context *cx = c->cx;
+    Graph *g = c->im->main;
+    int64_t most; /* a number beyond memory says nothing either */
+    Dim upper = graph_upper(g, d);
+    if (upper.id && !(dim_const_value(cx, upper, &most) && most > INT32_MAX)) return d;
+    for (uint32_t i = 1; i <= symbol_count(cx); i++) {
+        SymbolKind kind = symbol_info(cx, (Symbol){i})->kind;
+        if (kind != SYMBOL_INPUT && kind != SYMBOL_LET && dim_uses(cx, d, (Symbol){i})) return d;
+    }
+    for (uint32_t i = 0; i < g->bindings.n; i++)
+        if (dim_same(g->bindings.at[i].value, d)) return dim_symbol(cx, g->bindings.at[i].symbol);
+    const char *value = c->node->n_out ? c->node->out[0] : c->node->op;
+    SymbolInfo info = {.kind = SYMBOL_INPUT, .max = INT64_MAX, .multiple = 1};
+    info.name = intern(cx, arena_print(c->im->arena, "%.100s_%s", onnx_symbol_name(cx, value, -1), what));
+    declared_range(c->im, NULL, &info);
+    Symbol s = symbol_new(cx, &info);
+    vec_push(g->arena, &g->bindings, (SymbolBinding){.symbol = s, .value = d});
+    return dim_symbol(cx, s);
 }
 
 /* The element of a float parameter as a fraction over 2^32. */

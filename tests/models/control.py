@@ -1,7 +1,7 @@
 """Control flow and extents that data decides, on both backends, against ONNX Runtime: tiny models written by onnx.helper.
 
 An If with differing shapes, a Loop that runs until its data says stop, a Loop with a growing carry, a Loop that stacks,
-a Scan, a NonZero feeding a Gather; an extent beyond its capacity is a status, and the context goes on working.
+a Scan, a NonZero feeding a Gather, a Range of three inputs; an extent beyond its capacity is a status, and the context goes on working.
 """
 import os
 
@@ -180,8 +180,16 @@ def nested():
         "--dim=trip=0..8", "--dim=y_dim_0=0..64"]
 
 
+def ranges():
+    """Extents that grow with none of the inputs they come from: the library's bound for one is a size of its own."""
+    nodes = [h.make_node("Range", ["a", "b", "step"], ["r"]), h.make_node("Neg", ["r"], ["y"])]
+    path = saved("ranges", nodes, [info("a", T.INT64), info("b", T.INT64), info("step", T.INT64)], [info("y", T.INT64, "m")])
+    return path, [{"a": np.array(a, I), "b": np.array(b, I), "step": np.array(s, I)}
+                  for a, b, s in ((0, 5, 1), (10, -3, -4), (7, 7, 1), (0, 100000, 3), (5, 0, 1))], []
+
+
 CASES = [if_shapes, if_data_shapes, loop_until, loop_growing, loop_growing_until, loop_stacked, scan, nonzero_gather,
-         extents_alone, if_two_axes, nested]
+         extents_alone, if_two_axes, nested, ranges]
 
 
 def compare(case, backend):

@@ -608,7 +608,13 @@ static void a_plan_and_bindings_are_in_the_text(void **state) {
     Sample sample = sample_new(cx), *s = &sample;
     Val k = emit(s->g, OP_exp, nowhere, &s->x, 1, ATTRS(AT_L(buffers, 1, 1)));
     graph_result(s->g, emit(s->g, OP_neg, nowhere, &k, 1, ATTRS(AT_L(buffers, 1, -1))), "y");
-    vec_push(s->g->arena, &s->g->bindings, (ElementBinding){symbol_find(cx, "m"), 7, 0});
+    Symbol half = symbol_new(
+        cx, &(SymbolInfo){.name = "half", .kind = SYMBOL_INPUT, .max = INT64_MAX, .multiple = 1});
+    Dim quotient = dim_fdiv(cx, s->n, dim_symbol(cx, symbol_find(cx, "m")));
+    SymbolBinding bindings[] = {{.symbol = symbol_find(cx, "m"), .param = 7},
+                                {.symbol = half, .value = quotient}};
+    vec_push(s->g->arena, &s->g->bindings, bindings[0]);
+    vec_push(s->g->arena, &s->g->bindings, bindings[1]);
     static const uint32_t above[] = {0};
     Buffer buffers[] = {
         {.bytes = dim_muli(cx, s->n, 32)},
@@ -619,6 +625,9 @@ static void a_plan_and_bindings_are_in_the_text(void **state) {
     assert_true(graph_verify(s->g));
     assert_fixpoint(s->g);
     assert_clean(cx);
+    s->g->bindings.at[0] = bindings[1], s->g->bindings.at[1] = bindings[0];
+    assert_false(graph_verify(s->g));
+    assert_non_null(strstr(diag_at(cx, 0)->text, "bound to floordiv(n,m), where 'm' is not yet"));
 }
 
 /* Parses under a limit on unwinding: NULL also where it unwound. */

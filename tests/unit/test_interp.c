@@ -674,12 +674,16 @@ static void elements_bind_symbols(void **state) {
     Dim n = input_symbol(cx, "n", 1);
     Val length = param(g, "length", DT_i64, INTS(2));
     (void)length;
-    vec_push(g->arena, &g->bindings, (ElementBinding){symbol_find(cx, "n"), 0, 1});
+    vec_push(g->arena, &g->bindings, (SymbolBinding){.symbol = symbol_find(cx, "n"), .element = 1});
+    Dim m = input_symbol(cx, "m", 0), quotient = dim_fdiv(cx, k(cx, 7), n);
+    vec_push(g->arena, &g->bindings, (SymbolBinding){.symbol = symbol_find(cx, "m"), .value = quotient});
     graph_result(g, b_iota(g, nowhere, DT_f32, 1, &n, 0), "y");
+    graph_result(g, b_iota(g, nowhere, DT_f32, 1, &m, 0), "z");
     assert_non_null(graph_finish(g));
-    Tensor in = tensor(cx, DT_i64, 1, LIST(int64_t, 2), LIST(int64_t, 7, 3)), y;
-    assert_true(interp_run(cx, cx->arena, g, &in, 1, &y));
-    assert_floats(&y, FLOATS(0, 1, 2));
+    Tensor in = tensor(cx, DT_i64, 1, LIST(int64_t, 2), LIST(int64_t, 7, 3)), y[2];
+    assert_true(interp_run(cx, cx->arena, g, &in, 1, y));
+    assert_floats(&y[0], FLOATS(0, 1, 2));
+    assert_floats(&y[1], FLOATS(0, 1));
     in = tensor(cx, DT_i64, 1, LIST(int64_t, 2), LIST(int64_t, 7, 0));
     expect_failure(g, &in, 1, "element 1 of input 'length': n is 0, declared to lie in [1");
 }

@@ -377,6 +377,33 @@ static void targets_that_are_inputs_bind_their_elements(void **state) {
     assert_true(graph_verify(made));
 }
 
+/* (limit - start) / delta grows with none of the three: its bound is a symbol of its own. */
+static void extents_without_a_bound_are_symbols(void **state) {
+    Context *cx = *state;
+    Bytes g = {.n = 0};
+    value(&g, 11, "a", 7, "");
+    value(&g, 11, "b", 7, "");
+    value(&g, 11, "step", 7, "");
+    add_node(&g, "Range", "a b step", "y");
+    value(&g, 12, "y", 7, "?");
+    Graph *made = import_graph(cx, &g);
+    assert_non_null(made);
+    assert_true(graph_verify(made));
+    assert_string_equal(result_dim(made, 0), "y_extent");
+    assert_int_equal(made->bindings.n, 4);
+    assert_string_equal(dim_string(cx, made->bindings.at[3].value), "max(0,-floordiv(a-b,step))");
+    assert_int_equal(made->guards.n, 1);
+    int64_t one = 1, start[] = {9, 0, 3}, limit[] = {0, 5, 3}, step[] = {-4, 2, 1}, extent[] = {3, 3, 0};
+    for (uint32_t i = 0; i < COUNT(start); i++) {
+        Tensor in[] = {{.dtype = DT_i64, .data = &start[i]}, {.dtype = DT_i64, .data = &limit[i]}, {.dtype = DT_i64, .data = &step[i]}}, y;
+        assert_true(interp_run(cx, cx->arena, made, in, 3, &y));
+        assert_int_equal(y.dims[0], extent[i]);
+    }
+    int64_t zero = 0;
+    Tensor in[] = {{.dtype = DT_i64, .data = &zero}, {.dtype = DT_i64, .data = &one}, {.dtype = DT_i64, .data = &zero}}, y;
+    assert_false(interp_run(cx, cx->arena, made, in, 3, &y));
+}
+
 static void symbolic_inputs_forget_declared_extents(void **state) {
     Bytes g = flattening("2 3 4"), m = model_of(&g, 17);
     Graph *made = import_with(*state, &m, &(ImportOptions){.symbolic_inputs = true});
@@ -523,6 +550,7 @@ int main(void) {
         TEST(shape_arithmetic_vanishes),
         TEST(declarations_narrow_and_fix),
         TEST(targets_that_are_inputs_bind_their_elements),
+        TEST(extents_without_a_bound_are_symbols),
         TEST(symbolic_inputs_forget_declared_extents),
         TEST(branches_capture_and_known_conditions_choose),
         TEST(loops_over_a_trip_count_are_scans),
