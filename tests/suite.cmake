@@ -2,7 +2,7 @@
 # libtcc.  Cases come with the onnx package in build/venv (scripts/install --tests makes it); everything: scripts/suite.
 if(TARGET driver AND INGOT_WITH_TCC)
   add_executable(onnx_suite ${PROJECT_SOURCE_DIR}/tests/suite/onnx_suite.c ${PROJECT_SOURCE_DIR}/tests/suite/suite_case.c
-    ${PROJECT_SOURCE_DIR}/tests/suite/suite_execute.c)
+    ${PROJECT_SOURCE_DIR}/tests/suite/suite_execute.c ${PROJECT_SOURCE_DIR}/tests/suite/suite_table.c)
   target_link_libraries(onnx_suite PRIVATE ${layers} external)
   file(GLOB suite_data ${PROJECT_SOURCE_DIR}/build/venv/lib/python3.*/site-packages/onnx/backend/test/data)
   if(suite_data)

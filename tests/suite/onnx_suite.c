@@ -1,13 +1,16 @@
 /* onnx_suite.c: ONNX's official backend tests through import, passes, lowering and the backends.
  *
  *   onnx_suite [--backend=interp|loop|llvm|c] [--mode=given|symbolic|constant] [--filter=TEXT] [--every=N] [--jobs=N]
- *              [--timeout=S] [--second=FOLDER] [--list-failures] [--json=FILE] [--minimum=FILE] [--verbose] FOLDER...
+ *              [--timeout=S] [--second=FOLDER] [--cc=NAME] [--target=CPU] [--list-failures] [--table=FILE] [--json=FILE]
+ *              [--minimum=FILE] [--verbose] FOLDER...
  *
  * --backend and --mode take lists by commas, or all.  FOLDER holds test_* folders with model.onnx and test_data_set_0/.
  * --second=S: where S/<name of FOLDER>/<case> exists, symbolic mode runs the one compiled model at those sizes as well.
+ * --cc: backend c through that compiler (gcc, clang) instead of libtcc.
  * Every case is a process of its own with limits of memory and time, so that nothing it does can end the run.
- * Prints a table by operator and totals.  Exit status 1 where something crashed or a count lies below --minimum's
- * (lines: mode backend pass pass-without-expanded).
+ * Prints a table by operator and totals, and writes both to --table's file; --json: a line for every case.
+ * Exit status 1 where something crashed, fewer pass than --minimum's file says, or more fail (lines: mode backend, passes, of
+ * those not _expanded, passes that include second sizes, failures).
  */
 #define _GNU_SOURCE
 #include "suite.h"
@@ -24,14 +27,12 @@
 const char *const backend_names[BACKENDS] = {"interp", "loop", "llvm", "c"};
 const char *const mode_names[MODES] = {"given", "symbolic", "constant"};
 static const char *const outcome_names[OUTCOMES] = {"pass", "unsupported", "FAIL", "CRASH"};
-enum { MAX_JOBS = 16, MAX_ROWS = 512, MAX_CASES = 8192, MAX_PATH = 1024 };
+enum { MAX_JOBS = 16, MAX_CASES = 8192 };
 
 typedef struct Item { char folder[512], second[512]; const char *name; } Item;
-typedef struct Row { char op[64]; unsigned count[OUTCOMES]; } Row;
-typedef struct Totals { unsigned count[OUTCOMES], plain /* passes not _expanded */, second; double seconds; } Totals;
 typedef struct Settings {
     bool backends[BACKENDS], modes[MODES];
-    const char *filter, *second, *json, *minimum, *target;
+    const char *filter, *second, *json, *table, *minimum, *target, *cc;
     unsigned every, jobs, timeout;
     bool list, verbose;
 } Settings;
@@ -40,8 +41,7 @@ typedef struct Job { pid_t pid; int from; const Item *item; double start; Report
 static Settings settings = {.every = 1, .jobs = 2, .timeout = 60, .target = "x86-64-v3"};
 static Item items[MAX_CASES];
 static unsigned n_items;
-static Row rows[MAX_ROWS];
-static unsigned n_rows;
+static Table table;
 static FILE *json;
 
 static double now(void) {
@@ -51,16 +51,6 @@ static double now(void) {
 }
 
 /* ---- results ------------------------------------------------------------------------------------------------------------ */
-
-static void tally(const Report *r, Outcome o) {
-    unsigned i = 0;
-    while (i < n_rows && strcmp(rows[i].op, r->op) != 0) i++;
-    if (i == MAX_ROWS) return;
-    if (i == n_rows) memcpy(rows[n_rows++].op, r->op, sizeof r->op);
-    rows[i].count[o]++;
-}
-
-static int by_op(const void *a, const void *b) { return strcmp(((const Row *)a)->op, ((const Row *)b)->op); }
 
 static void json_text(const char *s) {
     fputc('"', json);
@@ -82,15 +72,6 @@ static void json_case(const Item *item, const Report *r, Outcome o, Mode mode, B
     fputs("}\n", json);
 }
 
-static void print_table(Mode mode, Backend backend, const Totals *t) {
-    qsort(rows, n_rows, sizeof *rows, by_op);
-    printf("\n%-10s%-22s %5s %11s %5s %5s\n", mode_names[mode], backend_names[backend], "pass", "unsupported", "fail", "crash");
-    for (unsigned i = 0; i < n_rows; i++)
-        printf("%-32s %5u %11u %5u %5u\n", rows[i].op, rows[i].count[PASS], rows[i].count[UNSUPPORTED], rows[i].count[FAIL],
-               rows[i].count[CRASH]);
-    printf("%-32s %5u %11u %5u %5u\n", "all", t->count[PASS], t->count[UNSUPPORTED], t->count[FAIL], t->count[CRASH]);
-}
-
 /* ---- processes ------------------------------------------------------------------------------------------------------------ */
 
 static void limit(int what, rlim_t value) {
@@ -100,7 +81,9 @@ static void limit(int what, rlim_t value) {
 
 static void child(const Item *item, Mode mode, Backend backend, int to) {
     static Report r;
-    Case c = {item->folder, item->second[0] ? item->second : NULL, backend, mode, settings.target, settings.verbose};
+    Case c = {.folder = item->folder, .backend = backend, .mode = mode, .target = settings.target, .cc = settings.cc};
+    if (item->second[0]) c.second = item->second;
+    c.verbose = settings.verbose;
     alarm(settings.timeout);
     limit(RLIMIT_CORE, 0);
 #ifndef __SANITIZE_ADDRESS__
@@ -150,7 +133,7 @@ static void finish(const Job *j, Outcome o, Mode mode, Backend backend, Totals *
     t->count[o]++;
     t->plain += o == PASS && !strstr(j->item->name, "_expanded");
     t->second += o == PASS && j->report.sets > 1;
-    tally(&j->report, o);
+    table_add(&table, j->report.op, mode, backend, o);
     json_case(j->item, &j->report, o, mode, backend, now() - j->start);
     if (o == PASS || (!settings.list && o != CRASH)) return;
     printf("%-11s %s %s %s (%s): %s\n", outcome_names[o], mode_names[mode], backend_names[backend], j->item->name, j->report.op,
@@ -162,8 +145,6 @@ static Totals run_all(Mode mode, Backend backend) {
     Job jobs[MAX_JOBS];
     unsigned n = 0, next = 0;
     double begin = now();
-    n_rows = 0;
-    memset(rows, 0, sizeof rows);
     while (n || next < n_items) {
         while (n < settings.jobs && next < n_items)
             if (start(&jobs[n], &items[next++], mode, backend)) n++;
@@ -232,7 +213,9 @@ static bool read_option(const char *a) {
     if ((v = value_of(a, "--filter"))) return settings.filter = v, true;
     if ((v = value_of(a, "--second"))) return settings.second = v, true;
     if ((v = value_of(a, "--json"))) return settings.json = v, true;
+    if ((v = value_of(a, "--table"))) return settings.table = v, true;
     if ((v = value_of(a, "--minimum"))) return settings.minimum = v, true;
+    if ((v = value_of(a, "--cc"))) return settings.cc = v, true;
     if ((v = value_of(a, "--target"))) return settings.target = v, true;
     if ((v = value_of(a, "--every"))) return settings.every = (unsigned)atoi(v), settings.every > 0;
     if ((v = value_of(a, "--jobs"))) return settings.jobs = (unsigned)atoi(v), settings.jobs > 0 && settings.jobs <= MAX_JOBS;
@@ -242,20 +225,9 @@ static bool read_option(const char *a) {
     return false;
 }
 
-/* Fewer passes than recorded? */
-static bool below_minimum(Mode mode, Backend backend, const Totals *t) {
-    char m[32], b[32];
-    unsigned pass, plain;
-    bool below = false;
-    FILE *f = settings.minimum ? fopen(settings.minimum, "r") : NULL;
-    char line[256];
-    while (f && fgets(line, sizeof line, f)) {
-        if (sscanf(line, "%31s %31s %u %u", m, b, &pass, &plain) != 4 || strcmp(m, mode_names[mode]) || strcmp(b, backend_names[backend])) continue;
-        below = t->count[PASS] < pass || t->plain < plain;
-        if (below) printf("%s %s: %u pass, %u without _expanded; at least %u and %u are recorded\n", m, b, t->count[PASS], t->plain, pass, plain);
-    }
-    if (f) fclose(f);
-    return below || (settings.minimum && !f);
+static void report(FILE *f, Totals totals[MODES][BACKENDS]) {
+    table_print(&table, f, settings.modes, settings.backends);
+    totals_print(totals, f, settings.modes, settings.backends);
 }
 
 int main(int argc, char **argv) {
@@ -277,17 +249,13 @@ int main(int argc, char **argv) {
         for (unsigned b = 0; b < BACKENDS; b++) {
             if (!settings.modes[m] || !settings.backends[b]) continue;
             totals[m][b] = run_all((Mode)m, (Backend)b);
-            print_table((Mode)m, (Backend)b, &totals[m][b]);
+            bad |= totals[m][b].count[CRASH] > 0;
+            bad |= settings.minimum && !totals_reach(&totals[m][b], settings.minimum, (Mode)m, (Backend)b);
         }
-    printf("\n%-10s %-8s %6s %14s %12s %12s %6s %6s %9s\n", "mode", "backend", "pass", "not _expanded", "second sizes", "unsupported", "fail", "crash", "seconds");
-    for (unsigned m = 0; m < MODES; m++)
-        for (unsigned b = 0; b < BACKENDS; b++) {
-            const Totals *t = &totals[m][b];
-            if (!settings.modes[m] || !settings.backends[b]) continue;
-            printf("%-10s %-8s %6u %14u %12u %12u %6u %6u %9.1f\n", mode_names[m], backend_names[b], t->count[PASS], t->plain, t->second,
-                   t->count[UNSUPPORTED], t->count[FAIL], t->count[CRASH], t->seconds);
-            bad |= t->count[CRASH] > 0 || below_minimum((Mode)m, (Backend)b, t);
-        }
+    report(stdout, totals);
+    FILE *f = settings.table ? fopen(settings.table, "w") : NULL;
+    if (f) report(f, totals);
+    bad |= settings.table && (!f || fclose(f) != 0);
     if (json) fclose(json);
     return bad;
 }

@@ -4,6 +4,7 @@
  */
 #pragma once
 #include "pipeline.h"
+#include <stdio.h>
 
 typedef enum Backend { BACKEND_INTERP, BACKEND_LOOP, BACKEND_LLVM, BACKEND_C, BACKENDS } Backend;
 typedef enum Mode { MODE_GIVEN, MODE_SYMBOLIC, MODE_CONSTANT, MODES } Mode;
@@ -22,6 +23,7 @@ typedef struct Case {
     Backend backend;
     Mode mode;
     const char *target;      /* of compiled backends */
+    const char *cc;          /* of backend c: a compiler's name, or NULL for libtcc */
     bool verbose;            /* graphs and diagnostics on stderr */
 } Case;
 
@@ -31,6 +33,17 @@ void case_run(const Case *, Report *);
 /* suite_execute.c: a compiled graph, and runs of it. */
 typedef struct Program Program;
 /* NULL after a diagnostic. */
-Program *program_make(Context *, const Graph *, Backend, const char *target, bool verbose);
+Program *program_make(Context *, const Graph *, const Case *);
 /* Outputs (one per result, arena memory) at their actual extents.  false after a diagnostic. */
 bool program_run(Program *, const Tensor *inputs, uint32_t n_inputs, Tensor *outputs);
+
+/* suite_table.c: counts by operator, mode and backend. */
+enum { TABLE_ROWS = 512 };
+typedef struct TableRow { char op[64]; unsigned count[MODES][BACKENDS][OUTCOMES]; } TableRow;
+typedef struct Table { unsigned n; TableRow rows[TABLE_ROWS]; } Table;
+typedef struct Totals { unsigned count[OUTCOMES], plain /* passes not _expanded */, second; double seconds; } Totals;
+void table_add(Table *, const char *op, Mode, Backend, Outcome);
+void table_print(Table *, FILE *, const bool modes[MODES], const bool backends[BACKENDS]);
+void totals_print(Totals totals[MODES][BACKENDS], FILE *, const bool modes[MODES], const bool backends[BACKENDS]);
+/* At least as good as the file records; says where not. */
+bool totals_reach(const Totals *, const char *file, Mode, Backend);

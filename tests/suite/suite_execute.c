@@ -48,15 +48,28 @@ static bool step_interpreted(void *user, LoopInterp *in, const char *name, const
     return strcmp(name, "ingot_rt_step") == 0;
 }
 
-static bool make_code(Program *p, const char *weights_name, bool verbose) {
+/* C through a compiler of the system; LLVM's linker loads its object. */
+static LoadedCode *cc_load(Context *cx, const Case *c, const Text *text, const CodeSymbol *symbols, uint32_t n) {
+    Temporary *folder = temporary_new(cx);
+    size_t bytes;
+    if (!folder) return NULL;
+    const char *path = temporary_path(folder, "m.o");
+    bool compiled = cc_object(cx, c->cc, target_find(c->target), text->at, text->n, path);
+    const uint8_t *object = compiled ? file_map(cx, path, &bytes) : NULL;
+    LoadedCode *code = object ? llvm_load(cx, object, bytes, symbols, n) : NULL;
+    temporary_remove(folder);
+    return code;
+}
+
+static bool make_code(Program *p, const char *weights_name, const Case *c) {
     Context *cx = p->cx;
     CodeSymbol symbols[] = {{weights_name, (void *)(uintptr_t)p->weights}, {"ingot_rt_step", (void *)(uintptr_t)step}};
     if (p->backend == BACKEND_C) {
         EmitC how = {.external_weights = true};
         Text text = text_new(cx->arena);
         if (!emit_c(p->m, &how, &text)) return false;
-        if (verbose) fprintf(stderr, "%s\n", text.at);
-        p->code = tcc_load(cx, text.at, symbols, COUNT(symbols));
+        if (c->verbose) fprintf(stderr, "%s\n", text.at);
+        p->code = c->cc ? cc_load(cx, c, &text, symbols, COUNT(symbols)) : tcc_load(cx, text.at, symbols, COUNT(symbols));
     } else {
         EmitLlvm how = {.external_weights = true, .opt_level = 1, .verify = true};
         const uint8_t *object;
@@ -74,13 +87,14 @@ static void *aligned_copy(Context *cx, const LData *d) {
     return memcpy(at, d->bytes, d->size);
 }
 
-Program *program_make(Context *cx, const Graph *g, Backend backend, const char *target, bool verbose) {
+Program *program_make(Context *cx, const Graph *g, const Case *c) {
     Program *p = arena_alloc(cx->arena, sizeof *p);
-    *p = (Program){.cx = cx, .g = g, .backend = backend};
-    if (backend == BACKEND_INTERP) return p;
-    PipelineOptions options = {.target = target_find(target), .verify_each = true, .print = show, .print_after = verbose ? "all" : NULL};
+    *p = (Program){.cx = cx, .g = g, .backend = c->backend};
+    if (c->backend == BACKEND_INTERP) return p;
+    PipelineOptions options = {.target = target_find(c->target), .verify_each = true, .print = show};
+    if (c->verbose) options.print_after = "all";
     if (!options.target) {
-        diag_error(cx, (Loc){0}, "no target '%s'", target);
+        diag_error(cx, (Loc){0}, "no target '%s'", c->target);
         return NULL;
     }
     const Graph *planned = pipeline_graph(cx, g, &options);
@@ -88,18 +102,18 @@ Program *program_make(Context *cx, const Graph *g, Backend backend, const char *
     LoopModule *m = lower_graph(cx, planned, "m", options.target, &p->facts);
     if (!m || !loop_verify(m)) return NULL;
     p->m = m;
-    if (verbose) {
+    if (c->verbose) {
         Text text = text_new(cx->arena), blob = text_new(cx->arena);
         loop_print(m, &text, &blob);
         fprintf(stderr, "%s\n", text.at);
     }
     const LData *weights = loop_data_find(m, "m_weights");
     p->weights = weights ? aligned_copy(cx, weights) : NULL;
-    if (backend == BACKEND_LOOP) {
+    if (c->backend == BACKEND_LOOP) {
         p->interp = loop_interp_new(m, step_interpreted, NULL);
         return p;
     }
-    return make_code(p, "m_weights", verbose) ? p : NULL;
+    return make_code(p, "m_weights", c) ? p : NULL;
 }
 
 /* ---- running ---------------------------------------------------------------------------------------------------------- */
