@@ -165,25 +165,37 @@ typedef struct Window {
 
 static void window_axis(Kernel *k, Window *w, uint32_t axis, LVal *acc);
 
-/* The lanes lie along a windowed axis: positions outside the input are masked, not skipped. */
+/* One position of an axis that the lanes lie along: where it is outside the input it is masked, not skipped. */
+static void window_tap_masked(Kernel *k, Window *w, uint32_t axis, Dim at, LVal *acc) {
+    Fact inside[] = {{REL_LE, dim_const(k->cx, 0), at}, {REL_LT, at, val_dim(k->body, w->node->in[0], axis)}};
+    LVal ok = l_bin(k->b, LOP_and, kernel_fact(k, inside[0]), kernel_fact(k, inside[1]));
+    ok = l_splat(k->b, ok, k->lanes);
+    LVal outer = k->mask, before[2] = {acc[0], acc[w->carried - 1]};
+    KernelScope scope;
+    kernel_enter(k, &scope, inside, 2);
+    k->mask = outer.id ? l_bin(k->b, LOP_and, outer, ok) : ok;
+    w->in[axis] = at;
+    window_axis(k, w, axis + 1, acc);
+    k->mask = outer;
+    kernel_leave(k, &scope);
+    for (uint32_t i = 0; i < w->carried; i++) acc[i] = l_select(k->b, ok, acc[i], before[i]);
+}
+
+/* A small window is straight-line code; the outer axes of a larger one are loops, so that code stays small. */
 static void window_axis_masked(Kernel *k, Window *w, uint32_t axis, Dim base, LVal *acc) {
+    enum { STRAIGHT_TAPS = 64 };
     Context *cx = k->cx;
-    Dim extent = val_dim(k->body, w->node->in[0], axis);
-    for (int64_t j = 0; j < w->window[axis]; j++) {
-        Dim at = dim_addi(cx, base, j * w->dilation[axis]);
-        Fact inside[] = {{REL_LE, dim_const(cx, 0), at}, {REL_LT, at, extent}};
-        LVal ok = l_bin(k->b, LOP_and, kernel_fact(k, inside[0]), kernel_fact(k, inside[1]));
-        ok = l_splat(k->b, ok, k->lanes);
-        LVal outer = k->mask, before[2] = {acc[0], acc[w->carried - 1]};
-        KernelScope scope;
-        kernel_enter(k, &scope, inside, 2);
-        k->mask = outer.id ? l_bin(k->b, LOP_and, outer, ok) : ok;
-        w->in[axis] = at;
-        window_axis(k, w, axis + 1, acc);
-        k->mask = outer;
-        kernel_leave(k, &scope);
-        for (uint32_t i = 0; i < w->carried; i++) acc[i] = l_select(k->b, ok, acc[i], before[i]);
+    int64_t n = w->window[axis], step = w->dilation[axis], taps = 1;
+    for (uint32_t i = axis; i < w->rank && taps <= STRAIGHT_TAPS; i++)
+        if (!ck_mul(taps, w->window[i], &taps)) taps = INT64_MAX;
+    if (taps <= STRAIGHT_TAPS) {
+        for (int64_t j = 0; j < n; j++) window_tap_masked(k, w, axis, dim_addi(cx, base, j * step), acc);
+        return;
     }
+    KernelLoop loop;
+    Dim j = kernel_loop(k, &loop, l_i64(k->b, 0), l_i64(k->b, n), dim_const(cx, n), 1, acc, w->carried);
+    window_tap_masked(k, w, axis, dim_add(cx, base, dim_muli(cx, j, step)), acc);
+    kernel_loop_end(k, &loop, acc, w->carried);
 }
 
 /* The first largest wins, and a NaN against all but an earlier NaN. */
