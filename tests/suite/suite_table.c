@@ -72,17 +72,18 @@ void totals_print(Totals totals[MODES][BACKENDS], FILE *f, const bool modes[MODE
 bool totals_reach(const Totals *t, const char *file, Mode mode, Backend backend) {
     char m[32], b[32], line[256];
     unsigned pass, plain, second, fail;
-    bool reached = true;
+    bool recorded = false, reached = false;
     FILE *f = fopen(file, "r");
-    if (!f) printf("cannot read the minimum counts '%s'\n", file);
     while (f && fgets(line, sizeof line, f)) {
         if (sscanf(line, "%31s %31s %u %u %u %u", m, b, &pass, &plain, &second, &fail) != 6) continue;
         if (strcmp(m, mode_names[mode]) != 0 || strcmp(b, backend_names[backend]) != 0) continue;
+        recorded = true;
         reached = t->count[PASS] >= pass && t->plain >= plain && t->second >= second && t->count[FAIL] <= fail;
-        if (reached) continue;
-        printf("%s %s: %u pass, %u not _expanded, %u at second sizes, %u fail; recorded are %u, %u, %u, %u\n", m, b,
-               t->count[PASS], t->plain, t->second, t->count[FAIL], pass, plain, second, fail);
     }
     if (f) fclose(f);
-    return f && reached;
+    if (!recorded) printf("%s records nothing for %s %s\n", file, mode_names[mode], backend_names[backend]);
+    else if (!reached)
+        printf("%s %s: %u pass, %u not _expanded, %u at second sizes, %u fail; recorded are %u, %u, %u, %u\n", mode_names[mode],
+               backend_names[backend], t->count[PASS], t->plain, t->second, t->count[FAIL], pass, plain, second, fail);
+    return reached;
 }
