@@ -9,6 +9,8 @@
 /* ---- interface.c interface_sizes.c interface_data.c header_text.c ------------------------------------------------------------------------- */
 
 typedef enum WeightsPlace { WEIGHTS_EMBEDDED, WEIGHTS_OUTSIDE } WeightsPlace;
+/* As ingot_rt_test has it (ingot_frame.h). */
+typedef struct SelfTest { uint64_t seed, hash; const int64_t *dims, *output_bytes, *sets; uint32_t n_dims, n_sets; } SelfTest;
 typedef struct InterfaceOptions {
     const char *model_file;     /* for the header's first line, without folders; NULL: the module's name */
     const char *licence, *numerics; /* NULL: "", "strict" */
@@ -17,6 +19,8 @@ typedef struct InterfaceOptions {
     WeightsPlace weights;       /* outside: the runtime loads them (weights.c) */
     bool threads;               /* also sets the module's note "threads" */
     bool bare;                  /* no malloc: contexts live in the caller's memory alone */
+    const SelfTest *tests;
+    uint32_t n_tests;           /* 0: no self-test */
     bool shared;                /* exports ingot_model_v1 as well */
 } InterfaceOptions;
 /* Adds to the module: N_init, N_measure, N_layout, N_start, N_enter, N_query; the data N_private and N_public; the typed
@@ -37,7 +41,7 @@ const char *header_text(const LoopModule *, const Graph *, const HostFacts *, co
 
 /* ---- runtime.c: the runtime's parts ---------------------------------------------------------------------------------- */
 
-typedef struct RuntimeUse { bool threads, weights, bare; } RuntimeUse;
+typedef struct RuntimeUse { bool threads, weights, bare, tests; } RuntimeUse;
 typedef struct RuntimeObject { const char *name; const uint8_t *bytes; size_t n; } RuntimeObject;
 /* The objects of such an artifact, in a fixed order; the number written to *n. */
 const RuntimeObject *runtime_objects(Arena *, RuntimeUse, uint32_t *n);

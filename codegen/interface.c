@@ -252,7 +252,7 @@ static const struct { const char *name, *types; } externs[] = {
     {"ingot_rt_error", "ippplll"},      {"ingot_rt_create", "ipprp"},   {"ingot_rt_destroy", "vp"},
     {"ingot_rt_reserve", "ipuqp"},      {"ingot_rt_run", "ippp"},          {"ingot_rt_cpu", "ipp"},
     {"ingot_rt_pool_open", "iipp"},     {"ingot_rt_pool_close", "vp"},     {"ingot_rt_weights_open", "ipppp"},
-    {"ingot_rt_weights_close", "vp"},   {"ingot_rt_use_weights", "ippp"},
+    {"ingot_rt_weights_close", "vp"},   {"ingot_rt_use_weights", "ippp"}, {"ingot_rt_self_test", "ipp"},
 };
 
 static LType letter_type(char c) {
@@ -274,6 +274,7 @@ static void declare_runtime(Interface *w) {
         LParam *params = arena_new_array(w->p.arena, LParam, n);
         bool weights = strstr(externs[i].name, "weights") != NULL, pool = strstr(externs[i].name, "pool") != NULL;
         if ((weights && w->options->weights == WEIGHTS_EMBEDDED) || (pool && !w->options->threads)) continue;
+        if (!w->options->n_tests && strstr(externs[i].name, "self_test")) continue;
         if (loop_func_find(w->p.m, externs[i].name)) continue;
         for (uint32_t k = 0; k < n; k++)
             params[k] = (LParam){.name = arena_print(w->p.arena, "a%u", k), .type = letter_type(types[k + 1])};
@@ -310,11 +311,12 @@ bool artifact_interface(LoopModule *m, const Graph *g, const HostFacts *facts, c
     HostFacts copy = *facts;
     w.p = (Program){.cx = m->cx, .arena = m->arena, .m = m, .facts = &copy};
     if (!check_border(&w)) return false;
-    if (options->bare && (options->threads || options->weights != WEIGHTS_EMBEDDED)) {
-        diag_usage(m->cx, (Loc){0}, "freestanding artifacts have neither threads nor weights outside: drop one of the two");
+    if (options->bare && (options->threads || options->weights != WEIGHTS_EMBEDDED || options->n_tests)) {
+        diag_usage(m->cx, (Loc){0}, "freestanding artifacts have neither threads nor weights outside nor self-tests: drop one of the two");
         return false;
     }
     if (options->threads) add_note(&w, "threads", "1");
+    if (options->n_tests) add_note(&w, "tests", arena_print(m->arena, "%u", options->n_tests));
     declare_runtime(&w);
     for (uint32_t i = 0; i < facts->guards.n; i++) (void)interface_guard(&w, facts->guards.at[i]);
     write_query(&w);

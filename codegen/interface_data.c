@@ -127,6 +127,28 @@ static uint64_t write_texts(Writer *out, const char *const *texts, uint32_t n) {
     return at;
 }
 
+static uint64_t write_words(Writer *out, const int64_t *words, uint32_t n) {
+    uint64_t at = room(out, 8 * (size_t)n, 8);
+    for (uint32_t i = 0; i < n; i++) put_i64(out, at + 8 * i, words[i]);
+    return at;
+}
+
+static uint64_t write_tests(Writer *out) {
+    const InterfaceOptions *o = out->w->options;
+    uint64_t at = room(out, sizeof(ingot_rt_test) * o->n_tests, 8);
+    for (uint32_t i = 0; i < o->n_tests; i++) {
+        const SelfTest *t = &o->tests[i];
+        uint64_t row = at + sizeof(ingot_rt_test) * i;
+        put_i64(out, row + offsetof(ingot_rt_test, seed), (int64_t)t->seed);
+        put_i64(out, row + offsetof(ingot_rt_test, hash), (int64_t)t->hash);
+        put_i64(out, row + offsetof(ingot_rt_test, n_sets), t->n_sets);
+        point_own(out, row + offsetof(ingot_rt_test, dims), write_words(out, t->dims, t->n_dims));
+        point_own(out, row + offsetof(ingot_rt_test, output_bytes), write_words(out, t->output_bytes, out->w->g->results.n));
+        point_own(out, row + offsetof(ingot_rt_test, sets), write_words(out, t->sets, 3 * t->n_sets));
+    }
+    return at;
+}
+
 /* ---- features of the CPU ---------------------------------------------------------------------------------------------- */
 
 #define LEAF_EXTENDED 0x80000001u
@@ -286,6 +308,8 @@ static void write_private(Writer *out, uint64_t *symbols, uint64_t *tensors) {
     point_own(out, FIELD(features), write_features(out, &n_features));
     put_u32(out, FIELD(n_features), n_features);
     if (n_features) point(out, FIELD(cpu), "ingot_rt_cpu", 0);
+    if (w->options->n_tests) point_own(out, FIELD(tests), write_tests(out));
+    put_i64(out, FIELD(n_tests), w->options->n_tests);
     const LData *weights = weights_data(w->p.m);
     if (weights && w->options->weights == WEIGHTS_EMBEDDED) point(out, FIELD(weights), weights->name, 0);
     put_i64(out, FIELD(weights_bytes), (int64_t)w->found.weights_bytes);
@@ -303,7 +327,8 @@ static void write_public(Writer *out, const char *private_name, uint64_t symbols
         {PUBLIC(weights_close), "ingot_rt_weights_close", outside}, {PUBLIC(create), "ingot_rt_create", true},
         {PUBLIC(destroy), "ingot_rt_destroy", true},           {PUBLIC(reserve), "ingot_rt_reserve", true},
         {PUBLIC(use_weights), "ingot_rt_use_weights", outside}, {PUBLIC(run), "ingot_rt_run", true},
-        {PUBLIC(pool_open), "ingot_rt_pool_open", o->threads}, {PUBLIC(pool_close), "ingot_rt_pool_close", o->threads}};
+        {PUBLIC(pool_open), "ingot_rt_pool_open", o->threads}, {PUBLIC(pool_close), "ingot_rt_pool_close", o->threads},
+        {PUBLIC(self_test), "ingot_rt_self_test", o->n_tests > 0}};
     struct { size_t at; const char *text; } text[] = {
         {PUBLIC(name), w->p.m->name}, {PUBLIC(compiler), "ingot " INGOT_VERSION}, {PUBLIC(target), w->p.m->target->triple},
         {PUBLIC(cpu), w->found.features}, {PUBLIC(numerics), o->numerics ? o->numerics : "strict"},

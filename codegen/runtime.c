@@ -24,17 +24,22 @@ static const Part parts[] = {
     {"launch.c", {NULL, NULL, "launch.o", "launch.o", NULL}},
     {"pool.c", {NULL, NULL, "pool.o", "pool.o", NULL}},
     {"weights.c", {NULL, "weights.o", NULL, "weights.o", NULL}},
+    {"self_test.c", {"self_test.o", "self_test.o", "self_test.o", "self_test.o", NULL}}, /* where asked for */
 };
 
 static int use_index(RuntimeUse use) {
     return use.bare ? BARE : (use.threads ? THREADS : SINGLE) + (use.weights ? 1 : 0);
 }
 
+static const char *part_object(const Part *part, RuntimeUse use) {
+    return !use.tests && strcmp(part->source, "self_test.c") == 0 ? NULL : part->object[use_index(use)];
+}
+
 const RuntimeObject *runtime_objects(Arena *arena, RuntimeUse use, uint32_t *n) {
     RuntimeObject *out = arena_new_array(arena, RuntimeObject, COUNT(parts));
     *n = 0;
     for (uint32_t i = 0; i < COUNT(parts); i++) {
-        const char *name = parts[i].object[use_index(use)];
+        const char *name = part_object(&parts[i], use);
         const RuntimeFile *f = name ? file_find(name) : NULL;
         if (f) out[(*n)++] = (RuntimeObject){f->name, f->bytes, f->n};
     }
@@ -61,7 +66,7 @@ const char *runtime_text(Arena *arena, RuntimeUse use) {
     add_source(&out, "ingot_rt.h");
     add_source(&out, "ingot_frame.h");
     for (uint32_t i = 0; i < COUNT(parts); i++)
-        if (parts[i].object[use_index(use)]) add_source(&out, parts[i].source);
+        if (part_object(&parts[i], use)) add_source(&out, parts[i].source);
     return out.at;
 }
 
@@ -72,7 +77,7 @@ const char *runtime_header(void) {
 
 #define RUNTIME_FUNCTIONS(X)                                                                                           \
     X(create) X(destroy) X(reserve) X(run) X(cpu) X(error) X(launch) X(step) X(pool_open) X(pool_close) X(weights_open)  \
-    X(weights_close) X(use_weights)
+    X(weights_close) X(use_weights) X(self_test)
 
 const char *const *runtime_functions(uint32_t *n) {
 #define NAME(f) "ingot_rt_" #f,

@@ -125,6 +125,8 @@ static bool add_interface(Job *job, LoopModule *m, const Graph *g, const HostFac
                           .bare = (job->set.flags & INGOT_BARE) != 0,
                           .shared = true}; /* outputs that are no shared library leave the getter out: emit.c */
     memcpy(o.model_sha256, job->origin_sha256, sizeof o.model_sha256);
+    o.n_tests = job->set.self_tests;
+    if (!o.bare && !(o.tests = job_self_tests(job))) return false;
     if (!artifact_interface(m, g, facts, &o)) return false;
     add_note(m, "name", job->name);
     add_note(m, "weights", places[job->weights]);
@@ -137,8 +139,8 @@ static bool add_interface(Job *job, LoopModule *m, const Graph *g, const HostFac
 static LoopModule *read_module(Job *job) {
     uint32_t fixed = INGOT_THREADS | INGOT_BARE;
     if (!refuse_import_settings(job)) return NULL;
-    if ((job->set.flags & fixed) || job->set.cpu || job->set.target || job->set.weights || job->set.name) {
-        diag_usage(job->cx, (Loc){0}, "%s is Loop IR: name, target, cpu, threads and place of weights are fixed in it", job->file);
+    if ((job->set.flags & fixed) || job->set.cpu || job->set.target || job->set.weights || job->set.name || job->set.self_tests) {
+        diag_usage(job->cx, (Loc){0}, "%s is Loop IR: name, target, cpu, threads, place of weights and self-tests are fixed in it", job->file);
         return NULL;
     }
     LoopModule *m = loop_parse(job->cx, job->file, (const char *)job->bytes, job->n, job->side, job->side_n);

@@ -67,6 +67,10 @@ const Graph *job_passes(Job *, const Graph *);
 LoopModule *job_module(Job *);               /* complete, with its interface; verified */
 ImportOptions job_import_options(Job *);
 
+/* ---- self_test.c ------------------------------------------------------------------------------------------------------ */
+
+const SelfTest *job_self_tests(Job *);       /* as many as the settings ask for; NULL after a diagnostic */
+
 /* ---- emit.c ------------------------------------------------------------------------------------------------------------ */
 
 bool emit_file(Job *);                       /* to job->path */

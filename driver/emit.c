@@ -19,7 +19,8 @@ static RuntimeUse runtime_use(const LoopModule *m) {
     const char *weights = loop_note(m, "weights");
     return (RuntimeUse){.threads = has_note(m, "threads", "1"),
                         .weights = weights && strcmp(weights, "embed") != 0,
-                        .bare = has_note(m, "bare", "1")};
+                        .bare = has_note(m, "bare", "1"),
+                        .tests = loop_note(m, "tests") != NULL};
 }
 
 static const LData *find_weights(const LoopModule *m) {

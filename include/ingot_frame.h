@@ -77,6 +77,14 @@ typedef struct ingot_rt_feature {
     const char *name;
 } ingot_rt_feature;
 
+/* A run that can be repeated: inputs by seed and dims (of all inputs, one after the other), then elements that are set:
+ * triples of input, element, bits; capacities of the outputs, and the hash of what came out. */
+typedef struct ingot_rt_test {
+    uint64_t seed, hash;
+    const int64_t *dims, *output_bytes, *sets;
+    uint64_t n_sets;
+} ingot_rt_test;
+
 /* What the runtime knows of a model.  `sizes` are symbols of inputs.  A guard that fails is answered as ~number, with the
  * values that its message names in `fail`: the launch's number for %s, then those for %d. */
 typedef struct ingot_rt_model {
@@ -101,6 +109,8 @@ typedef struct ingot_rt_model {
     uint32_t n_features, max_workers;
     uint64_t weights_bytes, weights_layout; /* weights of this layout fit */
     const void *weights;              /* embedded ones, or NULL */
+    const ingot_rt_test *tests;
+    uint64_t n_tests;
 } ingot_rt_model;
 
 /* What N_model() points to. */
@@ -144,6 +154,9 @@ INGOT_RT_API int32_t ingot_rt_step(void *frame, int64_t launch);
 /* pool.c, threaded builds */
 INGOT_RT_API ingot_status ingot_rt_pool_open(int32_t workers, ingot_parallel *, ingot_error *);
 INGOT_RT_API void ingot_rt_pool_close(ingot_parallel *);
+/* self_test.c, builds with self-tests */
+INGOT_RT_API ingot_status ingot_rt_self_test(ingot_context *, ingot_error *);
+INGOT_RT_API ingot_status ingot_rt_test_run(ingot_context *, const ingot_rt_test *, uint64_t *hash, ingot_error *);
 /* weights.c, builds with weights outside */
 INGOT_RT_API ingot_status ingot_rt_weights_open(const ingot_model *, const ingot_source *, ingot_weights **, ingot_error *);
 INGOT_RT_API void ingot_rt_weights_close(ingot_weights *);

@@ -11,7 +11,8 @@ const Command commands[] = {
      "  ingot compile minilm.onnx -o libminilm.so --dim batch=1..64,seq=1..512\n"
      "  ingot compile kws.onnx -o kws.c                     one C99 file, its header beside it\n"
      "  ingot compile m.onnx --emit=graph --stop-after=fuse -o m.graph\n"
-     "  ingot compile m.loop -o libm.so                     every intermediate text is an input\n",
+     "  ingot compile m.loop -o libm.so                     every intermediate text is an input\n"
+     "  ingot compile m.onnx -o libm.so --self-test=3       ingot verify libm.so then checks it anywhere\n",
      command_compile},
     {"run", "LIBRARY|MODEL [NAME=X.npy ...] [options]", "runs a library, or a model in this process",
      "  ingot run mnist.onnx --random\n"
@@ -29,7 +30,8 @@ const Command commands[] = {
     {"verify", "LIBRARY|MODEL [--against M] [--data DIR] [options]", "compares with the interpreter, or with ONNX test data",
      "  ingot verify m.onnx                                 compiled against interpreted\n"
      "  ingot verify libm.so --against m.onnx --ulp=4\n"
-     "  ingot verify m.onnx --data test_relu\n",
+     "  ingot verify m.onnx --data test_relu\n"
+     "  ingot verify libm.so                                its own self-tests\n",
      command_verify},
     {"bench", "LIBRARY|MODEL [options]", "how long a run takes",
      "  ingot bench libresnet50.so --dim batch=1\n"

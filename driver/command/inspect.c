@@ -32,6 +32,7 @@ static void print_text(const Session *s, long long file_bytes) {
     printf("%s: model %s\n  made by %s for %s\n  needs %s\n  numerics %s\n", s->path, m->name, m->compiler, m->target, *m->cpu ? m->cpu : "nothing beyond the baseline", m->numerics);
     if (*m->licence) printf("  licence %s\n", m->licence);
     printf("  %s, weights %" PRIu64 " bytes %s\n", m->pool_open ? "threads" : "single-threaded", m->weights_bytes, m->weights_open ? "outside" : "embedded");
+    if (m->self_test) printf("  self-tests: ingot verify runs them\n");
     if (file_bytes >= 0) printf("  file %lld bytes\n", file_bytes);
     printf("  model sha256 ");
     print_hash(m->model_sha256);
@@ -82,7 +83,7 @@ static void print_json(const Session *s, long long file_bytes) {
     json_field("cpu", m->cpu);
     json_field("numerics", m->numerics);
     json_field("licence", m->licence);
-    printf("  \"abi\": %u, \"alignment\": %u, \"threads\": %s, \"file_bytes\": %lld,\n", m->abi, m->alignment, m->pool_open ? "true" : "false", file_bytes);
+    printf("  \"abi\": %u, \"alignment\": %u, \"threads\": %s, \"self_test\": %s, \"file_bytes\": %lld,\n", m->abi, m->alignment, m->pool_open ? "true" : "false", m->self_test ? "true" : "false", file_bytes);
     printf("  \"weights_bytes\": %" PRIu64 ", \"weights\": \"%s\",\n  \"model_sha256\": \"", m->weights_bytes, m->weights_open ? "outside" : "embedded");
     print_hash(m->model_sha256);
     printf("\", \"weights_sha256\": \"");

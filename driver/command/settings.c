@@ -58,6 +58,9 @@ int prepare(Arguments *a, Prepared *p) {
     s->passes = a->value[OPT_passes], s->dump_folder = a->value[OPT_dump_dir];
     message_callbacks(s);
     s->reproducer = write_reproducer, s->user = a;
+    uint64_t self_tests = 0;
+    if (!option_count(a, OPT_self_test, 1, 1000, &self_tests)) return EXIT_USAGE;
+    s->self_tests = (uint32_t)self_tests;
     int status = read_limits(a, &s->memory_limit, &s->time_limit);
     return status ? status : read_constants(a, p);
 }

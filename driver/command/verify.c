@@ -1,4 +1,4 @@
-/* verify.c: ingot verify: against the interpreter or another artifact at several sizes, and against ONNX test data. */
+/* verify.c: ingot verify: against the interpreter or another artifact at several sizes, ONNX test data, or itself. */
 #define _GNU_SOURCE
 #include "command.h"
 #include <dirent.h>
@@ -252,6 +252,24 @@ static int verify_data(Report *r, Session *s, const char *folder, const Toleranc
     return sets ? worst : verify_set(r, s, folder, tolerance);
 }
 
+/* ---- against itself ---------------------------------------------------------------------------------------------------------- */
+
+/* Runs that were made when the library was compiled. */
+static int verify_alone(Report *r, Session *s) {
+    ingot_error err = {0};
+    bool failed = s->model->self_test(s->context, &err) != INGOT_OK;
+    if (r->json) {
+        printf("\n  {\"self_test\": \"%s\"", failed ? "failed" : "passed");
+        if (failed) printf(", \"why\": "), json_string(stdout, err.text);
+        printf("}");
+    } else if (failed) {
+        printf("self-test failed: %s\n", err.text);
+    } else {
+        printf("self-test passed\n");
+    }
+    return !failed ? EXIT_YES : err.code == INGOT_E_BUG ? EXIT_NO : exit_status(err.code);
+}
+
 /* ---- the command ------------------------------------------------------------------------------------------------------------ */
 
 int command_verify(Arguments *a) {
@@ -264,11 +282,13 @@ int command_verify(Arguments *a) {
     if (!option_number(a, OPT_ulp, &t.ulp) || !option_number(a, OPT_rtol, &t.rtol) || !option_number(a, OPT_atol, &t.atol)) return EXIT_USAGE;
     if (!option_count(a, OPT_seed, 0, UINT64_MAX, &seed) || !option_count(a, OPT_threads, 1, MOST_THREADS, &threads)) return EXIT_USAGE;
     int status = session_open(&s, a, a->rest.at[0], NULL, (int)threads);
-    if (!status && s.library && !data && !against) status = fail_usage("a library needs something to compare with: --against M or --data DIR");
+    bool alone = s.library && !data && !against;
+    if (!status && alone && !s.model->self_test) status = fail_usage("a library without self-tests needs something to compare with: --against M or --data DIR");
     if (!status && r.json) printf("[");
     bool opened = !status && r.json;
     if (!status && data) status = verify_data(&r, &s, data, &t);
-    if (!status && (against || !data)) status = verify_model(a, &r, &s, against ? against : a->rest.at[0], seed, &t);
+    if (!status && alone) status = verify_alone(&r, &s);
+    else if (!status && (against || !data)) status = verify_model(a, &r, &s, against ? against : a->rest.at[0], seed, &t);
     if (opened) printf("\n]\n");
     session_close(&s);
     return status;
