@@ -16,6 +16,8 @@ enum {
     PROVE_BUDGET = 256, /* polynomials looked at for one question */
     LONG_BUDGET = 48,   /* for one of more than LONG_TERMS terms: no index expression, and costly */
     LONG_TERMS = 12,
+    PATIENCE = 64,      /* questions that may run out of budget (whole models have five); from then on all get */
+    SHORT_BUDGET = 24,
     SIGN_DEPTH = 2,
     MAX_ATOMS = 24
 };
@@ -242,8 +244,9 @@ bool dim_nonneg(Context *cx, uint32_t set, Dim d) {
     DimTable *t = dim_table(cx);
     uint64_t key = (uint64_t)set << 32 | d.id;
     if (map_get(&t->given_up, key)) return false;
-    bool is_long = dim_entry(t, d)->n > LONG_TERMS;
-    Prover v = {.cx = cx, .budget = is_long ? LONG_BUDGET : PROVE_BUDGET};
+    uint32_t budget = dim_entry(t, d)->n > LONG_TERMS ? LONG_BUDGET : PROVE_BUDGET;
+    if (t->given_up.n >= PATIENCE) budget = SHORT_BUDGET;
+    Prover v = {.cx = cx, .budget = budget};
     probe_begin(cx);
     bool proven = nonneg(&v, set, d, PROVE_DEPTH);
     probe_end(cx);
