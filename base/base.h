@@ -49,7 +49,7 @@ typedef struct Limits {
     uint64_t memory_bytes; /* compiler memory, default 4 GiB */
     uint64_t fold_bytes;   /* one folded constant, default 64 MiB */
     uint64_t nodes;        /* per graph, default 1 M */
-    uint64_t fuel;         /* abstract work of folding and proving, default 2e9 */
+    uint64_t fuel;         /* abstract work of folding, proving and interpreting, default 2e9 */
 } Limits;
 
 typedef struct Cleanup Cleanup;
@@ -148,6 +148,20 @@ static inline bool ck_sub(int64_t a, int64_t b, int64_t *r) { return !__builtin_
 static inline bool ck_mul(int64_t a, int64_t b, int64_t *r) { return !__builtin_mul_overflow(a, b, r); }
 static inline bool ck_align_up(int64_t a, int64_t to, int64_t *r) {
     return ck_add(a, to - 1, r) && (*r &= ~(to - 1), true);     /* to: a power of two */
+}
+/* Saturating, with INT64_MIN and INT64_MAX as infinities; the caller sees to it that -inf never meets +inf. */
+static inline int64_t sat_add(int64_t a, int64_t b) {
+    if (a == INT64_MIN || a == INT64_MAX) return a;
+    if (b == INT64_MIN || b == INT64_MAX) return b;
+    int64_t r;
+    return ck_add(a, b, &r) ? r : a < 0 ? INT64_MIN : INT64_MAX;
+}
+static inline int64_t sat_mul(int64_t a, int64_t b) {
+    int64_t r;
+    if (a == 0 || b == 0) return 0;
+    bool infinite = a == INT64_MIN || a == INT64_MAX || b == INT64_MIN || b == INT64_MAX;
+    if (!infinite && ck_mul(a, b, &r)) return r;
+    return (a < 0) != (b < 0) ? INT64_MIN : INT64_MAX;
 }
 static inline int64_t floor_div(int64_t a, int64_t b) { return a / b - ((a % b != 0) && ((a % b < 0) != (b < 0))); }
 static inline int64_t floor_mod(int64_t a, int64_t b) { return a - b * floor_div(a, b); }

@@ -100,7 +100,7 @@ void context_spend(Context *cx, uint64_t fuel) {
     }
     cx->fuel_used = limit;
     diag_fatal(cx,
-               "out of fuel: folding and proving need more than the limit of %" PRIu64
+               "out of fuel: folding, proving and interpreting need more than the limit of %" PRIu64
                " steps; raise the fuel limit or compile a smaller model",
                limit);
 }

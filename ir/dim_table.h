@@ -147,18 +147,3 @@ static inline int64_t gcd_i64(int64_t a, int64_t b) {
     }
     return x > INT64_MAX ? 1 : (int64_t)x;
 }
-
-/* Saturating, with INT64_MIN and INT64_MAX as infinities; the caller sees to it that -inf never meets +inf. */
-static inline int64_t sat_add(int64_t a, int64_t b) {
-    if (a == INT64_MIN || a == INT64_MAX) return a;
-    if (b == INT64_MIN || b == INT64_MAX) return b;
-    int64_t r;
-    return ck_add(a, b, &r) ? r : a < 0 ? INT64_MIN : INT64_MAX;
-}
-static inline int64_t sat_mul(int64_t a, int64_t b) {
-    int64_t r;
-    if (a == 0 || b == 0) return 0;
-    bool infinite = a == INT64_MIN || a == INT64_MAX || b == INT64_MIN || b == INT64_MAX;
-    if (!infinite && ck_mul(a, b, &r)) return r;
-    return (a < 0) != (b < 0) ? INT64_MIN : INT64_MAX;
-}

@@ -317,6 +317,39 @@ static bool bind_type(Interp *ip, Type type, const Tensor **at) {
     return true;
 }
 
+/* Elements of what n answers, as far as they are known before it is evaluated. */
+static int64_t result_elements(const Interp *ip, Type type) {
+    const TypeInfo *t = type_info(ip->cx, type);
+    int64_t sum = 0, product = 1, extent;
+    if (t->dtype == DT_none) {
+        for (uint32_t i = 0; i < t->rank; i++)
+            sum = sat_add(sum, result_elements(ip, t->elements[i]));
+        return sum;
+    }
+    for (uint32_t i = 0; i < t->rank; i++) {
+        if (!interp_try_dim(ip, t->dims[i], &extent) || extent < 0)
+            return 0;
+        product = sat_mul(product, extent);
+    }
+    return product;
+}
+
+/* A unit of fuel for each element read or written, or of a contraction for each product; the nodes of regions pay for
+ * themselves. */
+static void pay(const Interp *ip, const Node *n, const Tensor *in, uint32_t n_in) {
+    OpKind kind = op_info[n->op].kind;
+    int64_t elements = kind == KIND_CONTROL || kind == KIND_GROUP ? 0 : result_elements(ip, n->type);
+    if (kind == KIND_CONTRACT) {
+        uint32_t batch = node_attr(n, ATTR_batch) ? (uint32_t)attr_int(n, ATTR_batch) : 0;
+        for (uint32_t i = batch; i + 1 < in[1].rank; i++)
+            elements = sat_mul(elements, in[1].dims[i]);
+    } else if (kind != KIND_CONTROL && kind != KIND_GROUP) {
+        for (uint32_t i = 0; i < n_in; i++)
+            elements = sat_add(elements, in[i].splat ? 1 : tensor_elements(&in[i]));
+    }
+    context_spend(ip->cx, (uint64_t)elements + 1);
+}
+
 static bool eval_node(Interp *ip, const Graph *g, const Node *n, Tensor *const *values,
                       const Tensor *inputs, Tensor *out) {
     OpKind kind = op_info[n->op].kind;
@@ -337,6 +370,7 @@ static bool eval_node(Interp *ip, const Graph *g, const Node *n, Tensor *const *
                 BUG(ip->cx, "%s reads an encoded constant", op_info[n->op].name);
         }
         in = operands;
+        pay(ip, n, in, leaves);
     }
     if (!eval_fn[n->op](ip, g, n, in, out))
         return false;

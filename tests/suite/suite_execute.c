@@ -261,7 +261,10 @@ static bool take_outputs(Run *r, Tensor *outputs) {
 }
 
 bool program_run(Program *p, const Tensor *inputs, uint32_t n, Tensor *outputs) {
-    if (p->backend == BACKEND_INTERP) return interp_run(p->cx, p->cx->arena, p->g, inputs, n, outputs);
+    if (p->backend == BACKEND_INTERP) {
+        p->cx->limits.fuel = UINT64_MAX / 2; /* some cases are whole networks */
+        return interp_run(p->cx, p->cx->arena, p->g, inputs, n, outputs);
+    }
     Run r = {.p = p};
     p->values = arena_new_array(p->cx->arena, int64_t, symbol_count(p->cx) + 1);
     r.symbols = memory(p, (p->facts.symbols.n + 1) * sizeof *r.symbols, 0, true);

@@ -95,7 +95,7 @@ static void budgets_unwind(void **state) {
         "out of memory: compiling needs more than the limit of 300000 bytes",
         "out of memory: cannot allocate",
         "out of memory: cannot allocate",
-        "out of fuel: folding and proving need more than the limit of 5000 steps",
+        "out of fuel: folding, proving and interpreting need more than the limit of 5000 steps",
         "out of fuel",
         "out of memory",
         "internal error: number 6 (test_base.c:",

@@ -688,6 +688,39 @@ static void elements_bind_symbols(void **state) {
     expect_failure(g, &in, 1, "element 1 of input 'length': n is 0, declared to lie in [1");
 }
 
+/* x doubled `times` times, one concat after the other. */
+static Graph *doubling(Context *cx, int times) {
+    Graph *g = graph_new(cx, "f");
+    Val x = param(g, "x", DT_f32, INTS(1));
+    for (int i = 0; i < times; i++) {
+        const Val twice[] = {x, x};
+        x = EMIT(g, OP_concat, twice, 2, a_int(ATTR_axis, 0));
+    }
+    graph_result(g, x, "y");
+    assert_non_null(graph_finish(g));
+    return g;
+}
+
+static bool runs(Context *cx, const Graph *g, const Tensor *in) {
+    Tensor y;
+    volatile bool ran = false;
+    if (context_enter(cx)) ran = interp_run(cx, cx->arena, g, in, 1, &y);
+    context_leave(cx);
+    return ran;
+}
+
+static void interpreting_spends_fuel(void **state) {
+    Context *cx = *state;
+    const Graph *small = doubling(cx, 8), *large = doubling(cx, 30);
+    const Tensor in = counting(cx, DT_f32, 1, LIST(int64_t, 1));
+    cx->limits.fuel = cx->fuel_used + 10000;
+    assert_true(runs(cx, small, &in));
+    uint64_t memory = cx->memory_used;
+    assert_false(runs(cx, large, &in));
+    assert_non_null(strstr(diag_at(cx, diag_count(cx) - 1)->text, "out of fuel"));
+    assert_true(cx->memory_used - memory < 1 << 20);
+}
+
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {TEST(integers_are_exact),
@@ -715,6 +748,7 @@ int main(void) {
                                        TEST(inputs_are_checked),
                                        TEST(guards_are_checked),
                                        TEST(broadcasts_are_checked),
-                                       TEST(elements_bind_symbols)};
+                                       TEST(elements_bind_symbols),
+                                       TEST(interpreting_spends_fuel)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
