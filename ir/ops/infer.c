@@ -61,18 +61,23 @@ static bool is_guarded(const Graph *g, Relation relation, Dim a, Dim b) {
     return false;
 }
 
-bool infer_require(Infer *k, Relation relation, Dim a, Dim b, const char *fmt, ...) {
+bool infer_holds(Infer *k, Relation relation, Dim a, Dim b) {
     if (relation == REL_EQ && dim_same(a, b))
         return true;
-    Truth truth = prove(k->cx, NULL, relation, a, b);
-    if (truth == YES || (truth == UNKNOWN && (!k->guards || is_guarded(k->guards, relation, a, b))))
-        return true;
+    k->asked = (Fact){relation, a, b};
+    k->truth = prove(k->cx, NULL, relation, a, b);
+    return k->truth == YES ||
+           (k->truth == UNKNOWN && (!k->guards || is_guarded(k->guards, relation, a, b)));
+}
+
+/* After infer_holds answered false. */
+bool infer_unproven(Infer *k, const char *fmt, ...) {
     va_list args;
     va_start(args, fmt);
     const char *message = describe(k, fmt, args);
     va_end(args);
-    if (truth == UNKNOWN)
-        return graph_guard(k->guards, k->n->loc, relation, a, b, "%s", message);
+    if (k->truth == UNKNOWN)
+        return graph_guard(k->guards, k->n->loc, k->asked.relation, k->asked.a, k->asked.b, "%s", message);
     diag_error(k->cx, k->n->loc, "%s", message);
     return false;
 }

@@ -13,6 +13,8 @@ typedef struct Infer {
     const Graph *g; /* holds the operands */
     Graph *guards;  /* receives guards; NULL in verify, which only looks for contradictions */
     const Node *n;  /* the candidate; its type is not set */
+    Fact asked;     /* what infer_holds looked at last, and what came of it */
+    Truth truth;
 } Infer;
 typedef Type InferFn(Infer *);
 extern InferFn *const infer_fn[OP_COUNT]; /* NULL for poison */
@@ -29,8 +31,11 @@ static const Type no_type = {0};
 Type infer_error(Infer *, const char *fmt, ...) PRINTF_LIKE(2, 3);
 const TypeInfo *operand_info(Infer *, uint32_t i);
 Type operand_type(Infer *, uint32_t i);
-/* The relation holds or has become a guard with this text; false after a diagnostic. */
-bool infer_require(Infer *, Relation, Dim a, Dim b, const char *fmt, ...) PRINTF_LIKE(5, 6);
+/* The relation holds or has become a guard with this text; false after a diagnostic.  The text's arguments are evaluated
+ * only where it is needed: dims may print long. */
+#define infer_require(k, relation, a, b, ...) (infer_holds(k, relation, a, b) || infer_unproven(k, __VA_ARGS__))
+bool infer_holds(Infer *, Relation, Dim a, Dim b);
+bool infer_unproven(Infer *, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* a[i] = b[i] for all i < n, required. */
 bool infer_require_dims(Infer *, const Dim *a, const Dim *b, uint32_t n, const char *what);
 /* The result type: rank, extents and byte size are checked. */
