@@ -1,8 +1,8 @@
 /* tensor.c: TensorProto to Const, third stage of the ONNX importer.
  *
  * Raw and external data are viewed where they lie (little-endian, perhaps unaligned); typed fields are decoded into arena
- * memory; sub-byte elements are unpacked to one byte each, low bits first.  Nothing is allocated from a declared count
- * that the file's bytes do not back.
+ * memory; sub-byte elements are unpacked to one byte each, low bits first; bools become 0 and 1.  Nothing is allocated
+ * from a declared count that the file's bytes do not back.
  */
 #include "onnx.h"
 #include <string.h>
@@ -35,6 +35,16 @@ static const void *unpack(Arena *arena, DType dtype, const uint8_t *from, uint64
     return to;
 }
 
+/* Bytes of bools as 0 and 1, which is what kernels compute with; files may hold others for true. */
+static const uint8_t *truth_values(Arena *arena, const uint8_t *from, uint64_t elements) {
+    uint64_t i = 0;
+    while (i < elements && from[i] <= 1) i++;
+    if (i == elements) return from;
+    uint8_t *to = arena_copy(arena, from, elements);
+    for (; i < elements; i++) to[i] = to[i] != 0;
+    return to;
+}
+
 static bool is_packed(DType t) { return t == DT_i4 || t == DT_u4 || t == DT_i2 || t == DT_u2 || t == DT_f4e2m1; }
 
 static uint64_t stored_bytes(DType t, uint64_t elements) {
@@ -51,6 +61,7 @@ static Const view(Context *cx, Loc loc, const OnnxTensor *t, DType dtype, uint64
     }
     const void *data = bytes.at;
     if (is_packed(dtype)) data = unpack(cx->arena, dtype, bytes.at, elements);
+    if (dtype == DT_bool) data = truth_values(cx->arena, bytes.at, elements);
     return const_data(cx, dtype, elements, data);
 }
 
@@ -135,8 +146,8 @@ static Const typed(Context *cx, Loc loc, const OnnxTensor *t, DType dtype, uint6
                    (unsigned long long)elements, dtype_info[dtype].name);
         return (Const){0};
     }
-    return is_packed(dtype) ? const_data(cx, dtype, elements, unpack(cx->arena, dtype, to, elements))
-                            : const_data(cx, dtype, elements, to);
+    if (is_packed(dtype)) return const_data(cx, dtype, elements, unpack(cx->arena, dtype, to, elements));
+    return const_data(cx, dtype, elements, dtype == DT_bool ? truth_values(cx->arena, to, elements) : to);
 }
 
 Const tensor_const(Context *cx, Loc loc, const OnnxTensor *t, const char *folder) {

@@ -483,6 +483,17 @@ static void packed_halves_unpack_low_first(void **state) {
     assert_int_equal(const_element(cx, c, 2).i, 2);
 }
 
+static void bools_become_0_and_1(void **state) {
+    Context *cx = *state;
+    Bytes t = {.n = 0};
+    number(&t, 1, 3);
+    number(&t, 2, 9);
+    text(&t, 9, "\x01\x02\xff");
+    const OnnxTensor *proto = onnx_tensor(cx, "t.pb", arena_copy(cx->arena, t.at, t.n), t.n);
+    Const c = tensor_const(cx, (Loc){0}, proto, NULL);
+    for (uint32_t i = 0; i < 3; i++) assert_int_equal(const_element(cx, c, i).u, 1);
+}
+
 static void data_has_to_match_the_shape_and_stay_in_its_folder(void **state) {
     Context *cx = *state;
     Bytes t = {.n = 0}, e = {.n = 0}, entry = {.n = 0};
@@ -555,6 +566,7 @@ int main(void) {
         TEST(branches_capture_and_known_conditions_choose),
         TEST(loops_over_a_trip_count_are_scans),
         TEST(packed_halves_unpack_low_first),
+        TEST(bools_become_0_and_1),
         TEST(data_has_to_match_the_shape_and_stay_in_its_folder),
         TEST(explanations_count_what_is_unknown),
         TEST(the_table_has_each_operator_once),
