@@ -164,9 +164,14 @@ static int by_size(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void print_spread(const char *what, const char *unit, uint32_t *values, uint32_t n) {
+/* values[i] of mutant first + i. */
+static void print_spread(const char *what, const char *unit, uint32_t *values, uint32_t n, uint64_t first) {
+    uint32_t worst = 0;
+    for (uint32_t i = 1; i < n; i++)
+        if (values[i] > values[worst]) worst = i;
     qsort(values, n, sizeof *values, by_size);
-    if (n) printf("%s: median %u, 99%% %u, 99.9%% %u, most %u %s\n", what, values[n / 2], values[(uint64_t)n * 99 / 100], values[(uint64_t)n * 999 / 1000], values[n - 1], unit);
+    if (n) printf("%s: median %u, 99%% %u, 99.9%% %u, most %u %s (mutant %llu)\n", what, values[n / 2], values[(uint64_t)n * 99 / 100],
+                  values[(uint64_t)n * 999 / 1000], values[n - 1], unit, (unsigned long long)first + worst);
 }
 
 static int report(const Options *o, const Record *records) {
@@ -186,8 +191,8 @@ static int report(const Options *o, const Record *records) {
             printf("%llu %s: %s\n", (unsigned long long)w->first + i, outcome_names[records[i].outcome], records[i].text);
     for (uint32_t k = 0; k < OUTCOMES; k++)
         if (n[k]) printf("%7u %s\n", n[k], outcome_names[k]);
-    print_spread("time", "ms", times, w->count);
-    print_spread("memory", "MB", sizes, w->count);
+    print_spread("time", "ms", times, w->count, w->first);
+    print_spread("memory", "MB", sizes, w->count, w->first);
     uint32_t past = w->count ? (uint32_t)((uint64_t)(n[OUT_IMPORTED] + n[OUT_COMPILED]) * 100 / w->count) : 0;
     printf("%s: %u %% past import, %u %% compiled\n", w->replay ? "replay" : kind_names[w->kind], past, w->count ? (uint32_t)((uint64_t)n[OUT_COMPILED] * 100 / w->count) : 0);
     if (past < o->imported) printf("fewer than %u %% got past import\n", o->imported);

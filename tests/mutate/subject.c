@@ -14,7 +14,7 @@ const char *const outcome_names[OUTCOMES] = {
     "not run", "rejected with a diagnostic", "imported, refused later", "compiled", "silent", "BUG", "unstable text",
     "crashed", "slow", "over memory", "leaked",
 };
-enum { EMIT_EVERY = 4, READ_BACK_EVERY = 5, INTERPRET_EVERY = 6, INTERPRET_FUEL = 20000000 };
+enum { EMIT_EVERY = 4, READ_BACK_EVERY = 5, INTERPRET_EVERY = 6, INTERPRET_FUEL = 4000000 };
 
 typedef struct Subject {
     Context *cx;
