@@ -67,6 +67,7 @@ static int row_split(const Fusion *f, Val v) {
 
 static GroupKind group_kind(const Fusion *f, Val v) {
     const Node *n = node(f->g, v);
+    if (n->op == OP_attend) return GROUP_TILE;
     if (kind_of(f, v) == KIND_ANCHOR) return GROUP_ALONE;
     if (kind_of(f, v) == KIND_REDUCE) return row_split(f, v) >= 0 ? GROUP_ROW : GROUP_MAP;
     if (n->op == OP_conv) {
@@ -156,17 +157,36 @@ static void grow(Fusion *f, uint32_t group, bool *tainted) {
     }
 }
 
+/* The contraction that v comes from through pointwise ops, all of which nothing else reads; they join the group of the
+ * `attend` that reads v.  Its K is one chunk, so that its sums are finished when a tile is. */
+static bool take_product(Fusion *f, const Node *attend, Val v, uint32_t group, uint32_t fuel) {
+    const Node *n = node(f->g, v);
+    if (f->uses[v.id] != 1 || f->group[v.id] || fuel == 0) return false;
+    bool taken = false;
+    if (n->op == OP_dot) {
+        const TypeInfo *w = val_type(f->g, n->in[1]);
+        Dim chunk = dim_const(f->cx, attr_int(n, ATTR_chunk));
+        taken = w->encoding == ENCODING_DENSE && attr_int(n, ATTR_batch) == attr_int(attend, ATTR_batch) &&
+                prove(f->cx, NULL, REL_LE, w->dims[w->rank - 2], chunk) == YES;
+    }
+    for (uint32_t i = 0; kind_of(f, v) == KIND_EW && i < n->n_in && !taken; i++) taken = take_product(f, attend, n->in[i], group, fuel - 1);
+    if (taken) f->group[v.id] = group;
+    return taken;
+}
+
 static void find_anchors(Fusion *f) {
     bool *tainted = arena_new_array(f->arena, bool, f->g->nodes.n);
-    for (uint32_t i = 1; i < f->g->nodes.n; i++) {
-        Val v = {i};
-        if (!is_anchor(kind_of(f, v)) || f->group[i]) continue;
-        int split = row_split(f, v);
-        Group gr = {.kind = group_kind(f, v), .anchor = v, .outer = split < 0 ? 0 : (uint32_t)split};
-        vec_push(f->arena, &f->groups, gr);
-        f->group[i] = f->groups.n - 1;
-        grow(f, f->groups.n - 1, tainted);
-    }
+    for (uint32_t attends = 2; attends-- > 0;) /* first those that reach back for an anchor before them */
+        for (uint32_t i = 1; i < f->g->nodes.n; i++) {
+            Val v = {i};
+            if (!is_anchor(kind_of(f, v)) || f->group[i] || (val_op(f->g, v) == OP_attend) != attends) continue;
+            int split = row_split(f, v);
+            Group gr = {.kind = group_kind(f, v), .anchor = v, .outer = split < 0 ? 0 : (uint32_t)split};
+            vec_push(f->arena, &f->groups, gr);
+            f->group[i] = f->groups.n - 1;
+            if (attends) take_product(f, node(f->g, v), node(f->g, v)->in[0], f->group[i], 16);
+            grow(f, f->groups.n - 1, tainted);
+        }
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------------------- */
@@ -179,6 +199,7 @@ static void read_by(Fusion *f, Val v, uint32_t group) {
 /* Operand i of anchor n must be a buffer, or a view of one that its template can address. */
 static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i) {
     Val v = n->in[i], base;
+    if (n->op == OP_attend && i == 0) return; /* each score is read once */
     bool addressed = gr->kind == GROUP_TILE && (i == 0 || n->op == OP_conv);
     bool repeated = op_info[n->op].traits & REREADS || kind_of(f, gr->anchor) == KIND_ANCHOR;
     if (!is_inlinable(kind_of(f, v))) return;

@@ -25,6 +25,7 @@ static const Template op_template[OP_COUNT] = {
     [OP_top_k] = TEMPLATE_top_k,
     [OP_nonzero] = TEMPLATE_nonzero,
     [OP_dot] = TEMPLATE_contraction,
+    [OP_attend] = TEMPLATE_attention,
 };
 
 static Template anchor_template(const Graph *body, const Node *n) {
@@ -48,7 +49,8 @@ static Template body_template(const Graph *body, const Node **anchor) {
         const Node *n = &body->nodes.at[i];
         OpKind kind = op_info[n->op].kind;
         if (kind != KIND_REDUCE && kind != KIND_CONTRACT && kind != KIND_ANCHOR) continue;
-        if (!*anchor) *anchor = n, t = anchor_template(body, n);
+        /* The scores' own contraction stands before the attend that it belongs to. */
+        if (!*anchor || op_template[n->op] == TEMPLATE_attention) *anchor = n, t = anchor_template(body, n);
     }
     return t;
 }
@@ -111,10 +113,12 @@ static int64_t known(Context *cx, Dim d) {
 
 static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+static uint32_t batch_axes(const Node *n) { return node_attr(n, ATTR_batch) ? (uint32_t)attr_int(n, ATTR_batch) : 0; }
+
 /* Rows of a block: x's part of K fills half of the cache, unless that makes too few tasks. */
 static void blocks(Context *cx, Schedule *s, const Target *t, const Graph *body, const Node *anchor) {
     const TypeInfo *y = type_info(cx, anchor->type), *w = val_type(body, anchor->in[1]);
-    uint32_t batch = anchor->op == OP_dot ? (uint32_t)attr_int(anchor, ATTR_batch) : 0;
+    uint32_t batch = batch_axes(anchor);
     int64_t chunk = attr_int(anchor, ATTR_chunk), tile_m = s->field[SCHED_tile_m], width = PANEL * s->field[SCHED_tile_n];
     int64_t rows = dim_hint(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
     int64_t depth = dim_hint(cx, dim_product(cx, w->dims + batch, w->rank - batch - 1)), part = depth < chunk ? depth : chunk;
@@ -133,11 +137,23 @@ static void blocks(Context *cx, Schedule *s, const Target *t, const Graph *body,
 
 static void contraction(Context *cx, Schedule *s, const Target *t, const Graph *body, const Node *anchor) {
     const TypeInfo *y = type_info(cx, anchor->type);
-    uint32_t batch = anchor->op == OP_dot ? (uint32_t)attr_int(anchor, ATTR_batch) : 0;
+    uint32_t batch = batch_axes(anchor);
     DType compute = dtype_bytes(y->dtype) < 4 ? DT_f32 : y->dtype;
     int64_t rows = known(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
     tile(s, t, compute, rows, known(cx, y->dims[y->rank - 1]));
     blocks(cx, s, t, body, anchor);
+}
+
+/* A task's rows share each block of keys; its scores and sums fit in half of the cache. */
+static void attention(Context *cx, Schedule *s, const Target *t, const Node *anchor) {
+    const TypeInfo *y = type_info(cx, anchor->type);
+    int64_t keys = attr_int(anchor, ATTR_chunk), columns = dim_hint(cx, y->dims[y->rank - 1]), rows = 64;
+    tile(s, t, y->dtype, 0, keys);
+    while (rows > 8 && rows * (keys + columns) * dtype_bytes(y->dtype) > t->l2_bytes / 2) rows /= 2;
+    int64_t tile_m = s->field[SCHED_tile_m], block = divide_up(rows, tile_m) * tile_m;
+    s->field[SCHED_block_k] = keys, s->field[SCHED_block_m] = block, s->field[SCHED_block_n] = columns;
+    int64_t depth = dim_hint(cx, type_info(cx, anchor->type)->dims[y->rank - 1]) * 2; /* keys are as long as values, by and large */
+    s->field[SCHED_grain] = (int64_t)TASK_COST * MULTIPLIES / (block * keys * (depth < 1 ? 1 : depth)) + 1;
 }
 
 static Schedule choose(Context *cx, const Graph *body, const Target *target) {
@@ -153,6 +169,7 @@ static Schedule choose(Context *cx, const Graph *body, const Target *target) {
     if (s.field[SCHED_template_] == TEMPLATE_row) s.field[SCHED_stage] = staged_nodes(cx, body, anchor);
     if (s.field[SCHED_template_] == TEMPLATE_contraction || s.field[SCHED_template_] == TEMPLATE_convolution)
         contraction(cx, &s, target, body, anchor);
+    if (s.field[SCHED_template_] == TEMPLATE_attention) attention(cx, &s, target, anchor);
     return s;
 }
 

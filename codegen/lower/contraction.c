@@ -5,16 +5,12 @@
  */
 #include "tile.h"
 
-static void accumulate(Kernel *k, Blocks *s, const Part *part, LVal first_row, uint32_t rows, const Group *gr, LVal *acc) {
+void contraction_accumulate(Kernel *k, Blocks *s, const Part *part, LVal first_row, uint32_t rows, const Group *gr, LVal *acc) {
     Context *cx = k->cx;
     LoopBuilder *b = k->b;
     Dim row = kernel_index(k, first_row), channel = kernel_index(k, part->first), stride, origin, step, rest, at[MAX_RANK];
     Fact facts[] = {{REL_LT, row, s->rows}, {REL_LT, channel, s->channels}};
-    const Term *terms;
-    dim_terms(cx, row, &terms);
-    Symbol row_symbol = dim_atom(cx, terms[0].factors[0].atom).symbol;
-    dim_terms(cx, channel, &terms);
-    Symbol channel_symbol = dim_atom(cx, terms[0].factors[0].atom).symbol;
+    Symbol row_symbol = kernel_index_symbol(k, row), channel_symbol = kernel_index_symbol(k, channel);
     KernelScope scope;
     kernel_enter(k, &scope, facts, 2);
     blocks_row(k, s, row, at);
@@ -51,6 +47,6 @@ Dim scratch_contraction(Kernel *k) {
 
 void lower_contraction(Kernel *k, LVal lo, LVal hi) {
     Blocks s = blocks_of(k);
-    s.accumulate = accumulate;
+    s.accumulate = contraction_accumulate;
     blocks_lower(k, &s, lo, hi);
 }

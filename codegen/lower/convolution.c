@@ -26,12 +26,6 @@ typedef struct Pixels {          /* of the rows of a tile */
     LVal y[MAX_TILE_ROWS][MAX_RANK];     /* its place along each spatial axis */
 } Pixels;
 
-static Symbol symbol_of(Context *cx, Dim d) {
-    const Term *terms;
-    dim_terms(cx, d, &terms);
-    return dim_atom(cx, terms[0].factors[0].atom).symbol;
-}
-
 static bool is_at_most(Context *cx, Dim d, int64_t value) {
     int64_t known;
     return dim_const_value(cx, d, &known) && known <= value;
@@ -83,9 +77,9 @@ static Image image_of(Kernel *k, const Blocks *s) {
     KernelScope inner;
     kernel_enter(k, &inner, facts, s->x->rank);
     im.x = blocks_source(k, s->node->in[0], at);
-    bool ok = dim_affine(cx, im.x.offset, symbol_of(cx, at[0]), &im.step, &rest);
-    for (uint32_t i = 0; i < im.spatial; i++) ok = ok && dim_affine(cx, rest, symbol_of(cx, at[i + 1]), &im.axis[i], &rest);
-    ok = ok && dim_affine(cx, rest, symbol_of(cx, at[s->x->rank - 1]), &im.channel, &im.origin);
+    bool ok = dim_affine(cx, im.x.offset, kernel_index_symbol(k, at[0]), &im.step, &rest);
+    for (uint32_t i = 0; i < im.spatial; i++) ok = ok && dim_affine(cx, rest, kernel_index_symbol(k, at[i + 1]), &im.axis[i], &rest);
+    ok = ok && dim_affine(cx, rest, kernel_index_symbol(k, at[s->x->rank - 1]), &im.channel, &im.origin);
     if (!ok) BUG(cx, "the image of a convolution has no strides");
     kernel_leave(k, &inner);
     kernel_leave(k, &scope);
@@ -112,7 +106,7 @@ static void find_pixels(Kernel *k, const Blocks *s, const Image *im, LVal first_
     base = kernel_simplify(k, base);
     for (uint32_t r = 0; r < rows; r++) {
         uint32_t symbols = k->symbols.n;
-        kernel_bind(k, symbol_of(cx, row), l_add(k->b, first_row, l_i64(k->b, r)));
+        kernel_bind(k, kernel_index_symbol(k, row), l_add(k->b, first_row, l_i64(k->b, r)));
         p->base[r] = kernel_dim(k, base);
         for (uint32_t i = 0; i < im->spatial; i++)
             if (im->checked[i]) p->y[r][i] = kernel_dim(k, y[i]);

@@ -5,6 +5,12 @@
  */
 #include "lower.h"
 
+Symbol kernel_index_symbol(Kernel *k, Dim index) {
+    const Term *terms;
+    REQUIRE(k->cx, dim_terms(k->cx, index, &terms) == 1 && terms[0].n == 1);
+    return dim_atom(k->cx, terms[0].factors[0].atom).symbol;
+}
+
 void kernel_bind(Kernel *k, Symbol s, LVal value) { vec_push(k->arena, &k->symbols, (SymbolValue){s, value}); }
 
 Dim kernel_index(Kernel *k, LVal value) {

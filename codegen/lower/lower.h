@@ -63,6 +63,7 @@ struct Kernel {
 
 /* A fresh index symbol bound to an i64 value, dead after kernel_drop to the mark. */
 Dim kernel_index(Kernel *, LVal value);
+Symbol kernel_index_symbol(Kernel *, Dim index);      /* of a Dim that kernel_index gave */
 void kernel_bind(Kernel *, Symbol, LVal value);
 LVal kernel_symbol(Kernel *, Symbol);
 bool kernel_varies(Kernel *, Dim);                    /* differs between the lanes */

@@ -66,22 +66,11 @@ static void transpose(LoopBuilder *b, LVal *v) {
     }
 }
 
-typedef struct Lines { LVal pointer; Dim start, pitch; } Lines; /* column c, row k: pointer[start + k + c * pitch] */
-
-static Symbol symbol_of(Context *cx, Dim d) {
-    const Term *terms;
-    dim_terms(cx, d, &terms);
-    return dim_atom(cx, terms[0].factors[0].atom).symbol;
-}
-
-/* Column 0 and k 0 of the operand's lines, where its memory lies so. */
-static bool find_lines(Kernel *k, const Blocks *s, Lines *lines) {
+bool blocks_lines(Kernel *k, const Blocks *s, Lines *lines) {
     Context *cx = k->cx;
-    DType t = s->w->dtype;
-    if (loop_memory_dtype(t) != s->compute || dtype_bytes(s->compute) != 4) return false;
     for (Val v = s->node->in[1]; val_op(k->body, v) != OP_param; v = val_in(k->body, v, 0))
         if (op_info[val_op(k->body, v)].kind != KIND_VIEW) return false;
-    Dim at[MAX_RANK], step, rest;
+    Dim at[MAX_RANK], rest;
     KernelScope scope, inner;
     kernel_enter(k, &scope, NULL, 0);
     for (uint32_t i = 0; i < s->batch; i++) at[i] = s->at[i];
@@ -90,20 +79,26 @@ static bool find_lines(Kernel *k, const Blocks *s, Lines *lines) {
     Fact facts[] = {{REL_LT, row, s->channels}, {REL_LT, column, s->columns}};
     kernel_enter(k, &inner, facts, 2);
     Source source = blocks_source(k, s->node->in[1], at);
-    bool ok = source.base.id && dim_affine(cx, source.offset, symbol_of(cx, row), &step, &rest) && dim_is(cx, step, 1) &&
-              dim_affine(cx, rest, symbol_of(cx, column), &lines->pitch, &lines->start) && !dim_is(cx, lines->pitch, 1);
+    bool ok = source.base.id && dim_affine(cx, source.offset, kernel_index_symbol(k, row), &lines->down, &rest) &&
+              dim_affine(cx, rest, kernel_index_symbol(k, column), &lines->along, &lines->start);
     lines->pointer = source.pointer;
     kernel_leave(k, &inner);
     kernel_leave(k, &scope);
     return ok;
 }
 
+/* Columns whose k lie side by side: those of keys against queries. */
+static bool find_lines(Kernel *k, const Blocks *s, Lines *lines) {
+    if (loop_memory_dtype(s->w->dtype) != s->compute || dtype_bytes(s->compute) != 4) return false;
+    return blocks_lines(k, s, lines) && dim_is(k->cx, lines->down, 1) && !dim_is(k->cx, lines->along, 1);
+}
+
 /* A full panel: blocks of sixteen k, then the rest row by row. */
 static void pack_lines(Kernel *k, const Pack *p, const Lines *lines, uint32_t j) {
     LoopBuilder *b = k->b;
     const Blocks *s = p->s;
-    Dim first = dim_add(k->cx, lines->start, dim_mul(k->cx, dim_muli(k->cx, dim_addi(k->cx, s->panel, j), PANEL), lines->pitch));
-    LVal from = l_offset(b, lines->pointer, kernel_dim(k, first)), pitch = kernel_dim(k, lines->pitch), at, v[PANEL];
+    Dim first = dim_add(k->cx, lines->start, dim_mul(k->cx, dim_muli(k->cx, dim_addi(k->cx, s->panel, j), PANEL), lines->along));
+    LVal from = l_offset(b, lines->pointer, kernel_dim(k, first)), pitch = kernel_dim(k, lines->along), at, v[PANEL];
     LVal to = panel_at(k, s, j), whole = l_add(b, p->first, l_bin(b, LOP_and, l_sub(b, p->end, p->first), l_i64(b, -PANEL)));
     LFor loop = l_for(b, p->first, whole, PANEL, LOOP_SERIAL, NULL, 0, &at);
     for (uint32_t i = 0; i < PANEL; i++) v[i] = l_load(b, from, l_add(b, at, l_mul(b, pitch, l_i64(b, i))), PANEL, (LVal){0});

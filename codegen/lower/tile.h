@@ -1,5 +1,5 @@
-/* tile.h: what templates contraction and convolution share: the register tile (tile.c) the loops around it (blocks.c) and the
- * panels made while running (panels.c).
+/* tile.h: what templates contraction and convolution share: the register tile (tile.c), the loops around it (blocks.c,
+ * sums.c) and the panels made while running (panels.c).
  *
  * Both are sums of products  y[row, column] = sum over taps t, channels c of  x[row, t, c] * w[t, c, column], where a plain
  * contraction has one tap.  Rows are the flattened axes of the result before the last, columns the last.
@@ -19,7 +19,8 @@ typedef struct Tile {
     LVal stride;                 /* elements from one k of x to the next */
     LVal same;                   /* x is this one number: row is not used; or 0 */
     DType x;                     /* graph dtype of x */
-    LVal panel[MAX_TILE_PANELS]; /* pointer to 16 columns of w at the run's first k; the next k lies 16 elements on */
+    LVal panel[MAX_TILE_PANELS]; /* pointer to 16 columns of w at the run's first k */
+    LVal step;                   /* elements from one k of w to the next; 0: 16, as in panels */
     DType w;                     /* graph dtype of w in memory: that of the constant, or the compute dtype where packed */
     LVal count;                  /* length of the run */
     uint32_t depth;              /* k in each of its steps, written out: further k of x lie `inner` elements on; 0 as 1 */
@@ -60,6 +61,9 @@ struct Blocks {
     Dim value_at[MAX_RANK];
 };
 Blocks blocks_of(Kernel *);
+Blocks blocks_at(Kernel *, Val anchor);      /* of this contraction, convolution or attend */
+Dim blocks_tiles(Kernel *, const Blocks *);  /* of all rows */
+Dim blocks_count(Kernel *, const Blocks *);  /* blocks of rows */
 Dim blocks_range(Kernel *, const Blocks *);
 Dim blocks_scratch(Kernel *, const Blocks *);
 void blocks_lower(Kernel *, Blocks *, LVal lo, LVal hi);
@@ -68,7 +72,31 @@ void blocks_row(Kernel *, const Blocks *, Dim row, Dim *at);
 /* Panel pointers at channel `first` of tap `tap`. */
 void blocks_panels(Kernel *, const Blocks *, LVal tap, LVal first, Tile *);
 
+/* ---- sums.c ------------------------------------------------------------------------------------------------------- */
+
+typedef struct Rows {            /* of the task's block */
+    LVal begin, end;             /* tiles */
+    LVal size, larger;           /* rows of a tile; the first `larger` tiles of all have one more */
+} Rows;
+
+Rows blocks_rows(Kernel *, const Blocks *, Dim block);
+LVal rows_start(Kernel *, const Rows *, LVal tile);   /* its first row */
+/* All tiles of the rows: s->accumulate, then the results (with room for the sums of one tile) … */
+void blocks_finish_tiles(Kernel *, Blocks *, const Part *, const Group *, const Rows *, LVal room);
+/* … or the sums, into memory or onto what is there: row r of the block at sums[(r - first) * pitch]. */
+void blocks_sum_tiles(Kernel *, Blocks *, const Part *, const Group *, const Rows *, LVal sums, LVal pitch, bool add);
+/* Results of rows [first, end), whose sums start at `sums`. */
+void blocks_store_rows(Kernel *, Blocks *, const Group *, LVal first, LVal end, LVal sums, LVal pitch);
+/* The anchor's value while results are stored: an AnchorFn, for templates whose state is the Blocks; or for any. */
+LVal blocks_anchor(Kernel *, Val, const Dim *at);
+LVal blocks_value(Kernel *, const Blocks *, Val, const Dim *at);
+
 LVal blocks_zero(Kernel *, const Blocks *);  /* sixteen of the compute dtype */
+/* A run of the contraction's own: rows of x against s->panels.  contraction.c */
+AccumulateFn contraction_accumulate;
+/* Element [row, column] of w in the task's matrix lies at start + row * down + column * along, where w is a view of memory. */
+typedef struct Lines { LVal pointer; Dim start, down, along; } Lines;
+bool blocks_lines(Kernel *, const Blocks *, Lines *);
 /* Copies the part of w under the group's panels to s->panels; columns outside become zero.  panels.c */
 void blocks_pack(Kernel *, Blocks *, const Part *, const Group *);
 

@@ -169,6 +169,18 @@ Type infer_dot(Infer *k) {
     return infer_tensor(k, x->dtype, x->rank, dims);
 }
 
+Type infer_attend(Infer *k) {
+    enum { MOST_KEYS = 1024 };
+    const TypeInfo *x = operand_info(k, 0);
+    int64_t chunk = attr_int(k->n, ATTR_chunk);
+    if (x->dtype != DT_f32 && x->dtype != DT_f64)
+        return infer_error(k, "scores of %s, f32 or f64 expected", dtype_info[x->dtype].name);
+    if (chunk < 16 || chunk > MOST_KEYS || chunk % 16)
+        return infer_error(k, "chunk is %lld, a multiple of 16 up to %d expected", (long long)chunk,
+                           MOST_KEYS);
+    return infer_dot(k);
+}
+
 static bool channels_fit(Infer *k, int64_t groups) {
     const TypeInfo *x = operand_info(k, 0), *w = operand_info(k, 1);
     return infer_require(

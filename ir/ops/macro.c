@@ -65,6 +65,23 @@ Val expand_gelu(Graph *g, const Node *n, const Val *in) {
                              b_binary(g, n->loc, OP_add, inner, b_scalar(g, n->loc, t, 1))));
 }
 
+/* attend: what it stands for.  Vaswani et al. 2017, equation 1. */
+static Val attend_body(Graph *g, const Node *n, Val x, Val w) {
+    Attr axis = {.key = ATTR_axis, .as.i = (int64_t)val_rank(g, x) - 1};
+    return b_dot(g, n->loc, emit(g, OP_softmax, n->loc, &x, 1, &axis, 1), w, (uint32_t)attr_int(n, ATTR_batch));
+}
+
+bool eval_attend(Interp *ip, const Graph *g, const Node *n, const Tensor *in, Tensor *out) {
+    Graph *body = graph_new(ip->cx, "attend");
+    Val v[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        const TypeInfo *t = val_type(g, n->in[i]);
+        v[i] = b_param(body, n->loc, i ? "w" : "x", t->dtype, t->rank, t->dims);
+    }
+    graph_result(body, attend_body(body, n, v[0], v[1]), "y");
+    return graph_finish(body) && interp_graph(ip, body, in, 2, out);
+}
+
 /* The interpreter's way: expand into a function of its own and run that. */
 bool eval_macro(Interp *ip, const Graph *g, const Node *n, const Tensor *in, Tensor *out) {
     Graph *body = graph_new(ip->cx, op_info[n->op].name);

@@ -171,6 +171,7 @@ static Val s_dot(Sample *s, Op op) {
     (void)op;
     return b_dot(s->g, nowhere, s->x, s->w, 0);
 }
+static Val s_attend(Sample *s, Op op) { return two(s, op, s->x, s->w, ATTRS(AT_I(batch, 0), AT_I(chunk, 128))); }
 static Val s_conv(Sample *s, Op op) {
     Val filter = b_splat(s->g, nowhere, DT_f32, (Scalar){.f = 0.5}, 4, D(K(3), K(3), K(2), K(6)));
     return two(s, op, s->image, filter,
@@ -292,6 +293,7 @@ static SampleFn *const by_op[OP_COUNT] = {
     [OP_arg_max] = s_arg,
     [OP_arg_min] = s_arg,
     [OP_dot] = s_dot,
+    [OP_attend] = s_attend,
     [OP_conv] = s_conv,
     [OP_scatter_nd] = s_scatter_nd,
     [OP_scatter_elements] = s_scatter_elements,

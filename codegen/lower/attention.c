@@ -1,0 +1,360 @@
+/* attention.c: template `attention`: attend(x, w), block of keys by block of keys, in one kernel with what computes x.
+ *
+ * A task is a batch element and a block of rows (queries).  For each block of keys: the scores' own contraction, where the
+ * body has one, leaves its sums in scratch on the register tile; what lies between it and `attend` (scale, mask) is evaluated
+ * over them, row by row; scores become exponentials against the largest so far, and what was summed up to here is rescaled;
+ * the tile then adds exponentials times values.  At the end sums are divided and the epilogue runs.
+ *
+ * Order law: blocks hold `chunk` keys, counted from key 0.  In a block the products with the values are one ascending chain
+ * from +0, added to the rescaled sum; exponentials are added in 16 lanes (key mod 16), lanes by a fixed tree at the end.
+ * Keys whose score is -inf add +0.  A row without any other score gives NaN, as softmax does.
+ * Source: Dao et al. 2022 (arXiv 2205.14135), algorithm 1; Milakov and Gimelshein 2018 (arXiv 1805.02867).
+ */
+#include "tile.h"
+#include <math.h>
+
+typedef struct Attention {
+    Blocks values;               /* attend: rows x value columns, K is the keys */
+    Blocks product;              /* the scores' contraction; anchor 0: none */
+    int64_t keys;                /* of a block */
+    int64_t most_rows;           /* of a task */
+    Dim pitch;                   /* of a row of sums: value columns, in whole panels */
+    bool in_place;               /* values are read where they lie, else from panels */
+    Rows rows;
+    LVal begin, end;             /* rows of the task */
+    LVal scores, sums, best, total;      /* scratch, by row of the task: [keys], [pitch], one, [16] */
+    LVal product_panels, value_panels;
+    LVal first, count;           /* keys of the block */
+    LVal row_scores, key;        /* while scores are evaluated: their row, and the key in the block of lane 0 */
+} Attention;
+
+static Val find_op(const Graph *g, bool contraction) {
+    for (uint32_t i = 1; i < g->nodes.n; i++) {
+        Op op = g->nodes.at[i].op;
+        if (contraction ? op_info[op].kind == KIND_CONTRACT : op == OP_attend) return (Val){i};
+    }
+    return (Val){0};
+}
+
+static Attention attention_of(Kernel *k) {
+    Attention a = {0};
+    Val attend = find_op(k->body, false), product = find_op(k->body, true);
+    if (!attend.id) diag_fatal(k->cx, "schedule: template attention without attend");
+    a.values = blocks_at(k, attend);
+    if (product.id) a.product = blocks_at(k, product);
+    if (product.id && !a.product.whole) diag_fatal(k->cx, "schedule: the scores of template attention need several parts");
+    a.keys = a.values.chunk;
+    a.most_rows = (int64_t)a.values.block_tiles * a.values.tile_m;
+    int64_t columns, needed = MAX_TILE_PANELS;
+    if (dim_const_value(k->cx, a.values.columns, &columns)) needed = (columns + PANEL - 1) / PANEL;
+    if (needed < 1) needed = 1;
+    if (a.values.tile_n > needed) a.values.tile_n = (uint32_t)needed;
+    while (a.product.tile_n > 1 && a.keys % (a.product.tile_n * PANEL)) a.product.tile_n--;
+    a.product.block_tiles = a.values.block_tiles;
+    a.pitch = dim_muli(k->cx, dim_cdiv(k->cx, a.values.columns, dim_const(k->cx, PANEL)), PANEL);
+    return a;
+}
+
+Dim range_attention(Kernel *k) {
+    Attention a = attention_of(k);
+    return dim_mul(k->cx, dim_product(k->cx, a.values.y->dims, a.values.batch), blocks_count(k, &a.values));
+}
+
+/* ---- scratch ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct Place { Attention *a; LVal *to; Dim elements; } Place;
+enum { PLACES = 6 };
+
+static void list_places(Kernel *k, Attention *a, Place *p) {
+    Context *cx = k->cx;
+    Dim depth = a->product.anchor.id ? dim_upper(cx, a->product.channels) : dim_const(cx, 0);
+    p[0] = (Place){a, &a->scores, dim_const(cx, a->most_rows * a->keys)};
+    p[1] = (Place){a, &a->sums, dim_muli(cx, dim_upper(cx, a->pitch), a->most_rows)};
+    p[2] = (Place){a, &a->best, dim_const(cx, (a->most_rows + PANEL - 1) / PANEL * PANEL)};
+    p[3] = (Place){a, &a->total, dim_const(cx, a->most_rows * PANEL)};
+    p[4] = (Place){a, &a->product_panels, dim_muli(cx, depth, (int64_t)a->product.tile_n * PANEL)};
+    p[5] = (Place){a, &a->value_panels, dim_const(cx, a->keys * a->values.tile_n * PANEL)};
+}
+
+Dim scratch_attention(Kernel *k) {
+    Attention a = attention_of(k);
+    Place places[PLACES];
+    Dim bytes = dim_const(k->cx, 0);
+    list_places(k, &a, places);
+    for (uint32_t i = 0; i < PLACES; i++) bytes = dim_add(k->cx, bytes, dim_muli(k->cx, places[i].elements, dtype_bytes(a.values.compute)));
+    return bytes;
+}
+
+static void place_scratch(Kernel *k, Attention *a) {
+    Place places[PLACES];
+    Dim at = dim_const(k->cx, 0);
+    list_places(k, a, places);
+    LVal base = l_inst(k->b, LOP_recast, lt_pointer(a->values.compute), &k->scratch, 1, 0);
+    for (uint32_t i = 0; i < PLACES; i++) {
+        *places[i].to = l_offset(k->b, base, kernel_dim(k, at));
+        at = dim_add(k->cx, at, places[i].elements);
+    }
+}
+
+/* ---- pieces --------------------------------------------------------------------------------------------------------------- */
+
+static LVal splat_of(Kernel *k, const Attention *a, double value) { return l_float(k->b, lt_vector(a->values.compute, PANEL), value); }
+
+static void fill(Kernel *k, LVal to, LVal elements, LVal value) {
+    LVal at;
+    LFor loop = l_for(k->b, l_i64(k->b, 0), elements, PANEL, LOOP_SERIAL, NULL, 0, &at);
+    l_store(k->b, to, at, value, (LVal){0});
+    l_for_end(k->b, &loop, NULL, 0);
+}
+
+static LVal vectors(Kernel *k, LVal n) { return l_bin(k->b, LOP_and, l_add(k->b, n, l_i64(k->b, PANEL - 1)), l_i64(k->b, -PANEL)); }
+
+/* The scores' contraction while `between` is evaluated, the anchor while results are stored. */
+static LVal attention_value(Kernel *k, Val v, const Dim *at) {
+    const Attention *a = k->state;
+    if (!a->product.anchor.id || v.id != a->product.anchor.id) return blocks_value(k, &a->values, v, at);
+    return l_load(k->b, a->row_scores, a->key, PANEL, (LVal){0});
+}
+
+/* ---- scores ----------------------------------------------------------------------------------------------------------------- */
+
+/* Sums of the scores' contraction for the block's keys, group of panels by group of panels. */
+static void multiply_keys(Kernel *k, Attention *a) {
+    LoopBuilder *b = k->b;
+    Blocks *s = &a->product;
+    int64_t width = (int64_t)s->tile_n * PANEL;
+    LVal at, zero = l_i64(b, 0);
+    Group group = {s->tile_n, COLUMNS_DYNAMIC};
+    Part part = {zero, l_i64(b, 1), zero, kernel_dim(k, s->channels)};
+    LFor loop = l_for(b, zero, a->count, width, LOOP_SERIAL, NULL, 0, &at);
+    KernelScope scope;
+    kernel_enter(k, &scope, NULL, 0);
+    s->panel = kernel_index(k, l_bin(b, LOP_shr, l_add(b, a->first, at), l_i64(b, 4)));
+    s->panels = a->product_panels, s->panel_stride = l_mul(b, part.count, l_i64(b, PANEL));
+    blocks_pack(k, s, &part, &group);
+    blocks_sum_tiles(k, s, &part, &group, &a->rows, l_offset(b, a->scores, at), l_i64(b, a->keys), false);
+    kernel_leave(k, &scope);
+    l_for_end(b, &loop, NULL, 0);
+}
+
+typedef struct Scoring { Attention *a; Dim at[MAX_RANK]; Dim first; } Scoring;
+
+/* Sixteen scores, finished, to scratch; the largest so far is carried. */
+static void score_step(Kernel *k, void *user, Dim key, LVal *best) {
+    Scoring *s = user;
+    Attention *a = s->a;
+    LoopBuilder *b = k->b;
+    const Blocks *values = &a->values;
+    a->key = kernel_dim(k, dim_substitute(k->cx, key, &k->lane, (Dim[]){dim_const(k->cx, 0)}, 1));
+    s->at[values->x->rank - 1] = dim_add(k->cx, s->first, key);
+    LVal x = l_splat(b, kernel_eval(k, values->node->in[0], s->at), PANEL);
+    if (k->mask.id) x = l_select(b, k->mask, x, splat_of(k, a, -INFINITY));
+    l_store(b, a->row_scores, a->key, x, (LVal){0});
+    *best = l_max(b, *best, x);
+}
+
+/* exp(score - best) in place; returns their sums by lane. */
+static LVal exponentials(Kernel *k, Attention *a, LVal best) {
+    LoopBuilder *b = k->b;
+    LVal at, sum = splat_of(k, a, 0);
+    LFor loop = l_for(b, l_i64(b, 0), a->count, PANEL, LOOP_SERIAL, &sum, 1, &at);
+    LVal e = m_exp(b, l_sub(b, l_load(b, a->row_scores, at, PANEL, (LVal){0}), best));
+    l_store(b, a->row_scores, at, e, (LVal){0});
+    sum = l_add(b, sum, e);
+    l_for_end(b, &loop, &sum, 1);
+    return sum;
+}
+
+/* What was summed against a smaller largest score is scaled to the new one. */
+static void rescale(Kernel *k, Attention *a, LVal row, LVal factor) {
+    LoopBuilder *b = k->b;
+    LVal pitch = kernel_dim(k, a->pitch), sums = l_offset(b, a->sums, l_mul(b, row, pitch)), at;
+    LFor loop = l_for(b, l_i64(b, 0), pitch, PANEL, LOOP_SERIAL, NULL, 0, &at);
+    l_store(b, sums, at, l_mul(b, l_load(b, sums, at, PANEL, (LVal){0}), factor), (LVal){0});
+    l_for_end(b, &loop, NULL, 0);
+}
+
+/* One row of the block's scores: `row` counted over all rows, its facts in scope. */
+static void soften_row(Kernel *k, Attention *a, Scoring *s, Dim row) {
+    LoopBuilder *b = k->b;
+    LVal local = l_sub(b, kernel_dim(k, row), a->begin), old = l_load(b, a->best, local, 1, (LVal){0}), none = {0};
+    a->row_scores = l_offset(b, a->scores, l_mul(b, local, l_i64(b, a->keys)));
+    blocks_row(k, &a->values, row, s->at);
+    Dim count = kernel_index(k, a->count);
+    const Fact facts[] = {{REL_LE, dim_add(k->cx, s->first, count), a->values.channels}, {REL_LE, count, dim_const(k->cx, a->keys)},
+                          {REL_LE, dim_const(k->cx, 0), count}};
+    KernelScope scope;
+    kernel_enter(k, &scope, facts, COUNT(facts));
+    LVal best = l_splat(b, old, PANEL);
+    kernel_vector_loop(k, count, LANES, &best, 1, score_step, s);
+    kernel_leave(k, &scope);
+    best = l_un(b, LOP_reduce_max, best);
+    l_store(b, a->best, local, best, none);
+    LType scalar = lt_scalar(a->values.compute);
+    /* Nothing but -inf so far: against 0 they all come to +0. */
+    LVal used = l_select(b, l_bin(b, LOP_eq, best, l_float(b, scalar, -INFINITY)), l_float(b, scalar, 0), best);
+    LVal factor = l_splat(b, m_exp(b, l_sub(b, old, used)), PANEL);
+    LVal sum = exponentials(k, a, l_splat(b, used, PANEL)), at = l_mul(b, local, l_i64(b, PANEL));
+    l_store(b, a->total, at, l_add(b, l_mul(b, l_load(b, a->total, at, PANEL, none), factor), sum), none);
+    rescale(k, a, local, factor);
+}
+
+static void soften(Kernel *k, Attention *a, Dim first) {
+    Scoring s = {.a = a, .first = first};
+    KernelLoop loop;
+    Dim row = kernel_loop(k, &loop, a->begin, a->end, a->values.rows, 1, NULL, 0);
+    soften_row(k, a, &s, row);
+    kernel_loop_end(k, &loop, NULL, 0);
+}
+
+/* ---- values ----------------------------------------------------------------------------------------------------------------- */
+
+/* Keys lie one after the other in whole panels: the tile reads them where they are. */
+static bool find_lines(Kernel *k, const Attention *a, Lines *lines) {
+    int64_t columns;
+    bool whole = dim_const_value(k->cx, a->values.columns, &columns) && columns % PANEL == 0;
+    return whole && blocks_lines(k, &a->values, lines) && dim_is(k->cx, lines->along, 1);
+}
+
+/* Rows of exponentials against the values of the block's keys. */
+static void accumulate_values(Kernel *k, Blocks *s, const Part *part, LVal first_row, uint32_t rows, const Group *gr, LVal *acc) {
+    LoopBuilder *b = k->b;
+    Attention *a = s->state;
+    Lines lines;
+    Tile t = {.rows = rows, .panels = gr->panels, .x = s->compute, .stride = l_i64(b, 1), .count = part->count};
+    LVal local = l_mul(b, l_sub(b, first_row, a->begin), l_i64(b, a->keys));
+    for (uint32_t i = 0; i < rows; i++) t.row[i] = l_offset(b, a->scores, l_add(b, local, l_i64(b, (int64_t)i * a->keys)));
+    if (a->in_place && find_lines(k, a, &lines)) {
+        LVal start = l_add(b, kernel_dim(k, lines.start), l_mul(b, part->first, kernel_dim(k, lines.down)));
+        start = l_offset(b, lines.pointer, l_add(b, start, l_mul(b, kernel_dim(k, s->panel), l_i64(b, PANEL))));
+        for (uint32_t j = 0; j < gr->panels; j++) t.panel[j] = l_offset(b, start, l_i64(b, (int64_t)j * PANEL));
+        t.step = kernel_dim(k, lines.down), t.w = s->w->dtype;
+    } else {
+        blocks_panels(k, s, l_i64(b, 0), part->first, &t);
+    }
+    tile_run(k, &t, acc);
+}
+
+typedef void GroupFn(Kernel *, Attention *, const Group *);
+
+/* Over the groups of value columns. */
+static void each_group(Kernel *k, Attention *a, GroupFn *body) {
+    LoopBuilder *b = k->b;
+    Blocks *s = &a->values;
+    int64_t columns, width = (int64_t)s->tile_n * PANEL;
+    bool known = dim_const_value(k->cx, s->columns, &columns);
+    Dim groups = known ? dim_const(k->cx, columns / width) : dim_cdiv(k->cx, s->columns, dim_const(k->cx, width));
+    Group full = {s->tile_n, known ? COLUMNS_FULL : COLUMNS_DYNAMIC};
+    KernelLoop loop;
+    KernelScope scope;
+    Dim group = kernel_loop(k, &loop, l_i64(b, 0), kernel_dim(k, groups), groups, 1, NULL, 0);
+    s->panel = dim_muli(k->cx, group, s->tile_n);
+    const Fact inside[] = {{REL_LE, dim_muli(k->cx, dim_addi(k->cx, s->panel, s->tile_n), PANEL), s->columns}};
+    kernel_enter(k, &scope, inside, known);
+    body(k, a, &full);
+    kernel_leave(k, &scope);
+    kernel_loop_end(k, &loop, NULL, 0);
+    if (!known || columns % width == 0) return;
+    int64_t rest = columns % width;
+    s->panel = dim_const(k->cx, columns / width * s->tile_n);
+    kernel_enter(k, &scope, NULL, 0);
+    body(k, a, &(Group){(uint32_t)((rest + PANEL - 1) / PANEL), rest % PANEL ? COLUMNS_TAIL : COLUMNS_FULL});
+    kernel_leave(k, &scope);
+}
+
+static LVal group_sums(Kernel *k, const Attention *a) {
+    return l_offset(k->b, a->sums, l_mul(k->b, kernel_dim(k, a->values.panel), l_i64(k->b, PANEL)));
+}
+
+static void multiply_values(Kernel *k, Attention *a, const Group *gr) {
+    Part part = {l_i64(k->b, 0), l_i64(k->b, 1), a->first, a->count};
+    Blocks *s = &a->values;
+    s->panels = a->value_panels, s->panel_stride = l_i64(k->b, a->keys * PANEL);
+    if (!a->in_place) blocks_pack(k, s, &part, gr);
+    blocks_sum_tiles(k, s, &part, gr, &a->rows, group_sums(k, a), kernel_dim(k, a->pitch), true);
+}
+
+/* ---- tasks ------------------------------------------------------------------------------------------------------------------ */
+
+static void begin_rows(Kernel *k, Attention *a) {
+    LoopBuilder *b = k->b;
+    LVal rows = l_sub(b, a->end, a->begin);
+    fill(k, a->sums, l_mul(b, rows, kernel_dim(k, a->pitch)), splat_of(k, a, 0));
+    fill(k, a->total, l_mul(b, rows, l_i64(b, PANEL)), splat_of(k, a, 0));
+    fill(k, a->best, vectors(k, rows), splat_of(k, a, -INFINITY));
+}
+
+static void run_block(Kernel *k, Attention *a, LVal first) {
+    LoopBuilder *b = k->b;
+    KernelScope scope;
+    LVal keys = kernel_dim(k, a->values.channels);
+    a->first = first, a->count = l_min(b, l_sub(b, keys, first), l_i64(b, a->keys));
+    kernel_enter(k, &scope, NULL, 0);
+    if (a->product.anchor.id) multiply_keys(k, a);
+    kernel_leave(k, &scope);
+    KernelScope outer;
+    kernel_enter(k, &outer, NULL, 0);
+    Dim at = kernel_index(k, first);
+    const Fact facts[] = {{REL_LE, dim_const(k->cx, 0), at}, {REL_LT, at, a->values.channels}, {REL_DIVIDES, dim_const(k->cx, a->keys), at}};
+    kernel_enter(k, &scope, facts, COUNT(facts));
+    soften(k, a, at);
+    kernel_leave(k, &scope);
+    kernel_leave(k, &outer);
+    kernel_enter(k, &scope, NULL, 0);
+    each_group(k, a, multiply_values);
+    kernel_leave(k, &scope);
+}
+
+static void divide_rows(Kernel *k, Attention *a) {
+    LoopBuilder *b = k->b;
+    LVal row, at, pitch = kernel_dim(k, a->pitch), none = {0};
+    LFor rows = l_for(b, l_i64(b, 0), l_sub(b, a->end, a->begin), 1, LOOP_SERIAL, NULL, 0, &row);
+    LVal total = l_un(b, LOP_reduce_add, l_load(b, a->total, l_mul(b, row, l_i64(b, PANEL)), PANEL, none));
+    LVal sums = l_offset(b, a->sums, l_mul(b, row, pitch));
+    LFor loop = l_for(b, l_i64(b, 0), pitch, PANEL, LOOP_SERIAL, NULL, 0, &at);
+    l_store(b, sums, at, l_bin(b, LOP_div, l_load(b, sums, at, PANEL, none), l_splat(b, total, PANEL)), none);
+    l_for_end(b, &loop, NULL, 0);
+    l_for_end(b, &rows, NULL, 0);
+}
+
+static void store_group(Kernel *k, Attention *a, const Group *gr) {
+    blocks_store_rows(k, &a->values, gr, a->begin, a->end, group_sums(k, a), kernel_dim(k, a->pitch));
+}
+
+static void run_task(Kernel *k, Attention *a, Dim block) {
+    LoopBuilder *b = k->b;
+    a->rows = blocks_rows(k, &a->values, block);
+    a->begin = rows_start(k, &a->rows, a->rows.begin), a->end = rows_start(k, &a->rows, a->rows.end);
+    begin_rows(k, a);
+    LVal first;
+    LFor loop = l_for(b, l_i64(b, 0), kernel_dim(k, a->values.channels), a->keys, LOOP_SERIAL, NULL, 0, &first);
+    run_block(k, a, first);
+    l_for_end(b, &loop, NULL, 0);
+    divide_rows(k, a);
+    each_group(k, a, store_group);
+}
+
+void lower_attention(Kernel *k, LVal lo, LVal hi) {
+    Context *cx = k->cx;
+    Attention a = attention_of(k);
+    Blocks *s = &a.values;
+    k->state = &a, k->anchor = attention_value, k->lane = lane_symbol(cx, LANES);
+    a.product.accumulate = contraction_accumulate;
+    s->accumulate = accumulate_values, s->state = &a;
+    place_scratch(k, &a);
+    KernelLoop loop;
+    KernelScope scope;
+    Dim dims[] = {dim_product(cx, s->y->dims, s->batch), blocks_count(k, s)}, at[2];
+    Fact facts[2 + MAX_RANK];
+    Dim p = kernel_loop(k, &loop, lo, hi, dim_mul(cx, dims[0], dims[1]), 1, NULL, 0);
+    uint32_t skip = s->batch == 0, n = 2 - skip;
+    kernel_split(k, p, dims + skip, n, at + skip, facts);
+    if (s->batch) kernel_split(k, at[0], s->y->dims, s->batch, s->at, facts + n);
+    for (uint32_t i = 0; i < s->batch; i++) a.product.at[i] = s->at[i];
+    kernel_enter(k, &scope, facts, n + s->batch);
+    Lines lines;
+    a.in_place = find_lines(k, &a, &lines);
+    run_task(k, &a, at[1]);
+    kernel_leave(k, &scope);
+    kernel_loop_end(k, &loop, NULL, 0);
+}

@@ -1,0 +1,221 @@
+/* sums.c: what templates contraction, convolution and attention do with tiles: balanced tiles over a block of rows, their sums
+ * to memory, and the epilogue, which evaluates the body's results from finished sums, row by row, and stores them.
+ *
+ * Tiles of a block differ by at most one row, and only the variants that the extents allow are written.
+ */
+#include "tile.h"
+
+/* ---- the epilogue --------------------------------------------------------------------------------------------------------- */
+
+LVal blocks_value(Kernel *k, const Blocks *s, Val v, const Dim *at) {
+    if (v.id != s->anchor.id) return (LVal){0};
+    /* Views lead back to the same place, perhaps spelt in another way. */
+    for (uint32_t i = 0; i < s->y->rank; i++)
+        if (prove(k->cx, k->scope, REL_EQ, at[i], s->value_at[i]) == NO)
+            BUG(k->cx, "a tiled contraction is read at '%s', expected '%s'", dim_string(k->cx, at[i]), dim_string(k->cx, s->value_at[i]));
+    return l_round(k->b, s->value, s->y->dtype);
+}
+
+LVal blocks_anchor(Kernel *k, Val v, const Dim *at) { return blocks_value(k, k->state, v, at); }
+
+/* Every result at the sixteen columns of value_at. */
+static void store_results(Kernel *k, Blocks *s) {
+    const Graph *g = k->body;
+    uint32_t memo = k->memo.n;
+    for (uint32_t r = 0; r < g->results.n; r++) {
+        Val v = g->results.at[r];
+        const TypeInfo *t = val_type(g, v);
+        Dim at[MAX_RANK];
+        if (!kernel_forward(k, s->anchor, v, s->value_at, at)) BUG(k->cx, "result %u of a tiled contraction is out of reach", r);
+        kernel_store(k, k->outputs[r], t->dtype, access_offset(k->cx, t->dims, at, t->rank), kernel_eval(k, v, at));
+    }
+    k->memo.n = memo;
+}
+
+static void store_panel(Kernel *k, Blocks *s, Dim column, LVal value, LVal mask) {
+    Fact inside[] = {{REL_LT, column, s->columns}};
+    KernelScope scope;
+    kernel_enter(k, &scope, inside, 1);
+    k->lanes = LANES, k->mask = mask;
+    s->value = value;
+    s->value_at[s->y->rank - 1] = column;
+    store_results(k, s);
+    k->lanes = 1, k->mask = (LVal){0};
+    kernel_leave(k, &scope);
+}
+
+/* The row's sums, panel by panel: at sums[0 .. 16 * panels), or in acc. */
+static void store_row(Kernel *k, Blocks *s, const Group *gr, Dim row, LVal sums, const LVal *acc) {
+    Context *cx = k->cx;
+    LoopBuilder *b = k->b;
+    Fact inside[] = {{REL_LT, row, s->rows}};
+    KernelScope scope;
+    kernel_enter(k, &scope, inside, 1);
+    blocks_row(k, s, row, s->value_at);
+    for (uint32_t j = 0; j < gr->panels; j++) {
+        Dim first = dim_muli(cx, dim_addi(cx, s->panel, j), PANEL), column = dim_add(cx, first, dim_symbol(cx, k->lane));
+        LVal left = kernel_dim(k, kernel_simplify(k, dim_sub(cx, s->columns, first))), mask = {0}, at = l_i64(b, (int64_t)j * PANEL);
+        bool full = gr->kind == COLUMNS_FULL || (gr->kind == COLUMNS_TAIL && j + 1 < gr->panels);
+        LIf some = {0};
+        if (gr->kind == COLUMNS_DYNAMIC) some = l_if(b, l_lt(b, l_i64(b, 0), left));
+        if (!full) mask = l_inst(b, LOP_lane_mask, lt_vector(DT_bool, LANES), &left, 1, 0);
+        store_panel(k, s, column, acc ? acc[j] : l_load(b, sums, at, PANEL, (LVal){0}), mask);
+        if (gr->kind != COLUMNS_DYNAMIC) continue;
+        l_else(b, &some, NULL, 0);
+        l_if_end(b, &some, NULL, 0, NULL);
+    }
+    kernel_leave(k, &scope);
+}
+
+void blocks_store_rows(Kernel *k, Blocks *s, const Group *gr, LVal first, LVal end, LVal sums, LVal pitch) {
+    KernelLoop loop;
+    LoopBuilder *b = k->b;
+    Dim row = kernel_loop(k, &loop, first, end, s->rows, 1, NULL, 0);
+    LVal at = l_mul(b, l_sub(b, kernel_dim(k, row), first), pitch);
+    store_row(k, s, gr, row, l_offset(b, sums, at), NULL);
+    kernel_loop_end(k, &loop, NULL, 0);
+}
+
+/* ---- tiles of rows ---------------------------------------------------------------------------------------------------------- */
+
+LVal rows_start(Kernel *k, const Rows *r, LVal tile) {
+    return l_add(k->b, l_mul(k->b, tile, r->size), l_min(k->b, tile, r->larger));
+}
+
+Rows blocks_rows(Kernel *k, const Blocks *s, Dim block) {
+    LoopBuilder *b = k->b;
+    LVal rows = kernel_dim(k, s->rows), tiles = kernel_dim(k, blocks_tiles(k, s)), blocks = kernel_dim(k, blocks_count(k, s));
+    LVal each = l_bin(b, LOP_div, tiles, blocks), more = l_bin(b, LOP_rem, tiles, blocks), i = kernel_dim(k, block);
+    Rows r = {.size = l_bin(b, LOP_div, rows, tiles), .larger = l_bin(b, LOP_rem, rows, tiles)};
+    r.begin = l_add(b, l_mul(b, i, each), l_min(b, i, more));
+    r.end = l_add(b, r.begin, l_add(b, each, l_convert(b, l_lt(b, i, more), DT_i64)));
+    return r;
+}
+
+/* Bit n: some tile may have n rows, over all extents that the scope allows. */
+static uint32_t reachable_rows(Kernel *k, const Blocks *s) {
+    int64_t low, high, m = s->tile_m;
+    dim_range(k->cx, k->scope, s->rows, &low, &high);
+    uint32_t sizes = 0;
+    int64_t most = m * (m + 1); /* from there on the sizes repeat: m - 1 and m */
+    for (int64_t rows = low < 1 ? 1 : low > most ? most : low; rows <= high && (rows <= most || sizes == 0); rows++) {
+        int64_t tiles = (rows + m - 1) / m;
+        sizes |= 1u << (rows / tiles);
+        if (rows % tiles) sizes |= 1u << (rows / tiles + 1);
+    }
+    int64_t exact;
+    if (high > most && !dim_const_value(k->cx, s->rows, &exact)) sizes |= 1u << m | (m > 1 ? 1u << (m - 1) : 0);
+    if (dim_const_value(k->cx, s->rows, &exact) && exact > 0) {
+        int64_t tiles = (exact + m - 1) / m;
+        sizes = 1u << (exact / tiles) | (exact % tiles ? 1u << (exact / tiles + 1) : 0);
+    }
+    return sizes;
+}
+
+typedef struct TileRun {
+    Blocks *s;
+    const Part *part;
+    const Group *group;
+    LVal first;                  /* row */
+    LVal sums;                   /* of the first row */
+    LVal pitch;                  /* elements from one row of sums to the next */
+    enum { SUMS_FINISH, SUMS_KEEP, SUMS_ADD } then; /* results at once; sums to memory; sums onto those in memory */
+} TileRun;
+
+/* The results straight from the accumulators. */
+static void store_tile(Kernel *k, const TileRun *t, uint32_t rows, const LVal *acc) {
+    for (uint32_t i = 0; i < rows; i++) {
+        KernelScope scope;
+        kernel_enter(k, &scope, NULL, 0);
+        Dim row = kernel_index(k, l_add(k->b, t->first, l_i64(k->b, i)));
+        store_row(k, t->s, t->group, row, (LVal){0}, acc + i * t->group->panels);
+        kernel_leave(k, &scope);
+    }
+}
+
+static void run_tile(Kernel *k, const TileRun *t, uint32_t rows) {
+    Blocks *s = t->s;
+    LVal acc[MAX_TILE_ROWS * MAX_TILE_PANELS];
+    uint32_t panels = t->group->panels;
+    for (uint32_t i = 0; i < rows * panels; i++) acc[i] = blocks_zero(k, s);
+    KernelScope scope;
+    kernel_enter(k, &scope, NULL, 0);
+    s->accumulate(k, s, t->part, t->first, rows, t->group, acc);
+    kernel_leave(k, &scope);
+    if (t->then == SUMS_FINISH) store_tile(k, t, rows, acc);
+    for (uint32_t i = 0; i < rows * panels && t->then != SUMS_FINISH; i++) {
+        LVal at = l_add(k->b, l_mul(k->b, t->pitch, l_i64(k->b, i / panels)), l_i64(k->b, (int64_t)(i % panels) * PANEL));
+        if (t->then == SUMS_ADD) acc[i] = l_add(k->b, l_load(k->b, t->sums, at, PANEL, (LVal){0}), acc[i]);
+        l_store(k->b, t->sums, at, acc[i], (LVal){0});
+    }
+}
+
+/* if (size == a) … else if (size == b) … over the sizes in the set. */
+static void choose_rows(Kernel *k, const TileRun *t, LVal size, uint32_t sizes) {
+    if (!sizes) return;
+    uint32_t rows = 31 - (uint32_t)__builtin_clz(sizes), rest = sizes & ~(1u << rows);
+    if (!rest) {
+        run_tile(k, t, rows);
+        return;
+    }
+    LIf branch = l_if(k->b, l_bin(k->b, LOP_eq, size, l_i64(k->b, rows)));
+    run_tile(k, t, rows);
+    l_else(k->b, &branch, NULL, 0);
+    choose_rows(k, t, size, rest);
+    l_if_end(k->b, &branch, NULL, 0, NULL);
+}
+
+/* An epilogue short enough to be written out for every accumulator. */
+static bool short_epilogue(const Graph *g, Val anchor) {
+    uint32_t cost = 0;
+    for (uint32_t i = anchor.id + 1; i < g->nodes.n; i++) cost += op_info[g->nodes.at[i].op].cost;
+    return cost <= 6 && g->results.n <= 2;
+}
+
+typedef struct TileLoop { LFor loop; LVal size, end; } TileLoop;
+
+static TileLoop begin_tiles(Kernel *k, const Rows *r, TileRun *t) {
+    LoopBuilder *b = k->b;
+    TileLoop l;
+    LVal tile;
+    l.loop = l_for(b, r->begin, r->end, 1, LOOP_SERIAL, NULL, 0, &tile);
+    t->first = rows_start(k, r, tile);
+    l.end = rows_start(k, r, l_add(b, tile, l_i64(b, 1))), l.size = l_sub(b, l.end, t->first);
+    return l;
+}
+
+void blocks_sum_tiles(Kernel *k, Blocks *s, const Part *part, const Group *gr, const Rows *r, LVal sums, LVal pitch, bool add) {
+    LoopBuilder *b = k->b;
+    TileRun t = {.s = s, .part = part, .group = gr, .pitch = pitch, .then = add ? SUMS_ADD : SUMS_KEEP};
+    LVal base = rows_start(k, r, r->begin);
+    TileLoop loop = begin_tiles(k, r, &t);
+    t.sums = l_offset(b, sums, l_mul(b, l_sub(b, t.first, base), pitch));
+    choose_rows(k, &t, loop.size, reachable_rows(k, s));
+    l_for_end(b, &loop.loop, NULL, 0);
+}
+
+void blocks_finish_tiles(Kernel *k, Blocks *s, const Part *part, const Group *gr, const Rows *r, LVal sums) {
+    LoopBuilder *b = k->b;
+    TileRun now = {.s = s, .part = part, .group = gr, .then = SUMS_FINISH}, later = now;
+    TileLoop loop = begin_tiles(k, r, &now);
+    later.first = now.first, later.sums = sums, later.pitch = l_i64(b, (int64_t)gr->panels * PANEL), later.then = SUMS_KEEP;
+    uint32_t sizes = reachable_rows(k, s), often = 1u << s->tile_m;
+    int64_t rows;
+    if (dim_const_value(k->cx, s->rows, &rows)) often = sizes;
+    if (gr->kind == COLUMNS_DYNAMIC || !short_epilogue(k->body, s->anchor)) often = 0;
+    often &= sizes;
+    if (often == sizes) {
+        choose_rows(k, &now, loop.size, often);
+    } else {
+        LIf branch = {0};
+        if (often) {
+            branch = l_if(b, l_bin(b, LOP_eq, loop.size, l_i64(b, s->tile_m)));
+            choose_rows(k, &now, loop.size, often);
+            l_else(b, &branch, NULL, 0);
+        }
+        choose_rows(k, &later, loop.size, sizes & ~often);
+        blocks_store_rows(k, s, gr, later.first, loop.end, sums, later.pitch);
+        if (often) l_if_end(b, &branch, NULL, 0, NULL);
+    }
+    l_for_end(b, &loop.loop, NULL, 0);
+}
