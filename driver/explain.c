@@ -48,7 +48,9 @@ static bool try_to_compile(Job *trial, void *user) {
 static void text_issues(Explain *e) {
     for (uint32_t i = 0; i < e->issues.n; i++) {
         const OnnxIssue *x = &e->issues.at[i];
-        text_add(&e->out, "  %s %s", kind_names[x->kind], x->subject);
+        /* A diagnostic of the importer is a sentence of its own. */
+        if (x->kind == ONNX_ISSUE_IMPORT) text_add(&e->out, "  %s", x->subject);
+        else text_add(&e->out, "  %s %s", kind_names[x->kind], x->subject);
         if (x->opset) text_add(&e->out, " (opset %lld)", (long long)x->opset);
         if (x->count > 1) text_add(&e->out, ", %u times", x->count);
         const char *separator = ": ";

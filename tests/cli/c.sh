@@ -27,7 +27,7 @@ EOT
 cc -std=c99 bits.c ./libdigits.so -Wl,-rpath,. -o library
 ./library > wanted
 [ "$(wc -l < wanted)" = 850 ]
-for compiler in tcc "gcc -std=c99 -O1" "clang-19 -std=c99 -O1"; do
+for compiler in tcc "gcc -std=c99 -O1 -Wall -Wextra" "clang-19 -std=c99 -O1 -Wall -Wextra"; do
     command -v ${compiler%% *} >/dev/null || continue
     $compiler -c digits.c -o digits.o 2> messages
     # gcc has a note, which no pragma stops, on how vectors used to be passed; nothing here is passed but inline.
