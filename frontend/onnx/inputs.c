@@ -171,8 +171,8 @@ static Val fixed_value(Importer *im, Loc loc, const ImportConstant *k) {
 
 /* A type without tensors of known kind and rank cannot be a parameter; says why. */
 static bool check_input(Importer *im, Loc loc, const OnnxValueInfo *v, DType *dtype) {
-    static const char *const kinds[] = {"a value of unknown type", "a tensor", "a sequence", "an optional",
-                                        "a map or sparse tensor"};
+    static const char *const kinds[] = {"a value of unknown type", "a tensor", "a sequence",
+                                        "an optional of something else than a tensor", "a map or sparse tensor"};
     const OnnxType *t = v->type;
     if (t->kind == ONNX_TYPE_OPTIONAL && t->inner && t->inner->kind == ONNX_TYPE_TENSOR) t = t->inner;
     if (t->kind != ONNX_TYPE_TENSOR) {
@@ -254,10 +254,13 @@ static void import_results(Importer *im, NameScope *scope, const OnnxGraph *grap
         const char *name = graph->outputs[i].name;
         Call c = {
             .im = im, .cx = im->cx, .g = im->main, .scope = scope, .loc = loc_node(im->cx, im->file, name, "output")};
-        if (values[i].kind == VALUE_SEQUENCE || (values[i].kind == VALUE_OPTIONAL && values[i].n == 0))
+        const Value *v = &values[i];
+        bool optional = v->kind == VALUE_OPTIONAL;
+        if (optional && v->n == 1) v = v->items;
+        if (v->kind == VALUE_SEQUENCE || v->kind == VALUE_OPTIONAL)
             fail(&c, "output '%s' is %s; only tensors are supported", name,
-                 values[i].kind == VALUE_SEQUENCE ? "a sequence" : "an empty optional");
-        graph_result(im->main, value_val(&c, &values[i]), name);
+                 v->kind == VALUE_OPTIONAL ? "an empty optional" : optional ? "an optional sequence" : "a sequence");
+        graph_result(im->main, value_val(&c, v), name);
     }
 }
 

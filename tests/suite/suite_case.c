@@ -21,6 +21,19 @@ static bool read_tensor(Context *cx, const char *path, Tensor *t) {
     return bytes && onnx_read_tensor(cx, path, bytes, n, t);
 }
 
+/* The tensor in an OptionalProto; false where it holds none. */
+static bool read_optional(Context *cx, const char *path, Tensor *t) {
+    enum { TENSOR_VALUE = 3 };
+    size_t n;
+    Field field;
+    const uint8_t *bytes = file_map(cx, path, &n);
+    Wire wire = wire_open((Span){bytes, bytes ? n : 0});
+    while (wire_next(&wire, &field))
+        if (field_key(&field) == FIELD(TENSOR_VALUE, WIRE_BYTES)) return onnx_read_tensor(cx, path, field.bytes.at, field.bytes.n, t);
+    diag_error(cx, (Loc){0}, "the test gives an optional input no tensor, which a compiled model cannot be called with");
+    return false;
+}
+
 static Tolerance read_tolerance(Context *cx, const char *folder) {
     char path[MAX_PATH];
     size_t n;
@@ -97,8 +110,10 @@ static bool load_inputs(Context *cx, const OnnxGraph *g, const char *folder, Inp
         for (uint32_t k = 0; k < g->n_initializers; k++) initialized |= g->initializers[k].name == g->inputs[i].name;
         snprintf(path, sizeof path, "%s/input_%u.pb", folder, i);
         if (initialized && access(path, R_OK) != 0) continue;
-        if (g->inputs[i].type->kind != ONNX_TYPE_TENSOR) continue; /* the import says what it thinks of it */
-        if (!read_tensor(cx, path, &in->at[in->n])) return false;
+        const OnnxType *type = g->inputs[i].type;
+        bool optional = type->kind == ONNX_TYPE_OPTIONAL && type->inner && type->inner->kind == ONNX_TYPE_TENSOR;
+        if (type->kind != ONNX_TYPE_TENSOR && !optional) continue; /* the import says what it thinks of it */
+        if (!(optional ? read_optional(cx, path, &in->at[in->n]) : read_tensor(cx, path, &in->at[in->n]))) return false;
         in->names[in->n++] = g->inputs[i].name;
     }
     return true;
@@ -107,6 +122,10 @@ static bool load_inputs(Context *cx, const OnnxGraph *g, const char *folder, Inp
 static bool run_set(Context *cx, Program *p, const Graph *g, const Inputs *in, const Tolerance *tol, const char *folder, Report *r) {
     char path[MAX_PATH];
     Tensor *outputs = arena_new_array(cx->arena, Tensor, g->results.n + 1), want;
+    if (in->n != g->params.n) {
+        snprintf(r->text, sizeof r->text, "the data set has %u inputs, the model %u", in->n, g->params.n);
+        return false;
+    }
     if (!program_run(p, in->at, in->n, outputs)) return false;
     for (uint32_t i = 0; i < g->results.n; i++) {
         snprintf(path, sizeof path, "%s/output_%u.pb", folder, i);
