@@ -7,7 +7,8 @@
  * --backend and --mode take lists by commas, or all.  FOLDER holds test_* folders with model.onnx and test_data_set_0/.
  * --second=S: where S/<name of FOLDER>/<case> exists, symbolic mode runs the one compiled model at those sizes as well.
  * --cc: backend c through that compiler (gcc, clang) instead of libtcc.
- * Every case is a process of its own with limits of memory and time, so that nothing it does can end the run.
+ * Every case is a process of its own with limits of memory and time (--timeout: seconds of CPU), so that nothing it does can
+ * end the run.
  * Prints a table by operator and totals, and writes both to --table's file; --json: a line for every case.
  * Exit status 1 where something crashed, fewer pass than --minimum's file says, or more fail (lines: mode backend, passes, of
  * those not _expanded, passes that include second sizes, failures).
@@ -75,7 +76,7 @@ static void json_case(const Item *item, const Report *r, Outcome o, Mode mode, B
 /* ---- processes ------------------------------------------------------------------------------------------------------------ */
 
 static void limit(int what, rlim_t value) {
-    struct rlimit l = {value, value};
+    struct rlimit l = {value, what == RLIMIT_CPU ? value + 1 : value}; /* at the second one it is SIGKILL, which tells nothing */
     setrlimit(what, &l);
 }
 
@@ -84,7 +85,8 @@ static void child(const Item *item, Mode mode, Backend backend, int to) {
     Case c = {.folder = item->folder, .backend = backend, .mode = mode, .target = settings.target, .cc = settings.cc};
     if (item->second[0]) c.second = item->second;
     c.verbose = settings.verbose;
-    alarm(settings.timeout);
+    limit(RLIMIT_CPU, settings.timeout);
+    alarm(settings.timeout * 10); /* waits that take no time of a CPU */
     limit(RLIMIT_CORE, 0);
 #ifndef __SANITIZE_ADDRESS__
     limit(RLIMIT_AS, (rlim_t)3 << 30);
@@ -122,9 +124,9 @@ static bool ended(Job *j, Outcome *o) {
         return true;
     }
     *r = (Report){.op = "(crashed)"};
-    snprintf(r->text, sizeof r->text, "ended by %s %d%s", WIFSIGNALED(status) ? "signal" : "status",
-             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
-             WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? " (time limit)" : "");
+    int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    snprintf(r->text, sizeof r->text, "ended by %s %d%s", signal ? "signal" : "status", signal ? signal : WEXITSTATUS(status),
+             signal == SIGALRM || signal == SIGXCPU ? " (time limit)" : "");
     *o = CRASH;
     return true;
 }
@@ -159,6 +161,7 @@ static Totals run_all(Mode mode, Backend backend) {
         }
     }
     t.seconds = now() - begin;
+    fprintf(stderr, "%s %s: %u of %u pass, %.0f s\n", mode_names[mode], backend_names[backend], t.count[PASS], n_items, t.seconds);
     return t;
 }
 
