@@ -155,32 +155,31 @@ static Val scan_once(Call *c, const ScanShape *s, const Val *own) {
 
 static int64_t nth(const IntVec *list, uint32_t i) { return list && i < list->n ? list->at[i] : 0; }
 
-/* Opset 8: a leading batch axis everywhere; each sequence of a known number runs on its own. */
+/* Opset 8: a leading batch axis everywhere, so that the scan is the body of another one, over the batch. */
 static Val scan_batched(Call *c) {
     ScanShape s;
-    int64_t batch;
     const IntVec *directions = attr_list(c, "directions");
     if (has_in(c, 0)) return fail(c, "sequence lengths of Scan in opset 8 are not supported");
     if (!read_scan(c, 1, &s)) return NO_VAL;
     uint32_t n = s.states + s.scanned, n_out = s.states + s.stacked;
-    Val *own = arena_new_array(c->im->arena, Val, n + 1);
-    Val first = in(c, 1);
-    if (!first.id || val_rank(c->g, first) == 0 || !dim_const_value(c->cx, val_dim(c->g, first, 0), &batch) || batch < 1 || batch > UNROLL_MOST)
-        return fail(c, "Scan of opset 8 needs a known batch extent");
-    Val *parts = arena_new_array(c->im->arena, Val, (size_t)n_out * (size_t)batch + 1);
-    for (int64_t b = 0; b < batch; b++) {
-        for (uint32_t i = 0; i < n; i++) {
-            own[i] = squeezed(c, sliced(c, in(c, i + 1), 0, dim_k(c, b), dim_k(c, 1)), 0);
-            if (i >= s.states && nth(directions, i - s.states)) own[i] = reversed(c, own[i], 0);
-            if (!own[i].id) return NO_VAL;
-        }
-        Val all = scan_once(c, &s, own);
-        for (uint32_t i = 0; i < n_out; i++) {
-            if (!all.id) return NO_VAL;
-            parts[i * (uint64_t)batch + (uint64_t)b] = unsqueezed(c, b_get(c->g, c->loc, all, i), 0);
-        }
+    Val *own = arena_new_array(c->im->arena, Val, n + 1), *one = arena_new_array(c->im->arena, Val, n + 1);
+    Region r = region_open(c, "batch");
+    b_param(r.scope->g, c->loc, "step", DT_i64, 0, NULL);
+    for (uint32_t i = 0; i < n; i++) {
+        own[i] = in(c, i + 1);
+        if (!own[i].id) return NO_VAL;
+        if (val_rank(c->g, own[i]) == 0) return fail(c, "operand '%s' of Scan in opset 8 has no batch axis", c->node->in[i + 1]);
+        one[i] = region_param(&r, c->g, own[i], s.body->inputs[i].name, 1);
+        if (i >= s.states && nth(directions, i - s.states)) one[i] = reversed(&r.call, one[i], 0);
     }
-    for (uint32_t i = 0; i < c->n_out && i < n_out; i++) set_out(c, i, b_concat(c->g, c->loc, parts + i * (uint64_t)batch, (uint32_t)batch, 0));
+    Val each = scan_once(&r.call, &s, one);
+    for (uint32_t i = 0; i < n_out; i++) {
+        Value v = value_of(&r.call, each.id ? b_get(r.call.g, c->loc, each, i) : each);
+        if (!v.val.id || !region_result(&r, &v, s.body->outputs[i].name)) return NO_VAL;
+    }
+    if (!graph_finish(r.scope->g)) return NO_VAL;
+    Val all = emit_scan(c, &r, own, 0, n, val_dim(c->g, own[0], 0));
+    for (uint32_t i = 0; all.id && i < c->n_out && i < n_out; i++) set_out(c, i, b_get(c->g, c->loc, all, i));
     return NO_VAL;
 }
 

@@ -225,10 +225,11 @@ Val import_unique(Call *c) {
 
 /* How often the n-grams [g, n] occur in x [b, l], their elements `stride` apart: [b, g]. */
 static Val occurrences(Call *c, Val x, Val grams, int64_t n, int64_t stride, Dim length) {
-    Dim starts = dim_addi(c->cx, length, -(n - 1) * stride);
+    Dim starts = dim_max(c->cx, dim_addi(c->cx, length, -(n - 1) * stride), dim_k(c, 0));
     Val match = NO_VAL;
     for (int64_t k = 0; k < n; k++) {
-        Val part = unsqueezed(c, sliced(c, x, 1, dim_k(c, k * stride), starts), 2); /* [b, starts, 1] */
+        Dim from = dim_min(c->cx, dim_k(c, k * stride), length); /* none start in rows that are shorter */
+        Val part = unsqueezed(c, sliced(c, x, 1, from, starts), 2); /* [b, starts, 1] */
         Val gram = squeezed(c, sliced(c, grams, 1, dim_k(c, k), dim_k(c, 1)), 1);
         Val same = ew2(c, OP_eq, part, gram);
         match = k ? ew2(c, OP_and, match, same) : same;
@@ -242,15 +243,15 @@ Val import_tf_idf(Call *c) {
                  *pool = attr_list(c, "pool_int64s");
     const FloatVec *weights = attr_floats(c, "weights");
     int64_t least = attr_i(c, "min_gram_length", 1), most = attr_i(c, "max_gram_length", 1),
-            skips = attr_i(c, "max_skip_count", 0), size = 0, length;
+            skips = attr_i(c, "max_skip_count", 0), size = 0, length = INT64_MAX;
     const char *mode = attr_s(c, "mode", "TF");
     if (!x.id) return x;
     if (!counts || !indexes || !pool)
         return fail(c, "needs ngram_counts, ngram_indexes and pool_int64s; strings are not supported");
     bool row = val_rank(c->g, x) == 1;
     if (row) x = unsqueezed(c, x, 0);
-    if (val_rank(c->g, x) != 2 || !dim_const_value(c->cx, val_dim(c->g, x, 1), &length))
-        return fail(c, "needs an operand of rank 1 or 2 and known length");
+    if (val_rank(c->g, x) != 2) return fail(c, "needs an operand of rank 1 or 2");
+    dim_const_value(c->cx, val_dim(c->g, x, 1), &length);
     if (least < 1 || most < least || most > 64 || skips < 0 || skips > 64)
         return fail(c, "gram lengths %lld to %lld with %lld skips", (long long)least, (long long)most,
                     (long long)skips);

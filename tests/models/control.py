@@ -24,10 +24,10 @@ def constant(name, value):
     return h.make_node("Constant", [], [name], value=numpy_helper.from_array(np.asarray(value), name))
 
 
-def saved(name, nodes, inputs, outputs, initializers=()):
+def saved(name, nodes, inputs, outputs, initializers=(), opset=20):
     inits = [numpy_helper.from_array(np.asarray(v), k) for k, v in dict(initializers).items()]
     g = h.make_graph(nodes, name, inputs, outputs, inits)
-    m = h.make_model(g, opset_imports=[h.make_opsetid("", 20)], ir_version=9)
+    m = h.make_model(g, opset_imports=[h.make_opsetid("", opset)], ir_version=9 if opset > 8 else 3)
     onnx.checker.check_model(m)
     os.makedirs(FOLDER, exist_ok=True)
     path = os.path.join(FOLDER, name + ".onnx")
@@ -130,6 +130,17 @@ def scan():
     return path, [{"x": np.arange(2 * n, dtype=F).reshape(n, 2), "start": np.ones(2, F)} for n in (1, 4, 9)], []
 
 
+def scan_batched():
+    """Scan of opset 8: a batch of sequences, each with a state of its own."""
+    body = graph("body", [h.make_node("Add", ["a", "e"], ["b"]), h.make_node("Mul", ["b", "e"], ["o"])],
+                 [info("a", T.FLOAT, 2), info("e", T.FLOAT, 2)], [info("b", T.FLOAT, 2), info("o", T.FLOAT, 2)])
+    nodes = [h.make_node("Scan", ["", "start", "x"], ["last", "all"], body=body, num_scan_inputs=1)]
+    path = saved("scan_batched", nodes, [info("start", T.FLOAT, "b", 2), info("x", T.FLOAT, "b", "n", 2)],
+                 [info("last", T.FLOAT, "b", 2), info("all", T.FLOAT, "b", "n", 2)], opset=8)
+    return path, [{"start": np.arange(2 * b, dtype=F).reshape(b, 2), "x": np.arange(2 * n * b, dtype=F).reshape(b, n, 2) / 8}
+                  for b, n in ((1, 3), (3, 1), (2, 5))], []
+
+
 def nonzero_gather():
     nodes = [constant("zero", F(0)), h.make_node("Greater", ["x", "zero"], ["p"]), h.make_node("NonZero", ["p"], ["i"]),
              constant("flat", np.array([-1])), h.make_node("Reshape", ["i", "flat"], ["j"]),
@@ -188,7 +199,7 @@ def ranges():
                   for a, b, s in ((0, 5, 1), (10, -3, -4), (7, 7, 1), (0, 100000, 3), (5, 0, 1))], []
 
 
-CASES = [if_shapes, if_data_shapes, loop_until, loop_growing, loop_growing_until, loop_stacked, scan, nonzero_gather,
+CASES = [if_shapes, if_data_shapes, loop_until, loop_growing, loop_growing_until, loop_stacked, scan, scan_batched, nonzero_gather,
          extents_alone, if_two_axes, nested, ranges]
 
 
