@@ -70,10 +70,7 @@ static GroupKind group_kind(const Fusion *f, Val v) {
     if (n->op == OP_attend) return GROUP_TILE;
     if (kind_of(f, v) == KIND_ANCHOR) return GROUP_ALONE;
     if (kind_of(f, v) == KIND_REDUCE) return row_split(f, v) >= 0 ? GROUP_ROW : GROUP_MAP;
-    if (n->op == OP_conv) {
-        bool tiled = attr_int(n, ATTR_groups) == 1 && val_type(f->g, n->in[1])->encoding == ENCODING_PANEL16;
-        return tiled ? GROUP_TILE : GROUP_MAP;
-    }
+    if (n->op == OP_conv && val_type(f->g, n->in[1])->encoding != ENCODING_PANEL16) return GROUP_MAP;
     return GROUP_TILE;
 }
 

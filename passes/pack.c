@@ -1,6 +1,6 @@
 /* pack.c: pass `pack`: constant operands take the layout their readers want, at compile time.
  *
- * The right operand of a contraction and the filter of an ungrouped convolution become panels of 16 columns
+ * The right operand of a contraction and the filter of a convolution (grouped: of whole panels a group) become panels of 16 columns
  * (ENCODING_PANEL16: [ceil(N/16)][K][16], tail columns zero), gathered straight through any views of the constant, so that a
  * transposed weight is never copied twice.  Every other view of a constant that a kernel would gather from becomes a dense
  * constant.  One packing serves every x86 tier (cpu.md, second machine).
@@ -95,7 +95,11 @@ static Const copy_dense(Context *cx, const ConstView *v, DType dtype) {
 
 static bool wants_panels(const Graph *g, const Node *n) {
     if (op_info[n->op].kind != KIND_CONTRACT || type_info(g->cx, n->type)->dtype != DT_f32) return false;
-    if (n->op == OP_conv) return attr_int(n, ATTR_groups) == 1;
+    if (n->op == OP_conv) { /* a panel's columns read one group of channels */
+        const TypeInfo *w = val_type(g, n->in[1]);
+        int64_t groups = attr_int(n, ATTR_groups), filters;
+        return groups == 1 || (dim_const_value(g->cx, w->dims[w->rank - 1], &filters) && filters / groups % 16 == 0);
+    }
     return attr_int(n, ATTR_batch) == 0 && val_rank(g, n->in[1]) == 2;
 }
 

@@ -30,10 +30,8 @@ static const Template op_template[OP_COUNT] = {
 
 static Template anchor_template(const Graph *body, const Node *n) {
     if (op_template[n->op]) return op_template[n->op];
-    if (op_info[n->op].kind == KIND_CONTRACT) {
-        bool tiled = attr_int(n, ATTR_groups) == 1 && val_type(body, n->in[1])->encoding == ENCODING_PANEL16;
-        return tiled ? TEMPLATE_convolution : TEMPLATE_map;
-    }
+    if (op_info[n->op].kind == KIND_CONTRACT)
+        return val_type(body, n->in[1])->encoding == ENCODING_PANEL16 ? TEMPLATE_convolution : TEMPLATE_map;
     if (!node_attr(n, ATTR_axes) || attr_int(n, ATTR_order) == 1) return TEMPLATE_map;
     uint32_t n_axes, rank = val_rank(body, n->in[0]);
     const int64_t *axes = attr_ints(n, ATTR_axes, &n_axes);
@@ -140,7 +138,9 @@ static void contraction(Context *cx, Schedule *s, const Target *t, const Graph *
     uint32_t batch = batch_axes(anchor);
     DType compute = dtype_bytes(y->dtype) < 4 ? DT_f32 : y->dtype;
     int64_t rows = known(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
-    tile(s, t, compute, rows, known(cx, y->dims[y->rank - 1]));
+    int64_t columns = known(cx, y->dims[y->rank - 1]), groups = node_attr(anchor, ATTR_groups) ? attr_int(anchor, ATTR_groups) : 1;
+    tile(s, t, compute, rows, columns / groups);
+    while (groups > 1 && columns / groups % (s->field[SCHED_tile_n] * PANEL)) s->field[SCHED_tile_n]--; /* a tile lies in one group */
     blocks(cx, s, t, body, anchor);
 }
 

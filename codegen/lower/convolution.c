@@ -1,4 +1,5 @@
-/* convolution.c: template `convolution`: conv over channels-last images, ungrouped, on the register tile.
+/* convolution.c: template `convolution`: conv over channels-last images, on the register tile.  Groups are columns apart: a tile lies
+ * in one, and starts at its channels.
  *
  * The rows are output pixels, flattened over the batch.  For each filter tap a row of the tile is a pointer to the pixel
  * under the tap, or to a row of zeros where the tap lies outside the image: no halo, no border code.  Where channels are not
@@ -115,6 +116,14 @@ static void find_pixels(Kernel *k, const Blocks *s, const Image *im, LVal first_
     kernel_leave(k, &scope);
 }
 
+/* The first channel of the group that the task's columns belong to. */
+static LVal first_channel(Kernel *k, const Blocks *s) {
+    int64_t groups = attr_int(s->node, ATTR_groups), filters;
+    if (groups == 1 || !dim_const_value(k->cx, s->columns, &filters)) return l_i64(k->b, 0);
+    LVal group = kernel_dim(k, kernel_simplify(k, dim_fdiv(k->cx, dim_muli(k->cx, s->panel, PANEL), dim_const(k->cx, filters / groups))));
+    return l_mul(k->b, group, kernel_dim(k, s->channels));
+}
+
 /* Row pointers under one tap; the first `checked` axes may put it outside. */
 static void place_rows(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, LVal tap_value, LVal first, uint32_t checked, Tile *t) {
     Context *cx = k->cx;
@@ -129,7 +138,8 @@ static void place_rows(Kernel *k, const Blocks *s, const Image *im, const Pixels
         shift[i] = dim_muli(cx, r, im->dilation[i]);
         moved = dim_add(cx, moved, dim_mul(cx, shift[i], im->axis[i]));
     }
-    LVal offset = l_add(b, kernel_dim(k, moved), l_mul(b, first, kernel_dim(k, im->channel)));
+    LVal channel = l_add(b, first_channel(k, s), first);
+    LVal offset = l_add(b, kernel_dim(k, moved), l_mul(b, channel, kernel_dim(k, im->channel)));
     for (uint32_t row = 0; row < t->rows; row++) {
         LVal ok = {0};
         for (uint32_t i = 0; i < checked; i++) {
@@ -229,8 +239,16 @@ Dim scratch_convolution(Kernel *k) {
     return blocks_scratch(k, &s);
 }
 
+/* A tile may not span two groups. */
+static void check_groups(Kernel *k, const Blocks *s) {
+    int64_t groups = attr_int(s->node, ATTR_groups), filters;
+    if (groups == 1 || (dim_const_value(k->cx, s->columns, &filters) && filters / groups % (s->tile_n * PANEL) == 0)) return;
+    diag_fatal(k->cx, "schedule: tiles of %u panels do not divide the %lld groups of a convolution", s->tile_n, (long long)groups);
+}
+
 void lower_convolution(Kernel *k, LVal lo, LVal hi) {
     Blocks s = blocks_of(k);
+    check_groups(k, &s);
     Image image = image_of(k, &s);
     s.accumulate = accumulate;
     s.state = &image;
