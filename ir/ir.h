@@ -147,6 +147,7 @@ typedef struct TypeInfo {
     const Type *elements;
 } TypeInfo;
 #define MAX_RANK 16
+#define MAX_ORDER 64         /* of a reduction: no vector of Loop IR has more lanes */
 Type type_tensor(Context *, DType, uint32_t rank, const Dim *dims);
 Type type_encoded(Context *, Type, Encoding);
 Type type_tuple(Context *, uint32_t n, const Type *elements);

@@ -113,7 +113,8 @@ static LVal reduce_lanes_of_vectors(Kernel *k, Reduction *r, DType compute, uint
     LVal sum = reduce_combine(k, r->op, l_load(b, store, slot, k->lanes, (LVal){0}), x);
     l_store(b, store, slot, l_round(b, sum, r->dtype), (LVal){0});
     kernel_loop_end(k, &loop, NULL, 0);
-    LVal lanes[64];
+    LVal lanes[MAX_ORDER];
+    _Static_assert(MAX_ORDER <= MAX_LANES, "an order is also a vector");
     for (uint32_t l = 0; l < order; l++) lanes[l] = l_load(b, store, l_i64(b, (int64_t)l * k->lanes), k->lanes, (LVal){0});
     for (uint32_t half = order / 2; half; half /= 2)
         for (uint32_t l = 0; l < half; l++) lanes[l] = reduce_combine(k, r->op, lanes[l], lanes[l + half]);

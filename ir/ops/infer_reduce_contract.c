@@ -21,7 +21,6 @@ static Type without_axes(Infer *k, const TypeInfo *x, DType dtype, const int64_t
 }
 
 Type infer_reduce(Infer *k) {
-    enum { MAX_LANES = 1024 };
     const TypeInfo *x = operand_info(k, 0);
     bool of_bool = k->n->op == OP_reduce_max || k->n->op == OP_reduce_min;
     const int64_t *axes;
@@ -30,7 +29,7 @@ Type infer_reduce(Infer *k) {
     if (!type_is_numeric(x) && !of_bool)
         return infer_error(k, "operand of bool, a number expected");
     if (!ascending_axes(k, x->rank, &axes, &n_axes) ||
-        !int_attr(k, ATTR_order, 1, MAX_LANES, &order))
+        !int_attr(k, ATTR_order, 1, MAX_ORDER, &order))
         return no_type;
     if (order & (order - 1))
         return infer_error(k, "order is %lld, a power of two expected", (long long)order);
