@@ -66,6 +66,9 @@ static PipelineOptions pipeline_options(Job *job) {
                              .print_after = job->set.print_after,
                              .stop_after = job->set.stop_after,
                              .passes = job->set.passes,
+                             .schedule_file = job->set.schedule,
+                             .schedule = job->schedule,
+                             .schedule_bytes = job->schedule_n,
                              .dump_folder = job->set.dump_folder,
                              .print = say,
                              .progress = progress,
@@ -139,8 +142,8 @@ static bool add_interface(Job *job, LoopModule *m, const Graph *g, const HostFac
 static LoopModule *read_module(Job *job) {
     uint32_t fixed = INGOT_THREADS | INGOT_BARE;
     if (!refuse_import_settings(job)) return NULL;
-    if ((job->set.flags & fixed) || job->set.cpu || job->set.target || job->set.weights || job->set.name || job->set.self_tests) {
-        diag_usage(job->cx, (Loc){0}, "%s is Loop IR: name, target, cpu, threads, place of weights and self-tests are fixed in it", job->file);
+    if ((job->set.flags & fixed) || job->set.cpu || job->set.target || job->set.weights || job->set.name || job->set.self_tests || job->set.schedule) {
+        diag_usage(job->cx, (Loc){0}, "%s is Loop IR: name, target, cpu, threads, place of weights, schedules and self-tests are fixed in it", job->file);
         return NULL;
     }
     LoopModule *m = loop_parse(job->cx, job->file, (const char *)job->bytes, job->n, job->side, job->side_n);

@@ -41,6 +41,8 @@ typedef struct Job {
     const char *file, *folder;   /* for messages; for external data, or NULL */
     const uint8_t *bytes, *side;
     size_t n, side_n;
+    const char *schedule;        /* overrides; NULL: none */
+    size_t schedule_n;
     const char *origin;          /* the model that all of this came from: its file's name, and its hash */
     uint8_t origin_sha256[32];
 } Job;

@@ -190,12 +190,15 @@ static bool emit_llvm_text(Job *job, const LoopModule *m, Text *out) {
     return true;
 }
 
+static bool is_graph(Emit e) { return e == EMIT_graph || e == EMIT_schedule || e == EMIT_dot; }
+
 static bool emit_graph(Job *job, Text *out, Text *side) {
     const Graph *g = job_import(job);
-    if (g && (job->set.stop_after || job->set.passes)) g = job_passes(job, g);
+    if (g && (job->set.stop_after || job->set.passes || job->emit == EMIT_schedule)) g = job_passes(job, g);
     if (!g) return false;
     if (job->emit == EMIT_graph) job_origin(job, out);
-    if (job->emit == EMIT_dot) graph_dot(g, out);
+    if (job->emit == EMIT_schedule) schedule_print(g, out);
+    else if (job->emit == EMIT_dot) graph_dot(g, out);
     else graph_print(g, out, side);
     return true;
 }
@@ -218,6 +221,7 @@ static bool emit_text(Job *job, const LoopModule *m, Text *out, Text *side) {
         return bytes != NULL;
     }
     case EMIT_graph:
+    case EMIT_schedule:
     case EMIT_dot:
     case EMIT_COUNT: break;
     }
@@ -225,7 +229,7 @@ static bool emit_text(Job *job, const LoopModule *m, Text *out, Text *side) {
 }
 
 bool emit_memory(Job *job, Text *out, Text *side) {
-    if (job->emit == EMIT_graph || job->emit == EMIT_dot) return emit_graph(job, out, side);
+    if (is_graph(job->emit)) return emit_graph(job, out, side);
     LoopModule *m = job_module(job);
     return m && emit_text(job, m, out, side);
 }
@@ -272,7 +276,7 @@ static bool emit_texts(Job *job, const LoopModule *m) {
 }
 
 bool emit_file(Job *job) {
-    if (job->emit == EMIT_graph || job->emit == EMIT_dot) return emit_texts(job, NULL);
+    if (is_graph(job->emit)) return emit_texts(job, NULL);
     const LoopModule *m = job_module(job);
     if (!m) return false;
     if (job->emit != EMIT_so && job->emit != EMIT_a && job->emit != EMIT_obj) return emit_texts(job, m);

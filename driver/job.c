@@ -300,7 +300,11 @@ static bool check_path(Job *job) {
     return false;
 }
 
+static bool open_schedule(Job *job) {
+    return !job->set.schedule || (job->schedule = (const char *)file_map(job->cx, job->set.schedule, &job->schedule_n));
+}
+
 bool job_open(Job *job) {
     return choose_emit(job) && choose_target(job) && choose_system(job) && choose_numerics(job) && choose_backend(job) && choose_name(job) && job_check_passes(job) &&
-           open_input(job) && check_path(job);
+           open_input(job) && open_schedule(job) && check_path(job);
 }

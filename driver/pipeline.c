@@ -57,6 +57,7 @@ static const Graph *run_pass(Context *cx, const Graph *g, const PassInfo *pass, 
     double start = now();
     if (o->progress) o->progress(o->user, pass->name, g);
     const Graph *out = pass->run(cx, g, o->target);
+    if (out && o->schedule && pass == pass_find("schedule")) out = schedule_override(cx, out, o->schedule_file, o->schedule, o->schedule_bytes);
     if (!out) return NULL;
     say(cx, o, pass->name, g, out, now() - start);
     if (o->verify_each && !graph_verify(out)) {
@@ -118,11 +119,20 @@ static bool has_kernels(const Graph *g) {
 /* These make kernels, or expect none. */
 static bool before_kernels(const PassInfo *pass) { return pass != pass_find("schedule") && pass != pass_find("plan"); }
 
+static bool may_override(Context *cx, const Passes *passes, const Graph *g, const PipelineOptions *o) {
+    bool runs = false;
+    for (uint32_t i = 0; i < passes->n; i++) runs |= passes->at[i] == pass_find("schedule");
+    if (!o->schedule || (runs && !g->plan)) return true;
+    diag_usage(cx, (Loc){0}, "%s has nothing to override: %s", o->schedule_file, g->plan ? "the graph is planned already, its schedules are in its text" : "pass schedule does not run");
+    return false;
+}
+
 const Graph *pipeline_graph(Context *cx, const Graph *g, const PipelineOptions *o) {
     Passes passes = {0};
     if (!choose_passes(cx, o, &passes) || !dump(cx, o, 0, "input", g)) return NULL;
     /* A graph that was printed on the way and read back goes on from there; one that is planned goes straight through. */
     bool fused = !o->passes && has_kernels(g);
+    if (!may_override(cx, &passes, g, o)) return NULL;
     for (uint32_t i = 0; i < passes.n && !g->plan; i++) {
         if (fused && before_kernels(passes.at[i])) continue;
         g = run_pass(cx, g, passes.at[i], o);

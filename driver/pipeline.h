@@ -12,6 +12,8 @@ typedef struct PipelineOptions {
     const char *print_after;     /* a pass, "all", or NULL */
     const char *stop_after;      /* a pass or NULL */
     const char *passes;          /* exactly these, by commas, instead of the pipeline; or NULL */
+    const char *schedule_file, *schedule; /* overrides, applied behind pass schedule; or NULL */
+    size_t schedule_bytes;
     const char *dump_folder;     /* receives NN-pass.graph, with constants in NN-pass.graph.bin; or NULL */
     PipelineTextFn *print;       /* receives what print_after, time_passes and check_each have to say */
     void (*progress)(void *user, const char *stage, const Graph *before);

@@ -76,6 +76,7 @@ typedef struct ingot_settings {
     void (*reproducer)(void *user, const char *suffix, const char *text, uint64_t n, const void *side, uint64_t side_n);
     const char *target;      /* "x86_64-linux-gnu" */
     const char *numerics;    /* "strict"; looser ones are refused until there are any */
+    const char *schedule;    /* a file of overrides: what emit=schedule writes, changed */
     uint32_t self_tests;     /* runs that ingot_model.self_test repeats; they are computed here, on this machine's CPU */
 } ingot_settings;
 

@@ -27,13 +27,24 @@ const AttrInfo attr_info[ATTR_COUNT] = {
 };
 
 const char *const schedule_field_name[SCHED_COUNT] = {
-#define SCHED(name, meaning) [SCHED_##name] = #name,
+#define SCHED(name, ...) [SCHED_##name] = #name,
+#include "schedule.def"
+};
+
+const SchedRange schedule_range[SCHED_COUNT] = {
+#define SCHED(name, least, most, meaning) [SCHED_##name] = {least, most},
 #include "schedule.def"
 };
 
 const char *const template_name[TEMPLATE_COUNT] = {
     [TEMPLATE_none] = "none",
-#define TEMPLATE(name, meaning) [TEMPLATE_##name] = #name,
+#define TEMPLATE(name, ...) [TEMPLATE_##name] = #name,
+#include "templates.def"
+};
+
+const char *const template_fields[TEMPLATE_COUNT] = {
+    [TEMPLATE_none] = "",
+#define TEMPLATE(name, fields, meaning) [TEMPLATE_##name] = fields,
 #include "templates.def"
 };
 

@@ -226,6 +226,9 @@ typedef enum Template {
 extern const char *const template_name[TEMPLATE_COUNT];
 typedef struct Schedule { int64_t field[SCHED_COUNT]; } Schedule;
 extern const char *const schedule_field_name[SCHED_COUNT];
+typedef struct SchedRange { int64_t least, most; } SchedRange;
+extern const SchedRange schedule_range[SCHED_COUNT];         /* what an override may say */
+extern const char *const template_fields[TEMPLATE_COUNT];    /* names by spaces of the fields that a template reads */
 
 typedef struct Val { uint32_t id; } Val;   /* a node of one graph; 0: poison or none */
 typedef struct Graph Graph;

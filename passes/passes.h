@@ -26,5 +26,12 @@ bool type_has_found(Context *, Type);
  * axis of v.  A template may then form pointers and strides. */
 bool operand_is_affine(const Graph *, Val v, Val *base);
 
+/* schedule.c: the body's nodes, as bits, that schedule field `stage` may name. */
+int64_t schedule_stageable(Context *, const Graph *body);
+/* schedule_text.c: the schedules of all kernels, a line each; and a text of such lines over what pass `schedule` chose: NULL
+ * after diagnostics at its places. */
+void schedule_print(const Graph *, Text *out);
+Graph *schedule_override(Context *, const Graph *, const char *file, const char *text, size_t n);
+
 /* inplace.c: result `result` of a kernel's body may be written over parameter `operand`, element by element. */
 bool overwrites_safely(const Graph *body, uint32_t operand, uint32_t result);

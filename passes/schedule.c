@@ -9,6 +9,7 @@
 enum {
     TASK_COST = 32768 /* elementary operations worth a thread: about 3 us */,
     MULTIPLIES = 16 /* of a register tile, in the time of one elementary operation */,
+    WORTH_KEEPING = 8 /* elementary operations, against a store and a load */,
     MANY_TASKS = 64 /* enough for threads to share evenly */,
     PANEL = 16
 };
@@ -63,7 +64,8 @@ static void mark_pass(const Graph *g, Val v, uint64_t bit, uint64_t *passes) {
     for (uint32_t i = 0; i < node(g, v)->n_in; i++) mark_pass(g, val_in(g, v, i), bit, passes);
 }
 
-static int64_t staged_nodes(Context *cx, const Graph *g, const Node *anchor) {
+/* Nodes worth keeping: least: their cost. */
+static int64_t staged_nodes(Context *cx, const Graph *g, const Node *anchor, int64_t least) {
     uint64_t *passes = arena_new_array(g->arena, uint64_t, g->nodes.n), bit = 1;
     const TypeInfo *full = val_type(g, anchor->in[0]);
     for (uint32_t i = 1; i < g->nodes.n && bit < UINT64_C(1) << 62; i++)
@@ -81,9 +83,14 @@ static int64_t staged_nodes(Context *cx, const Graph *g, const Node *anchor) {
         cost[i] += op_info[n->op].cost;
         bool whole = t->rank == full->rank && type_elements(cx, n->type).id == dim_product(cx, full->dims, full->rank).id;
         bool several = passes[i] & (passes[i] - 1);
-        if (whole && several && cost[i] >= 8 && (kind == KIND_EW || kind == KIND_INDEXED)) stage |= INT64_C(1) << i;
+        if (whole && several && cost[i] >= least && (kind == KIND_EW || kind == KIND_INDEXED)) stage |= INT64_C(1) << i;
     }
     return stage;
+}
+
+int64_t schedule_stageable(Context *cx, const Graph *body) {
+    const Node *anchor;
+    return body_template(body, &anchor) == TEMPLATE_row ? staged_nodes(cx, body, anchor, 0) : 0;
 }
 
 /* ---- contractions -------------------------------------------------------------------------------------------------------- */
@@ -166,7 +173,7 @@ static Schedule choose(Context *cx, const Graph *body, const Target *target) {
     if (y->rank) dim_const_value(cx, y->dims[y->rank - 1], &last);
     s.field[SCHED_lanes] = y->rank == 0 || dim_is(cx, dim_product(cx, y->dims, y->rank), 1) ? 1 : 16;
     s.field[SCHED_grain] = TASK_COST / cost + 1;
-    if (s.field[SCHED_template_] == TEMPLATE_row) s.field[SCHED_stage] = staged_nodes(cx, body, anchor);
+    if (s.field[SCHED_template_] == TEMPLATE_row) s.field[SCHED_stage] = staged_nodes(cx, body, anchor, WORTH_KEEPING);
     if (s.field[SCHED_template_] == TEMPLATE_contraction || s.field[SCHED_template_] == TEMPLATE_convolution)
         contraction(cx, &s, target, body, anchor);
     if (s.field[SCHED_template_] == TEMPLATE_attention) attention(cx, &s, target, anchor);

@@ -12,6 +12,7 @@ const Command commands[] = {
      "  ingot compile kws.onnx -o kws.c                     one C99 file, its header beside it\n"
      "  ingot compile m.onnx --emit=graph --stop-after=fuse -o m.graph\n"
      "  ingot compile m.loop -o libm.so                     every intermediate text is an input\n"
+     "  ingot compile m.onnx --print-schedule > m.schedule  numbers of every kernel, to change and give with --schedule\n"
      "  ingot compile m.onnx -o libm.so --self-test=3       ingot verify libm.so then checks it anywhere\n",
      command_compile},
     {"run", "LIBRARY|MODEL [NAME=X.npy ...] [options]", "runs a library, or a model in this process",

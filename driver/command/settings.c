@@ -55,7 +55,7 @@ int prepare(Arguments *a, Prepared *p) {
     s->target = a->value[OPT_target], s->numerics = a->value[OPT_numerics];
     s->dims = a->dims.at, s->n_dims = a->dims.n;
     s->print_after = a->value[OPT_print_after], s->stop_after = a->value[OPT_stop_after];
-    s->passes = a->value[OPT_passes], s->dump_folder = a->value[OPT_dump_dir];
+    s->passes = a->value[OPT_passes], s->dump_folder = a->value[OPT_dump_dir], s->schedule = a->value[OPT_schedule];
     message_callbacks(s);
     s->reproducer = write_reproducer, s->user = a;
     uint64_t self_tests = 0;

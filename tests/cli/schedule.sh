@@ -1,0 +1,83 @@
+# --print-schedule and --schedule: what is printed changes nothing; numbers are applied and change no bit; mistakes have a place.
+. "$TESTS/cli/common.bash"
+digits=$TESTS/../examples/digits/digits.onnx
+backends=c
+if "$INGOT" compile m.graph -o m.ll 2>/dev/null; then backends="llvm c"; fi
+expect 0 '' "$INGOT" compile "$digits" --print-schedule
+mv stdout s
+grep -q "^\"digits.onnx: node 'conv1' (Conv), node 'relu1' (Relu)\" {template=convolution, tile_m=" s
+grep -q "node 'pool' (MaxPool)\" #2 {" s
+grep -q "(Softmax)\" {template=row, grain=[0-9]*, stage=[1-9]" s
+expect 0 '' "$INGOT" compile "$digits" --emit=schedule -o two.schedule
+cmp s two.schedule
+expect 0 '' "$INGOT" compile "$digits" --emit=loop --name=m -o plain.loop --print-schedule
+cmp s stdout
+expect 0 '' "$INGOT" compile "$digits" --emit=loop --name=m -o same.loop --schedule=s
+cmp plain.loop same.loop
+
+# Every field, at its ends and between: another program, the same bits, on every backend, also on two threads.
+"$INGOT" run "$digits" --dim batch=37 --seed=3 -o wanted
+set_all() { # FIELD=VALUE...: wherever a template takes it
+    cp s changed
+    for change in "$@"; do sed -i "s/\b${change%%=*}=[0-9]*/$change/" changed; done
+    if cmp -s s changed; then echo "nothing takes $*"; return 1; fi
+}
+for change in lanes=1 lanes=64 "tile_m=1 tile_n=1" "tile_m=16 tile_n=4" "tile_m=3 tile_n=2 block_m=7" block_m=1 block_m=2147483647 grain=1 \
+    grain=2147483647 stage=0 stage=32 stage=96; do
+    set_all $change
+    expect 0 '' "$INGOT" compile "$digits" --emit=loop --name=m -o changed.loop --schedule=changed --verify-each
+    if cmp -s plain.loop changed.loop; then echo "$change has no effect"; exit 1; fi
+    for backend in $backends; do
+        expect 0 '' "$INGOT" run "$digits" --dim batch=37 --seed=3 --backend=$backend --threads=2 --schedule=changed -o got
+        cmp wanted/probability.npy got/probability.npy || { echo "$change changes bits through $backend"; exit 1; }
+    done
+done
+# A few kernels alone, with comments; what is not given stays.
+cat > few <<'EOT'
+# the second pool, and dense2
+
+"digits.onnx: node 'pool' (MaxPool)" #2 { grain = 77 }   # blanks do not matter
+"digits.onnx: node 'dense2' (Gemm)" {tile_m=2}
+EOT
+expect 0 '' "$INGOT" compile "$digits" --print-schedule --schedule=few
+diff s stdout > changes && exit 1
+[ "$(grep -c '^>' changes)" = 2 ]
+grep -q '^> .*#2 {template=map, lanes=16, grain=77}$' changes
+grep -q '^> .*dense2.*{template=contraction, tile_m=2, tile_n=1,' changes
+# It is in the text of the graph, and goes on from there.
+expect 0 '' "$INGOT" compile "$digits" --stop-after=schedule --schedule=few -o few.graph
+grep -q 'grain=77' few.graph
+expect 2 'few has nothing to override: pass schedule does not run' "$INGOT" compile "$digits" --stop-after=fuse --schedule=few -o x.graph
+"$INGOT" compile "$digits" --stop-after=plan -o planned.graph
+expect 2 'few has nothing to override: the graph is planned already' "$INGOT" compile planned.graph --schedule=few -o x.so
+expect 2 'schedules and self-tests are fixed in it' "$INGOT" compile plain.loop --schedule=few -o x.so
+expect 4 "cannot open 'missing'" "$INGOT" compile "$digits" --schedule=missing -o x.so
+expect 2 'cannot go there as well' "$INGOT" compile "$digits" --print-schedule --emit=c -o -
+
+wrong() { # MESSAGE LINE
+    printf '%s\n' '# first' "$2" > bad
+    expect 2 "$1" "$INGOT" compile "$digits" --schedule=bad -o x.so
+    [ "$(cat stderr)" = "$1" ] || { echo "expected exactly $1, found"; cat stderr; return 1; }
+    [ ! -e x.so ]
+}
+dense="\"digits.onnx: node 'dense2' (Gemm)\""
+pool="\"digits.onnx: node 'pool' (MaxPool)\""
+softmax="\"digits.onnx: node 'softmax' (Softmax)\""
+wrong "bad:2:38: error: tile_m = 17, expected 1..16" "$dense {tile_m=17}"
+wrong "bad:2:38: error: tile_m = 0, expected 1..16" "$dense {tile_m=0}"
+wrong "bad:2:45: error: the number is too large" "$dense {tile_m=99999999999999999999}"
+wrong "bad:2:45: error: expected a number" "$dense {tile_m=-1}"
+wrong "bad:2:39: error: lanes = 12, expected a power of two" "$pool {lanes=12}"
+wrong "bad:2:42: error: stage = 2, which names nodes that cannot be kept: expected bits of 96" "$softmax {stage=2}"
+wrong "bad:2:38: error: template contraction takes no 'lanes'; it takes tile_m tile_n block_m grain" "$dense {lanes=4}"
+wrong "bad:2:38: error: template contraction takes no 'tile_k' (did you mean 'tile_m'?); it takes tile_m tile_n block_m grain" "$dense {tile_k=4}"
+wrong "bad:2:38: error: template contraction takes no 'block_k'; it takes tile_m tile_n block_m grain" "$dense {block_k=4}"
+wrong "bad:2:47: error: the kernel's template is contraction, which what it computes decides; found 'map'" "$dense {template=map}"
+wrong "bad:2:1: error: there is no kernel #3 of these nodes: they have 2" "$pool #3 {grain=1}"
+wrong "bad:2:1: error: no kernel comes from these nodes (did you mean \"digits.onnx: node 'dense2' (Gemm)\"?); --print-schedule lists all" "\"digits.onnx: node 'dense3' (Gemm)\" {grain=1}"
+wrong "bad:2:1: error: expected '\"' and the nodes that a kernel comes from, as --print-schedule has them" 'dense2 {grain=1}'
+wrong "bad:2:46: error: expected ',' or '}' behind a field" "$dense {grain=1 tile_m=2}"
+wrong "bad:2:47: error: expected the end of the line" "$dense {grain=1} x"
+printf '%s\n' "$dense {grain=1}" "$dense {grain=2}" "$dense {lanes=1}" > bad
+expect 2 'bad:2:1: error: this kernel is given already, at bad:1:1' "$INGOT" compile "$digits" --schedule=bad -o x.so
+[ "$(wc -l < stderr)" = 2 ] # the first two are one kernel's, and the third line is told as well
