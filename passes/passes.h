@@ -28,6 +28,8 @@ bool operand_is_affine(const Graph *, Val v, Val *base);
 
 /* schedule.c: the body's nodes, as bits, that schedule field `stage` may name. */
 int64_t schedule_stageable(Context *, const Graph *body);
+/* A tile of that many panels lies in one group, where the body is a convolution of several. */
+bool schedule_panels_fit(Context *, const Graph *body, int64_t panels);
 /* schedule_text.c: the schedules of all kernels, a line each; and a text of such lines over what pass `schedule` chose: NULL
  * after diagnostics at its places. */
 void schedule_print(const Graph *, Text *out);

@@ -140,6 +140,15 @@ static void blocks(Context *cx, Schedule *s, const Target *t, const Graph *body,
     s->field[SCHED_grain] = (int64_t)TASK_COST * MULTIPLIES / work + 1;
 }
 
+static bool panels_fit(int64_t columns, int64_t groups, int64_t panels) { return groups <= 1 || columns / groups % (panels * PANEL) == 0; }
+
+bool schedule_panels_fit(Context *cx, const Graph *body, int64_t panels) {
+    const Node *anchor;
+    if (body_template(body, &anchor) != TEMPLATE_convolution) return true;
+    const TypeInfo *y = type_info(cx, anchor->type);
+    return panels_fit(known(cx, y->dims[y->rank - 1]), attr_int(anchor, ATTR_groups), panels);
+}
+
 static void contraction(Context *cx, Schedule *s, const Target *t, const Graph *body, const Node *anchor) {
     const TypeInfo *y = type_info(cx, anchor->type);
     uint32_t batch = batch_axes(anchor);
@@ -147,7 +156,7 @@ static void contraction(Context *cx, Schedule *s, const Target *t, const Graph *
     int64_t rows = known(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
     int64_t columns = known(cx, y->dims[y->rank - 1]), groups = node_attr(anchor, ATTR_groups) ? attr_int(anchor, ATTR_groups) : 1;
     tile(s, t, compute, rows, columns / groups);
-    while (groups > 1 && columns / groups % (s->field[SCHED_tile_n] * PANEL)) s->field[SCHED_tile_n]--; /* a tile lies in one group */
+    while (!panels_fit(columns, groups, s->field[SCHED_tile_n])) s->field[SCHED_tile_n]--; /* a tile lies in one group */
     blocks(cx, s, t, body, anchor);
 }
 

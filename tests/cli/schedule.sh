@@ -81,3 +81,19 @@ wrong "bad:2:47: error: expected the end of the line" "$dense {grain=1} x"
 printf '%s\n' "$dense {grain=1}" "$dense {grain=2}" "$dense {lanes=1}" > bad
 expect 2 'bad:2:1: error: this kernel is given already, at bad:1:1' "$INGOT" compile "$digits" --schedule=bad -o x.so
 [ "$(wc -l < stderr)" = 2 ] # the first two are one kernel's, and the third line is told as well
+# A tile lies in one group of a convolution.
+cat > groups.graph <<'EOT'
+graph @g(%1 "x": f32[n,3,3,4]) where n in [1,64] {
+  %4 = const {data=f32 [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94, 95, 96, 97, 98, 99, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115, 116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128], dtype=f32, shape=[1, 1, 2, 64]}
+  %5 = conv %1, %4 {low=[0, 0], high=[0, 0], stride=[1, 1], dilation=[1, 1], groups=2, chunk=512} @ "m: node 'c' (Conv)"
+  return %5 "y"
+}
+EOT
+expect 0 '' "$INGOT" compile groups.graph --print-schedule
+grep -q "^\"m: node 'c' (Conv)\" {template=convolution, " stdout
+"$INGOT" run groups.graph -o wanted
+echo "\"m: node 'c' (Conv)\" {tile_n=1, tile_m=2}" > fits
+expect 0 '' "$INGOT" run groups.graph --schedule=fits -o got
+cmp wanted/y.npy got/y.npy
+echo "\"m: node 'c' (Conv)\" {tile_n=4}" > spans
+expect 2 'spans:1:23: error: tile_n = 4, panels of which do not divide the groups of the convolution' "$INGOT" run groups.graph --schedule=spans
