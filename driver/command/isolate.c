@@ -65,6 +65,14 @@ static void limit_memory(uint64_t bytes) {
     setrlimit(RLIMIT_DATA, &limit);
 }
 
+/* What the shell allows may be less. */
+static uint64_t memory_allowed(uint64_t bytes) {
+    struct rlimit limit;
+    if (!getrlimit(RLIMIT_DATA, &limit) && limit.rlim_cur < bytes) bytes = limit.rlim_cur;
+    if (!getrlimit(RLIMIT_AS, &limit) && limit.rlim_cur < bytes) bytes = limit.rlim_cur;
+    return bytes;
+}
+
 static int run_child(Arguments *a, int pipe_end, const char *folder, uint64_t memory, pid_t parent) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) return EXIT_MACHINE; /* it died before prctl */
@@ -156,7 +164,7 @@ static int tell_crash(Arguments *a, const Child *c, int signal) {
     if (*c->stage) snprintf(where, sizeof where, " in stage '%s'", c->stage);
     if (c->late) return fail_no("stopped%s: compiling took longer than the limit of %g seconds", where, c->seconds - grace);
     if (used > c->memory / 10 * 8)
-        return fail_no("stopped%s: compiling needs more than the limit of %.1f GiB of memory; raise --limits or compile a smaller model", where, (double)c->memory * 0x1p-30);
+        return fail_no("stopped%s: compiling needs more than the %.0f MiB of memory allowed; raise --limits (or ulimit), or compile a smaller model", where, (double)c->memory * 0x1p-20);
     if (signal == SIGKILL) return fail_machine("the compiler was killed%s, with %.1f GiB of memory in use: is there enough?", where, (double)used * 0x1p-30);
     snprintf(text, sizeof text, "ingot %s was ended by signal %d (%s)%s", ingot_version(), signal, strsignal(signal), where);
     fail_no("internal error: %s; please report this as a bug, with the model and the command line", text);
@@ -195,7 +203,7 @@ static int start(Arguments *a, Child *c, const sigset_t *signals, const struct s
 }
 
 static int run_isolated(Arguments *a, uint64_t memory, double seconds) {
-    Child c = {.memory = (memory ? memory : compiler_memory) + tools_memory, .seconds = seconds > 0 ? seconds + grace : 0};
+    Child c = {.memory = memory_allowed((memory ? memory : compiler_memory) + tools_memory), .seconds = seconds > 0 ? seconds + grace : 0};
     struct sigaction act = {.sa_handler = end_soon}, before[n_ending];
     sigset_t blocked, old;
     sigemptyset(&blocked);

@@ -50,3 +50,17 @@ for _ in $(seq 100); do kill -0 $child 2>/dev/null || break; sleep 0.05; done
 ! kill -0 $child 2>/dev/null # it does not outlive its parent
 kill "$(cat linker)" 2>/dev/null || true
 [ ! -e out/libm.so ]
+# Whatever memory there is, running out of it is no bug, also inside LLVM.
+if (ulimit -d 12000 && "$INGOT" --version) >/dev/null 2>&1; then
+    kind=c # what needs no other program: a linker would run out on its own
+    if "$INGOT" compile m.graph -o m.ll 2>/dev/null; then kind=asm; fi
+    for kilobytes in 12000 14000 16000 20000 24000; do
+        status=0
+        (ulimit -d $kilobytes && exec "$INGOT" compile "$TESTS/../examples/digits/digits.onnx" --emit=$kind -o digits.text) 2> stderr || status=$?
+        case $status in
+        0) ;;
+        1) grep -q memory stderr || { cat stderr; exit 1; } ;;
+        *) echo "status $status with $kilobytes KB"; cat stderr; exit 1 ;;
+        esac
+    done
+fi
