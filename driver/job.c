@@ -295,8 +295,10 @@ static bool check_path(Job *job) {
     struct stat s;
     if (!job->path) return true;
     if (stat(job->path, &s) == 0 && S_ISDIR(s.st_mode)) errno = EISDIR;
-    else if (access(arena_print(job->cx->arena, "%s/.", path_folder(job->cx, job->path)), W_OK) == 0 || access(job->path, W_OK) == 0) return true;
-    diag_machine(job->cx, (Loc){0}, "cannot write '%s': %s", job->path, strerror(errno));
+    else if (access(arena_print(job->cx->arena, "%s/.", path_folder(job->cx, job->path)), W_OK) == 0) return true;
+    int error = errno; /* the folder's; it does not matter to a device */
+    if (error != EISDIR && access(job->path, W_OK) == 0) return true;
+    diag_machine(job->cx, (Loc){0}, "cannot write '%s': %s", job->path, strerror(error));
     return false;
 }
 

@@ -15,6 +15,7 @@ import concurrent.futures
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -42,7 +43,7 @@ def run_golden(path, text, ingot, folder, env, bless):
     given.write_text(head)
     found = ""
     for command in re.findall(r"^// RUN: (.*)$", head, re.M):
-        command = re.sub(r"\bingot\b", ingot, command).replace("%s", path.name).replace("%t", str(folder))
+        command = re.sub(r"\bingot\b", lambda _: shlex.quote(ingot), command).replace("%s", path.name).replace("%t", str(folder))
         done = call(command, folder, env, shell=True)
         if done.returncode:
             return f"`{command}` ended with status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"

@@ -1,6 +1,7 @@
 # Outputs are whole or not there: a full disk, a folder or file that may not be written, a reader that goes, `-o -`.
 . "$TESTS/cli/common.bash"
-digits=$TESTS/../examples/digits/digits.onnx
+cp "$TESTS/../examples/digits/digits.onnx" .
+digits=digits.onnx # commands below are split at blanks
 "$INGOT" compile "$digits" --name=digits -o digits.c
 "$INGOT" compile "$digits" -o libdigits.so
 
