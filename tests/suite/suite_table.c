@@ -74,7 +74,7 @@ bool totals_reach(const Totals *t, const char *file, Mode mode, Backend backend)
     unsigned pass, plain, second, fail;
     bool recorded = false, reached = false;
     FILE *f = fopen(file, "r");
-    while (f && fgets(line, sizeof line, f)) {
+    while (f && !recorded && fgets(line, sizeof line, f)) {
         if (sscanf(line, "%31s %31s %u %u %u %u", m, b, &pass, &plain, &second, &fail) != 6) continue;
         if (strcmp(m, mode_names[mode]) != 0 || strcmp(b, backend_names[backend]) != 0) continue;
         recorded = true;
