@@ -54,25 +54,13 @@ static bool same_dims(const Fusion *f, Val a, Val b) {
 
 /* ---- anchors -------------------------------------------------------------------------------------------------------- */
 
-/* A reduction over exactly the innermost axes: a row kernel. Returns the number of outer axes, or -1. */
-static int row_split(const Fusion *f, Val v) {
-    const Node *n = node(f->g, v);
-    if (kind_of(f, v) != KIND_REDUCE || !node_attr(n, ATTR_axes) || attr_int(n, ATTR_order) == 1) return -1;
-    uint32_t n_axes, rank = val_rank(f->g, n->in[0]);
-    const int64_t *axes = attr_ints(n, ATTR_axes, &n_axes);
-    for (uint32_t i = 0; i < n_axes; i++)
-        if (axes[i] != rank - n_axes + i) return -1;
-    return (int)(rank - n_axes);
-}
-
-static GroupKind group_kind(const Fusion *f, Val v) {
-    const Node *n = node(f->g, v);
-    if (n->op == OP_attend) return GROUP_TILE;
-    if (kind_of(f, v) == KIND_ANCHOR) return GROUP_ALONE;
-    if (kind_of(f, v) == KIND_REDUCE) return row_split(f, v) >= 0 ? GROUP_ROW : GROUP_MAP;
-    if (n->op == OP_conv && val_type(f->g, n->in[1])->encoding != ENCODING_PANEL16) return GROUP_MAP;
-    return GROUP_TILE;
-}
+/* What may join a kernel, by its template. */
+static const GroupKind group_kind[TEMPLATE_COUNT] = {
+    [TEMPLATE_map] = GROUP_MAP,          [TEMPLATE_row] = GROUP_ROW,      [TEMPLATE_contraction] = GROUP_TILE,
+    [TEMPLATE_convolution] = GROUP_TILE, [TEMPLATE_attention] = GROUP_TILE, [TEMPLATE_arg] = GROUP_ALONE,
+    [TEMPLATE_scatter] = GROUP_ALONE,    [TEMPLATE_cumulate] = GROUP_ALONE, [TEMPLATE_top_k] = GROUP_ALONE,
+    [TEMPLATE_nonzero] = GROUP_ALONE,
+};
 
 /* dims are outer ++ inner of the group's first reduction, or a prefix of outer axes with extents 1 after it. */
 static bool row_full(const Fusion *f, const Group *gr, Val v) { return same_dims(f, v, node(f->g, gr->anchor)->in[0]); }
@@ -94,7 +82,7 @@ static bool row_accepts(const Fusion *f, const Group *gr, Val v) {
     }
     if (n->op == OP_reshape) return row_kept(f, gr, v) && row_kept(f, gr, n->in[0]);
     if (kind_of(f, v) == KIND_EW) return row_full(f, gr, v) || row_kept(f, gr, v);
-    return kind_of(f, v) == KIND_REDUCE && row_split(f, v) == (int)gr->outer && row_full(f, gr, n->in[0]);
+    return kind_of(f, v) == KIND_REDUCE && reduces_rows(f->g, n) == (int)gr->outer && row_full(f, gr, n->in[0]);
 }
 
 static bool tile_accepts(Fusion *f, uint32_t group, Val v) {
@@ -177,11 +165,12 @@ static void find_anchors(Fusion *f) {
         for (uint32_t i = 1; i < f->g->nodes.n; i++) {
             Val v = {i};
             if (!is_anchor(kind_of(f, v)) || f->group[i] || (val_op(f->g, v) == OP_attend) != attends) continue;
-            int split = row_split(f, v);
-            Group gr = {.kind = group_kind(f, v), .anchor = v, .outer = split < 0 ? 0 : (uint32_t)split};
+            const Node *n = node(f->g, v);
+            int outer = reduces_rows(f->g, n);
+            Group gr = {.kind = group_kind[anchor_template(f->g, n)], .anchor = v, .outer = outer < 0 ? 0 : (uint32_t)outer};
             vec_push(f->arena, &f->groups, gr);
             f->group[i] = f->groups.n - 1;
-            if (attends) take_product(f, node(f->g, v), node(f->g, v)->in[0], f->group[i], 16);
+            if (attends) take_product(f, n, n->in[0], f->group[i], 16);
             grow(f, f->groups.n - 1, tainted);
         }
 }

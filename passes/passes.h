@@ -35,5 +35,10 @@ bool schedule_panels_fit(Context *, const Graph *body, int64_t panels);
 void schedule_print(const Graph *, Text *out);
 Graph *schedule_override(Context *, const Graph *, const char *file, const char *text, size_t n);
 
+/* template.c: the template that computes an anchor; and for a reduction over exactly the innermost axes (a row kernel) the
+ * number of outer axes, else -1. */
+Template anchor_template(const Graph *, const Node *anchor);
+int reduces_rows(const Graph *, const Node *);
+
 /* inplace.c: result `result` of a kernel's body may be written over parameter `operand`, element by element. */
 bool overwrites_safely(const Graph *body, uint32_t operand, uint32_t result);

@@ -14,33 +14,6 @@ enum {
     PANEL = 16
 };
 
-/* The template of an anchor where its op alone decides; 0: see anchor_template. */
-static const Template op_template[OP_COUNT] = {
-    [OP_arg_max] = TEMPLATE_arg,
-    [OP_arg_min] = TEMPLATE_arg,
-    [OP_window_arg_max] = TEMPLATE_map,
-    [OP_scatter_nd] = TEMPLATE_scatter,
-    [OP_scatter_elements] = TEMPLATE_scatter,
-    [OP_cum_sum] = TEMPLATE_cumulate,
-    [OP_cum_prod] = TEMPLATE_cumulate,
-    [OP_top_k] = TEMPLATE_top_k,
-    [OP_nonzero] = TEMPLATE_nonzero,
-    [OP_dot] = TEMPLATE_contraction,
-    [OP_attend] = TEMPLATE_attention,
-};
-
-static Template anchor_template(const Graph *body, const Node *n) {
-    if (op_template[n->op]) return op_template[n->op];
-    if (op_info[n->op].kind == KIND_CONTRACT)
-        return val_type(body, n->in[1])->encoding == ENCODING_PANEL16 ? TEMPLATE_convolution : TEMPLATE_map;
-    if (!node_attr(n, ATTR_axes) || attr_int(n, ATTR_order) == 1) return TEMPLATE_map;
-    uint32_t n_axes, rank = val_rank(body, n->in[0]);
-    const int64_t *axes = attr_ints(n, ATTR_axes, &n_axes);
-    for (uint32_t i = 0; i < n_axes; i++)
-        if (axes[i] != rank - n_axes + i) return TEMPLATE_map;
-    return TEMPLATE_row;
-}
-
 static Template body_template(const Graph *body, const Node **anchor) {
     Template t = TEMPLATE_map;
     *anchor = NULL;
@@ -48,8 +21,9 @@ static Template body_template(const Graph *body, const Node **anchor) {
         const Node *n = &body->nodes.at[i];
         OpKind kind = op_info[n->op].kind;
         if (kind != KIND_REDUCE && kind != KIND_CONTRACT && kind != KIND_ANCHOR) continue;
+        Template its = anchor_template(body, n);
         /* The scores' own contraction stands before the attend that it belongs to. */
-        if (!*anchor || op_template[n->op] == TEMPLATE_attention) *anchor = n, t = anchor_template(body, n);
+        if (!*anchor || its == TEMPLATE_attention) *anchor = n, t = its;
     }
     return t;
 }
