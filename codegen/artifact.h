@@ -39,6 +39,14 @@ typedef struct InterfaceFacts {  /* what the header says beside the options */
 } InterfaceFacts;
 const char *header_text(const LoopModule *, const Graph *, const HostFacts *, const InterfaceOptions *, const InterfaceFacts *);
 
+/* ---- cpu_features.c ---------------------------------------------------------------------------------------------------- */
+
+/* What the tiers need, in the order in which the runtime asks for it. */
+const struct ingot_rt_feature *cpu_features(Arena *, const Tiers *, uint32_t *n);
+bool cpu_can_check(Context *, const Tiers *);    /* false after a diagnostic: a feature that artifacts cannot ask for */
+/* The highest that this machine runs; the lowest where it runs none. */
+const Target *cpu_best(Arena *, const Tiers *);
+
 /* ---- runtime.c: the runtime's parts ---------------------------------------------------------------------------------- */
 
 typedef struct RuntimeUse { bool threads, weights, bare, tests; } RuntimeUse;

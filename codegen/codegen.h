@@ -23,8 +23,14 @@ typedef struct EmitC {
     const char *before;      /* text put in front (the runtime), or NULL */
     const char *const *declared; /* names of functions that `before` declares, so that the module must not */
     uint32_t n_declared;
+    /* One text of several: only the functions for this target; data goes with the lowest.  What one text needs of another
+     * has external linkage, to be hidden by the compiler's options. NULL: all of the module. */
+    const Target *part;
+    bool one_tier;           /* the text compiles for one tier alone, INGOT_RT_TIER, which the compiler's macros choose */
 } EmitC;
 NODISCARD bool emit_c(const LoopModule *, const EmitC *, Text *out);
+/* The targets of a module's functions, lowest first: its parts.  codegen/emit_c_parts.c */
+Tiers emit_c_parts(const LoopModule *);
 
 /* ---- emit_llvm.c emit_llvm_func.c emit_llvm_ops.c emit_llvm_memory.c -------------------------------------------------- */
 

@@ -22,10 +22,12 @@ bool emit_c(const LoopModule *module, const EmitC *options, Text *out) {
     if (!options) options = &defaults;
     const LoopModule *m = loop_legalise_launch(module);
     CPrinter p = {.cx = m->cx, .arena = m->arena, .m = m, .options = options};
+    p.has_data = !options->part || emit_c_parts(m).at[0] == options->part;
     p.ops = text_new(m->arena);
     p.body = text_new(m->arena);
     p.defined = map_new(m->arena);
     Text head = text_new(m->arena);
+    c_join_variants(&p, &head);
     for (uint32_t i = 0; i < m->funcs.n; i++) {
         const LFunc *f = m->funcs.at[i];
         if (!c_identifier(&p, f->name) || (f->kind == LF_EXTERN && is_declared(options, f->name))) continue;
@@ -33,10 +35,16 @@ bool emit_c(const LoopModule *module, const EmitC *options, Text *out) {
         text_add(&head, ";\n");
     }
     c_data_declarations(&p, &head);
-    c_data_definitions(&p, &head);
-    for (uint32_t i = 0; i < m->funcs.n; i++)
-        if (m->funcs.at[i]->body) c_function(&p, m->funcs.at[i]);
+    if (p.has_data) c_data_definitions(&p, &head);
+    for (uint32_t i = 0; i < m->funcs.n; i++) {
+        const LFunc *f = m->funcs.at[i];
+        if (!f->body || !c_in_part(&p, f)) continue;
+        bool guarded = c_guard_begin(&p, &p.body, f);
+        c_function(&p, f);
+        if (guarded) text_add(&p.body, "#endif\n");
+    }
     if (p.failed) return false;
+    if (options->one_tier) c_choose_tier(m, out);
     if (options->before) text_add(out, "%s\n", options->before);
     c_prelude(out);
     text_add(out, "\n");

@@ -13,6 +13,7 @@ typedef struct CPrinter {
     VEC(const char *) names;
     uint64_t lanes_used;     /* bit l: some vector has l + 1 lanes */
     bool failed;
+    bool has_data;           /* data is defined in this text */
     const LFunc *func;       /* being printed */
     const LInst **def;       /* by value id */
     int depth;
@@ -29,6 +30,11 @@ bool c_define(CPrinter *, const char *name);        /* true the first time */
 /* emit_c_func.c */
 void c_function(CPrinter *, const LFunc *);
 void c_signature(CPrinter *, Text *, const LFunc *);
+/* emit_c_parts.c */
+bool c_in_part(const CPrinter *, const LFunc *);
+void c_choose_tier(const LoopModule *, Text *out);             /* defines INGOT_RT_TIER */
+void c_join_variants(CPrinter *, Text *out);                   /* where a text is for one tier: names of variants */
+bool c_guard_begin(CPrinter *, Text *out, const LFunc *);      /* true: #endif goes behind the function */
 /* emit_c_data.c */
 void c_data_declarations(CPrinter *, Text *);
 void c_data_definitions(CPrinter *, Text *);

@@ -18,7 +18,7 @@ bool c_identifier(CPrinter *p, const char *name) {
     return ok;
 }
 
-static bool is_external(const CPrinter *p, const LData *d) { return d->flags & LD_WEIGHTS && p->options->external_weights; }
+static bool is_external(const CPrinter *p, const LData *d) { return (d->flags & LD_WEIGHTS && p->options->external_weights) || !p->has_data; }
 
 static void print_string(Text *out, const uint8_t *bytes, uint64_t n) {
     enum { LINE = 64 };
@@ -45,9 +45,11 @@ static void print_string(Text *out, const uint8_t *bytes, uint64_t n) {
     }
 }
 
-static const char *linkage(const LData *d) { return d->flags & LD_EXPORT ? "EXPORT " : "MAYBE_UNUSED static "; }
-static void print_head(Text *out, const LData *d, const char *type) {
-    text_add(out, "%s%s%s %s", linkage(d), d->flags & LD_WRITABLE ? "" : "const ", type, d->name);
+static const char *linkage(const CPrinter *p, const LData *d) {
+    return d->flags & LD_EXPORT ? "EXPORT " : p->options->part ? "" : "MAYBE_UNUSED static ";
+}
+static void print_head(const CPrinter *p, Text *out, const LData *d, const char *type) {
+    text_add(out, "%s%s%s %s", linkage(p, d), d->flags & LD_WRITABLE ? "" : "const ", type, d->name);
 }
 
 /* The struct's members: b<i> bytes before relocation i, p<i> the address. */
@@ -74,7 +76,7 @@ static void print_struct_value(CPrinter *p, Text *out, const LData *d) {
     uint64_t at = 0;
     char type[512];
     snprintf(type, sizeof type, "struct %.480s_data", d->name);
-    print_head(out, d, type);
+    print_head(p, out, d, type);
     text_add(out, " ALIGNED(%u) = {", d->align < 8 ? 8 : d->align);
     for (uint32_t i = 0; i <= d->n_relocs; i++) {
         uint64_t next = i < d->n_relocs ? d->relocs[i].offset : d->size;
@@ -129,10 +131,10 @@ void c_data_declarations(CPrinter *p, Text *out) {
             char type[512];
             print_struct(out, d);
             snprintf(type, sizeof type, "struct %.480s_data", d->name);
-            print_head(out, d, type);
+            print_head(p, out, d, type);
             text_add(out, ";\n");
         } else {
-            print_head(out, d, "u8");
+            print_head(p, out, d, "u8");
             text_add(out, "[%llu];\n", (unsigned long long)(d->size ? d->size : 1));
         }
     }
@@ -151,7 +153,7 @@ void c_data_definitions(CPrinter *p, Text *out) {
             print_struct_value(p, out, d);
             continue;
         }
-        print_head(out, d, "u8");
+        print_head(p, out, d, "u8");
         text_add(out, "[%llu]", (unsigned long long)(d->size ? d->size : 1));
         if (d->align > 1) text_add(out, " ALIGNED(%u)", d->align);
         if (d->bytes && d->size) {

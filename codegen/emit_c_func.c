@@ -392,7 +392,7 @@ static void print_allocs(CPrinter *p, const LBlock *block) {
 void c_signature(CPrinter *p, Text *out, const LFunc *f) {
     bool foreign = f->kind == LF_EXTERN;
     LType r = f->result;
-    const char *linkage = foreign ? "extern " : f->kind == LF_EXPORT ? "EXPORT " : "MAYBE_UNUSED static ";
+    const char *linkage = foreign ? "extern " : f->kind == LF_EXPORT ? "EXPORT " : p->options->part ? "" : "MAYBE_UNUSED static ";
     text_add(out, "%s%s%s%s(", linkage, foreign && r.pointer ? "void *" : c_type(p, r), r.pointer ? "" : " ", f->name);
     for (uint32_t i = 0; i < f->n_params; i++) {
         const LParam *param = &f->params[i];

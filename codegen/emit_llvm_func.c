@@ -247,7 +247,7 @@ void llvm_declare(LlvmPrinter *p, const LFunc *func) {
     for (uint32_t i = 0; i < func->n_params; i++) declare_param(p, f, &func->params[i], i + 1);
     const char *extend = extension(func->result);
     if (extend) LLVMAddAttributeAtIndex(f, LLVMAttributeReturnIndex, attribute(p, extend, 0));
-    const Target *target = p->m->target;
+    const Target *target = loop_target(p->m, func);
     if (!func->body || !target) return;
     add_text_attribute(p, f, "target-cpu", target->name);
     add_text_attribute(p, f, "target-features", target->features);

@@ -226,7 +226,8 @@ static LLVMValueRef lane_mask(LlvmPrinter *p, LLVMValueRef n, uint32_t lanes) {
     if (lanes == 1) return LLVMBuildICmp(p->builder, LLVMIntSGT, n, llvm_int(p, i64, 0), "");
     n = binary_intrinsic(p, "llvm.smax", n, llvm_int(p, i64, 0));
     n = binary_intrinsic(p, "llvm.smin", n, llvm_int(p, i64, lanes));
-    if (p->m->target && p->m->target->vector_bytes >= 64 && lanes >= 8 && lanes < 64) {
+    const Target *target = loop_target(p->m, p->func);
+    if (target && target->vector_bytes >= 64 && lanes >= 8 && lanes < 64) {
         LLVMValueRef bits = LLVMBuildShl(p->builder, llvm_int(p, i64, -1), n, "");
         LLVMTypeRef narrow = LLVMIntTypeInContext(p->context, lanes);
         bits = LLVMBuildTrunc(p->builder, LLVMBuildNot(p->builder, bits, ""), narrow, "");

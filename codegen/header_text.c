@@ -118,8 +118,10 @@ static void add_opening(Header *h) {
     for (int i = 0; i < 32; i++) text_add(t, "%02x", h->found->weights_sha256[i]);
     text_add(t, " (%llu bytes, %s)\n", (unsigned long long)h->found->weights_bytes,
              o->weights == WEIGHTS_EMBEDDED ? "embedded" : "outside");
-    text_add(t, " * %s", h->m->target->triple);
+    const Tiers *tiers = &h->m->tiers;
+    text_add(t, " * %s", tiers->at[0]->triple);
     if (h->found->features[0]) text_add(t, ", needs %s", h->found->features);
+    for (uint32_t i = 0; i < tiers->n && tiers->n > 1; i++) text_add(t, "%s %s", i ? "," : "; variants", tiers->at[i]->name);
     text_add(t, "; numerics %s; imports memcpy memset%s%s\n */\n", o->numerics ? o->numerics : "strict",
              o->bare ? "" : " aligned_alloc free clock_gettime", o->threads ? ", pthreads, Linux 4.14" : "");
 }

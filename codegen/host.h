@@ -22,4 +22,4 @@ typedef struct HostFacts {
 } HostFacts;
 
 /* A planned graph as a Loop module; facts is filled. NULL after a diagnostic. codegen/lower/host.c */
-LoopModule *lower_graph(Context *, const Graph *, const char *name, const Target *, HostFacts *facts);
+LoopModule *lower_graph(Context *, const Graph *, const char *name, const Tiers *, HostFacts *facts);

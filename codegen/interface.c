@@ -250,7 +250,7 @@ static void write_query(Interface *w) {
  * result first. */
 static const struct { const char *name, *types; } externs[] = {
     {"ingot_rt_error", "ippplll"},      {"ingot_rt_create", "ipprp"},   {"ingot_rt_destroy", "vp"},
-    {"ingot_rt_reserve", "ipuqp"},      {"ingot_rt_run", "ippp"},          {"ingot_rt_cpu", "ipp"},
+    {"ingot_rt_reserve", "ipuqp"},      {"ingot_rt_run", "ippp"},          {"ingot_rt_cpu", "ipup"},
     {"ingot_rt_pool_open", "iipp"},     {"ingot_rt_pool_close", "vp"},     {"ingot_rt_weights_open", "ipppp"},
     {"ingot_rt_weights_close", "vp"},   {"ingot_rt_use_weights", "ippp"}, {"ingot_rt_self_test", "ipp"},
 };
@@ -306,6 +306,13 @@ static bool check_border(Interface *w) {
     return true;
 }
 
+/* All but kernels runs on any machine, so that one that lacks the tiers is refused by a message, not by a signal. */
+static void lower_host(LoopModule *m) {
+    const Target *baseline = target_baseline(m->tiers.at[0]);
+    for (uint32_t i = 0; i < m->funcs.n; i++)
+        if (m->funcs.at[i]->kind != LF_KERNEL && m->funcs.at[i]->body && baseline != m->tiers.at[0]) m->funcs.at[i]->target = baseline;
+}
+
 bool artifact_interface(LoopModule *m, const Graph *g, const HostFacts *facts, const InterfaceOptions *options) {
     Interface w = {.g = g, .facts = facts, .options = options};
     HostFacts copy = *facts;
@@ -328,6 +335,7 @@ bool artifact_interface(LoopModule *m, const Graph *g, const HostFacts *facts, c
     write_run(&w);
     write_model(&w, program_name(&w.p, "model"));
     if (options->shared) write_model(&w, "ingot_model_v1");
+    lower_host(m);
     add_note(&w, "header", header_text(m, g, facts, options, &w.found));
     const char *n = m->name;
     add_note(&w, "exports", arena_print(m->arena, "%s_memory_bytes %s_create %s_destroy %s_reserve %s_run %s_model%s", n, n, n, n,

@@ -151,68 +151,20 @@ static uint64_t write_tests(Writer *out) {
 
 /* ---- features of the CPU ---------------------------------------------------------------------------------------------- */
 
-#define LEAF_EXTENDED 0x80000001u
-typedef struct Feature { const char *name; uint32_t leaf; uint8_t reg, bit; } Feature;
-/* Ascending by leaf.  The baseline's (fxsr, sse, sse2, x87, cx8, cmov) need no check.  Source: Intel SDM 2A, CPUID. */
-static const Feature features[] = {
-    {"sse3", 1, 2, 0},       {"pclmul", 1, 2, 1},     {"ssse3", 1, 2, 9},      {"fma", 1, 2, 12},       {"cx16", 1, 2, 13},
-    {"sse4.1", 1, 2, 19},    {"sse4.2", 1, 2, 20},    {"movbe", 1, 2, 22},     {"popcnt", 1, 2, 23},    {"aes", 1, 2, 25},
-    {"xsave", 1, 2, 27},     {"avx", 1, 2, 28},       {"f16c", 1, 2, 29},      {"bmi", 7, 1, 3},        {"avx2", 7, 1, 5},
-    {"bmi2", 7, 1, 8},       {"avx512f", 7, 1, 16},   {"avx512dq", 7, 1, 17},  {"avx512ifma", 7, 1, 21}, {"avx512cd", 7, 1, 28},
-    {"avx512bw", 7, 1, 30},  {"avx512vl", 7, 1, 31},  {"avx512vbmi", 7, 2, 1}, {"avx512vnni", 7, 2, 11},
-    {"avx512fp16", 7, 3, 23}, {"amx-bf16", 7, 3, 22}, {"amx-tile", 7, 3, 24},  {"amx-int8", 7, 3, 25},
-    {"sahf", LEAF_EXTENDED, 2, 0}, {"lzcnt", LEAF_EXTENDED, 2, 5},
-    {"avx (saved by the system)", INGOT_RT_SAVED, 0, 2}, {"avx512 (saved by the system)", INGOT_RT_SAVED, 0, 7},
-};
-
-static bool has_feature(const char *list, const char *name) {
-    size_t n = strlen(name);
-    for (const char *s = list; (s = strchr(s, '+')); s++)
-        if (strncmp(s + 1, name, n) == 0 && (s[n + 1] == ',' || s[n + 1] == 0)) return true;
-    return false;
-}
-
-static bool needs(const char *list, const Feature *f) {
-    if (f->leaf == INGOT_RT_SAVED) return has_feature(list, f->bit == 2 ? "avx" : "avx512f");
-    if (strcmp(f->name, "xsave") == 0) return has_feature(list, "xsave") || has_feature(list, "avx");
-    return has_feature(list, f->name);
-}
-
-/* Every "+name" of the target must be one that the artifact can check. */
-static bool known_features(Context *cx, const char *list) {
-    static const char *const base[] = {"sse", "sse2", "fxsr", "x87", "cx8", "cmov", "mmx", "64bit"};
-    for (const char *s = list; (s = strchr(s, '+')); s++) {
-        size_t n = strcspn(s + 1, ",");
-        bool known = false;
-        for (uint32_t i = 0; i < COUNT(base); i++) known = known || (strlen(base[i]) == n && strncmp(base[i], s + 1, n) == 0);
-        for (uint32_t i = 0; i < COUNT(features); i++)
-            known = known || (strlen(features[i].name) == n && strncmp(features[i].name, s + 1, n) == 0);
-        if (known) continue;
-        diag_error(cx, (Loc){0}, "artifacts cannot check for the CPU feature '%.*s': leave it out of --cpu", (int)n, s + 1);
-        return false;
-    }
-    return true;
-}
-
 static uint64_t write_features(Writer *out, uint32_t *n) {
-    const char *list = out->w->p.m->target->features;
-    bool x86 = strncmp(out->w->p.m->target->triple, "x86_64", 6) == 0;
-    uint64_t at = room(out, 0, 8);
+    Interface *w = out->w;
+    const ingot_rt_feature *all = cpu_features(out->arena, &w->p.m->tiers, n);
+    uint64_t at = room(out, *n * sizeof *all, 8);
     Text names = text_new(out->arena);
     text_add(&names, "%s", "");
-    *n = 0;
-    for (uint32_t i = 0; x86 && i < COUNT(features); i++) {
-        const Feature *f = &features[i];
-        if (!needs(list, f)) continue;
-        uint64_t row = room(out, sizeof(ingot_rt_feature), 8);
-        put_u32(out, row + offsetof(ingot_rt_feature, leaf), f->leaf);
-        put(out, row + offsetof(ingot_rt_feature, reg), &f->reg, 1);
-        put(out, row + offsetof(ingot_rt_feature, bit), &f->bit, 1);
-        point_text(out, row + offsetof(ingot_rt_feature, name), f->name);
-        if (f->leaf != INGOT_RT_SAVED) text_add(&names, "%s%s", names.n ? " " : "", f->name);
-        ++*n;
+    for (uint32_t i = 0; i < *n; i++) {
+        ingot_rt_feature f = all[i];
+        f.name = NULL;
+        put(out, at + i * sizeof f, &f, sizeof f);
+        point_text(out, at + i * sizeof f + offsetof(ingot_rt_feature, name), all[i].name);
+        if (f.leaf != INGOT_RT_SAVED && f.tiers & 1) text_add(&names, "%s%s", names.n ? " " : "", all[i].name);
     }
-    out->w->found.features = names.at;
+    w->found.features = names.at;
     return at;
 }
 
@@ -307,6 +259,7 @@ static void write_private(Writer *out, uint64_t *symbols, uint64_t *tensors) {
     point_own(out, FIELD(launches), f->launches.n ? write_texts(out, f->launches.at, f->launches.n) : write_texts(out, &nothing, 1));
     point_own(out, FIELD(features), write_features(out, &n_features));
     put_u32(out, FIELD(n_features), n_features);
+    put_u32(out, FIELD(n_tiers), w->p.m->tiers.n);
     if (n_features) point(out, FIELD(cpu), "ingot_rt_cpu", 0);
     if (w->options->n_tests) point_own(out, FIELD(tests), write_tests(out));
     put_i64(out, FIELD(n_tests), w->options->n_tests);
@@ -330,7 +283,7 @@ static void write_public(Writer *out, const char *private_name, uint64_t symbols
         {PUBLIC(pool_open), "ingot_rt_pool_open", o->threads}, {PUBLIC(pool_close), "ingot_rt_pool_close", o->threads},
         {PUBLIC(self_test), "ingot_rt_self_test", o->n_tests > 0}};
     struct { size_t at; const char *text; } text[] = {
-        {PUBLIC(name), w->p.m->name}, {PUBLIC(compiler), "ingot " INGOT_VERSION}, {PUBLIC(target), w->p.m->target->triple},
+        {PUBLIC(name), w->p.m->name}, {PUBLIC(compiler), "ingot " INGOT_VERSION}, {PUBLIC(target), w->p.m->tiers.at[0]->triple},
         {PUBLIC(cpu), w->found.features}, {PUBLIC(numerics), o->numerics ? o->numerics : "strict"},
         {PUBLIC(licence), o->licence ? o->licence : ""}};
     uint32_t n_inputs = w->g->params.n;
@@ -354,6 +307,10 @@ static void write_public(Writer *out, const char *private_name, uint64_t symbols
     point_text(out, entry + offsetof(ingot_entry, name), "main");
     point(out, entry + offsetof(ingot_entry, inputs), private_name, tensors);
     point(out, entry + offsetof(ingot_entry, outputs), private_name, tensors + 8 * (uint64_t)n_inputs);
+    const char *tiers[MAX_TIERS];
+    for (uint32_t i = 0; i < w->p.m->tiers.n; i++) tiers[i] = w->p.m->tiers.at[i]->name;
+    put_u32(out, PUBLIC(n_tiers), w->p.m->tiers.n);
+    point_own(out, PUBLIC(tiers), write_texts(out, tiers, w->p.m->tiers.n));
     for (uint32_t i = 0; i < COUNT(row); i++)
         if (row[i].present) point(out, row[i].at, row[i].function, 0);
     point(out, offsetof(ingot_rt_public, rt), private_name, 0);
@@ -379,7 +336,7 @@ static int64_t memory_max(Interface *w) {
 
 bool interface_data(Interface *w) {
     Program *p = &w->p;
-    if (!known_features(p->cx, p->m->target->features)) return false;
+    if (!cpu_can_check(p->cx, &p->m->tiers)) return false;
     uint64_t symbols, tensors;
     Text strings = text_new(p->arena);
     const char *strings_name = program_name(p, "strings");

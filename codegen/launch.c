@@ -1,12 +1,15 @@
-/* launch.c: rewrites `launch` into calls, so that no printer knows about threads.
+/* launch.c: rewrites `launch` into calls, so that no printer knows about threads or about choosing a CPU tier.
  *
  * Loop IR -> Loop IR, just before printing.  A launch of kernel k over [0, n) becomes
  *     status = if 0 < n { call k(0, n, 0, args…) } else { 0 }
  * or, in modules with the note threads = 1, stores its arguments into slots (one per argument, shared by all launches of a
  * function, which run one after the other) and calls the runtime with the thunk k__task, also Loop IR.
+ * A kernel with variants is called through N_variants: a row for each tier, chosen by the frame's tier; the pointer travels to
+ * its thunk in a slot of its own.
  * Invariants: the argument is left as it was; the result has no launch; value ids of the argument keep their meaning.
  */
 #include "codegen.h"
+#include "ingot_frame.h"
 #include <string.h>
 
 typedef struct Rewriter {
@@ -16,6 +19,8 @@ typedef struct Rewriter {
     LFunc *func;
     bool threads;
     LVal slots;              /* of the current function; 0: no launch needs any */
+    VEC(LFunc *) chosen;     /* kernels with variants: columns of the table */
+    const char *table;
 } Rewriter;
 
 #define RT_LAUNCH "ingot_rt_launch"
@@ -84,6 +89,55 @@ static void declare_runtime(Rewriter *r) {
     vec_push(r->to->arena, &r->to->funcs, f);
 }
 
+/* ---- tiers ---- */
+
+/* Column of a kernel in the table; -1: it has no variants. */
+static int64_t column_of(const Rewriter *r, const LFunc *kernel) {
+    for (uint32_t i = 0; i < r->chosen.n; i++)
+        if (r->chosen.at[i] == kernel) return i;
+    return -1;
+}
+
+static void add_table(Rewriter *r) {
+    LoopModule *to = r->to;
+    for (uint32_t i = 0; i < r->from->funcs.n && to->tiers.n > 1; i++) {
+        LFunc *f = r->from->funcs.at[i];
+        if (f->kind == LF_KERNEL && !f->variant_of && loop_func_on(r->from, f, to->tiers.n - 1) != f) vec_push(to->arena, &r->chosen, f);
+    }
+    if (!r->chosen.n) return;
+    uint32_t n = to->tiers.n * r->chosen.n;
+    LReloc *relocs = arena_new_array(to->arena, LReloc, n);
+    for (uint32_t i = 0; i < n; i++)
+        relocs[i] = (LReloc){8 * (uint64_t)i, loop_func_on(r->from, r->chosen.at[i % r->chosen.n], i / r->chosen.n)->name, 0};
+    r->table = intern(r->cx, arena_print(to->arena, "%s_variants", to->name));
+    LData table = {.name = r->table, .size = 8 * (uint64_t)n, .align = 8, .n_relocs = n, .relocs = relocs};
+    to->datas.at = arena_copy(to->arena, to->datas.at, to->datas.n * sizeof table);
+    to->datas.cap = to->datas.n;
+    vec_push(to->arena, &to->datas, table);
+}
+
+/* The address of what runs for a kernel with variants. */
+static LVal choose(Rewriter *r, LBlock *block, LVal frame, int64_t column) {
+    LType i64 = lt_scalar(DT_i64);
+    LVal words = put(r, block, LOP_recast, lt_pointer(DT_i64), &frame, 1, 0, NULL);
+    LVal tier = put(r, block, LOP_load, i64, (LVal[]){words, put_i64(r, block, FRAME_TIER)}, 2, 0, NULL);
+    LVal row = put(r, block, LOP_mul, i64, (LVal[]){tier, put_i64(r, block, r->chosen.n)}, 2, 0, NULL);
+    LVal at = put(r, block, LOP_add, i64, (LVal[]){row, put_i64(r, block, column)}, 2, 0, NULL);
+    LVal table = put(r, block, LOP_symbol_addr, lt_pointer(DT_u64), NULL, 0, 0, r->table);
+    return put(r, block, LOP_load_pointer, lt_pointer(DT_u8), (LVal[]){table, at}, 2, 0, NULL);
+}
+
+/* Calls the kernel directly, or what `chosen` points to.  in: as the kernel's parameters. */
+static LVal call(Rewriter *r, LBlock *block, const LFunc *kernel, LVal chosen, const LVal *in) {
+    if (!chosen.id) return put(r, block, LOP_call, lt_scalar(DT_i32), in, kernel->n_params, 0, kernel->name);
+    LVal *all = arena_new_array(r->to->arena, LVal, kernel->n_params + 1);
+    all[0] = chosen;
+    memcpy(all + 1, in, kernel->n_params * sizeof *in);
+    return put(r, block, LOP_call_pointer, lt_scalar(DT_i32), all, kernel->n_params + 1, 0, NULL);
+}
+
+/* ---- launches ---- */
+
 /* i32 k__task(slots, lo, hi, worker): unpacks and calls.  One per kernel. */
 static const char *thunk_for(Rewriter *r, const LFunc *kernel) {
     const char *name = intern(r->cx, arena_print(r->to->arena, "%s__task", kernel->name));
@@ -111,7 +165,9 @@ static const char *thunk_for(Rewriter *r, const LFunc *kernel) {
         if (t.pointer) in[i] = put(r, f->body, LOP_load_pointer, t, at, 2, 0, NULL);
         else in[i] = from_slot(r, f->body, put(r, f->body, LOP_load, lt_scalar(DT_u64), at, 2, 0, NULL), t);
     }
-    LVal status = put(r, f->body, LOP_call, f->result, in, kernel->n_params, 0, kernel->name);
+    LVal at[2] = {params[0].value, put_i64(r, f->body, (int64_t)kernel->n_params - 3)}, chosen = {0};
+    if (column_of(r, kernel) >= 0) chosen = put(r, f->body, LOP_load_pointer, lt_pointer(DT_u8), at, 2, 0, NULL);
+    LVal status = call(r, f->body, kernel, chosen, in);
     put(r, f->body, LOP_return, (LType){0}, &status, 1, 0, NULL);
     r->func = caller;
     vec_push(r->to->arena, &r->to->funcs, f);
@@ -121,6 +177,8 @@ static const char *thunk_for(Rewriter *r, const LFunc *kernel) {
 /* The call that does the work, in the block where n > 0. */
 static LVal call_kernel(Rewriter *r, LBlock *block, const LInst *launch, const LFunc *kernel) {
     uint32_t n_args = launch->n_in - 3;
+    int64_t column = column_of(r, kernel);
+    LVal chosen = column < 0 ? (LVal){0} : choose(r, block, launch->in[0], column);
     REQUIRE(r->cx, kernel->n_params == n_args + 3);
     if (!r->threads) {
         LVal *in = arena_new_array(r->to->arena, LVal, kernel->n_params);
@@ -128,8 +186,9 @@ static LVal call_kernel(Rewriter *r, LBlock *block, const LInst *launch, const L
         in[1] = launch->in[1];
         in[2] = in[0];
         memcpy(in + 3, launch->in + 3, n_args * sizeof *in);
-        return put(r, block, LOP_call, lt_scalar(DT_i32), in, kernel->n_params, 0, kernel->name);
+        return call(r, block, kernel, chosen, in);
     }
+    if (chosen.id) put(r, block, LOP_store_pointer, (LType){0}, (LVal[]){r->slots, put_i64(r, block, n_args), chosen}, 3, 0, NULL);
     for (uint32_t i = 0; i < n_args; i++) {
         LVal v = launch->in[i + 3];
         bool pointer = r->func->types.at[v.id].pointer;
@@ -175,7 +234,7 @@ static LBlock *rewrite_block(Rewriter *r, const LBlock *old, LBlock *block) {
     return block;
 }
 
-/* The largest number of arguments of a launch in the block, plus one; 0 where there is none. */
+/* The largest number of arguments of a launch in the block, plus one for what was chosen; 0 where there is none. */
 static uint32_t most_slots(const LBlock *block) {
     uint32_t most = 0;
     for (uint32_t i = 0; i < block->insts.n; i++) {
@@ -197,6 +256,7 @@ const LoopModule *loop_legalise_launch(const LoopModule *m) {
     to->funcs.at = NULL;
     to->funcs.n = to->funcs.cap = 0;
     Rewriter r = {.cx = m->cx, .to = to, .from = m, .threads = threads && strcmp(threads, "1") == 0};
+    add_table(&r);
     for (uint32_t i = 0; i < m->funcs.n; i++) {
         LFunc *f = m->funcs.at[i];
         uint32_t slots = f->body ? most_slots(f->body) : 0;

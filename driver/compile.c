@@ -62,7 +62,7 @@ const Graph *job_import(Job *job) {
 
 static PipelineOptions pipeline_options(Job *job) {
     uint32_t flags = job->set.flags;
-    return (PipelineOptions){.target = job->target,
+    return (PipelineOptions){.tiers = &job->tiers,
                              .print_after = job->set.print_after,
                              .stop_after = job->set.stop_after,
                              .passes = job->set.passes,
@@ -147,7 +147,7 @@ static LoopModule *read_module(Job *job) {
         return NULL;
     }
     LoopModule *m = loop_parse(job->cx, job->file, (const char *)job->bytes, job->n, job->side, job->side_n);
-    if (m && !m->target) {
+    if (m && !m->tiers.n) {
         diag_error(job->cx, (Loc){0}, "%s names no target; expected loop @name target \"x86-64-v3\"", job->file);
         return NULL;
     }
@@ -169,7 +169,7 @@ LoopModule *job_module(Job *job) {
         HostFacts facts = {0};
         job->graph = g;
         job_progress(job, "lower");
-        m = lower_graph(job->cx, g, job->name, job->target, &facts);
+        m = lower_graph(job->cx, g, job->name, &job->tiers, &facts);
         if (m && !add_interface(job, m, g, &facts)) return NULL;
     }
     if (!m) return NULL;

@@ -32,7 +32,7 @@ typedef struct Job {
     double stage_start;
     const Graph *graph;          /* what the stage started from, where there is one */
     /* filled by job_open */
-    const Target *target;
+    Tiers tiers;                 /* that the artifact serves */
     Emit emit;
     Backend backend;
     WeightsKind weights;

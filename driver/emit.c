@@ -65,11 +65,15 @@ static bool add_code(Library *lib) {
         vec_push(job->cx->arena, &lib->parts, (Part){"model.o", bytes, n});
         return true;
     }
-    EmitC o = {.external_weights = true};
-    Text text = text_new(job->cx->arena);
-    const char *path = temporary_path(lib->folder, "code.o");
-    return emit_c(lib->m, &o, &text) && cc_object(job->cx, NULL, lib->m->target, text.at, text.n, path) &&
-           add_file(lib, "model.o", path);
+    Tiers parts = emit_c_parts(lib->m);
+    for (uint32_t i = 0; i < parts.n; i++) {
+        EmitC o = {.external_weights = true, .part = parts.at[i]};
+        Text text = text_new(job->cx->arena);
+        const char *name = i ? arena_print(job->cx->arena, "model_%s.o", target_short_name(parts.at[i])) : "model.o";
+        const char *path = temporary_path(lib->folder, arena_print(job->cx->arena, "c_%s", name));
+        if (!emit_c(lib->m, &o, &text) || !cc_object(job->cx, NULL, parts.at[i], text.at, text.n, path) || !add_file(lib, name, path)) return false;
+    }
+    return true;
 }
 
 static bool add_weights(Library *lib) {
@@ -176,7 +180,7 @@ static const char *make_library(Job *job, const LoopModule *m) {
 /* ---- texts --------------------------------------------------------------------------------------------------------------- */
 
 static bool emit_c_text(Job *job, const LoopModule *m, Text *out) {
-    EmitC o = {.external_weights = runtime_use(m).weights, .before = runtime_text(job->cx->arena, runtime_use(m))};
+    EmitC o = {.external_weights = runtime_use(m).weights, .one_tier = true, .before = runtime_text(job->cx->arena, runtime_use(m))};
     o.declared = runtime_functions(&o.n_declared);
     return emit_c(without_getter(m), &o, out);
 }

@@ -38,8 +38,8 @@ static bool try_to_compile(Job *trial, void *user) {
     HostFacts facts = {0};
     trial->graph = planned;
     job_progress(trial, "lower");
-    LoopModule *m = planned && planned->plan ? lower_graph(trial->cx, planned, trial->name, trial->target, &facts) : NULL;
-    for (uint32_t i = 0; m && i < m->funcs.n; i++) e->kernels += m->funcs.at[i]->kind == LF_KERNEL;
+    LoopModule *m = planned && planned->plan ? lower_graph(trial->cx, planned, trial->name, &trial->tiers, &facts) : NULL;
+    for (uint32_t i = 0; m && i < m->funcs.n; i++) e->kernels += m->funcs.at[i]->kind == LF_KERNEL && !m->funcs.at[i]->variant_of;
     return true;
 }
 

@@ -1,5 +1,6 @@
 /* jit.c: a complete Loop module to code in this process, behind the same `const ingot_model *` that a library gives.
  *
+ * Of the CPU tiers asked for, a model is compiled for the best that this machine runs; Loop IR as it is.
  * The runtime is the one inside this process.  Weights are used where the module has them; the job's Context stays alive as
  * long as the model, because it owns code, weights and mapped files.
  */
@@ -38,6 +39,7 @@ static LoadedCode *load(Job *job, const LoopModule *m) {
 static void close_code(InProcess *p) { code_free(p->code); }
 
 bool jit_load(Job *job, InProcess *to) {
+    job->tiers = tiers_of(cpu_best(job->cx->arena, &job->tiers));
     const LoopModule *m = job_module(job);
     LoadedCode *code = m ? load(job, m) : NULL;
     void *at = code ? code_find(code, "ingot_model_v1") : NULL;

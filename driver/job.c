@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define DEFAULT_TIERS "v3,v4"
+
 static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -163,12 +165,8 @@ static bool choose_emit(Job *job) {
     return chosen >= 0;
 }
 
-static bool choose_target(Job *job) {
-    const char **names = arena_new_array(job->cx->arena, const char *, n_targets);
-    for (uint32_t i = 0; i < n_targets; i++) names[i] = targets[i].name;
-    int i = choose(job, "cpu", job->set.cpu ? job->set.cpu : "x86-64-v3", names, n_targets);
-    if (i >= 0) job->target = &targets[i];
-    return i >= 0;
+static bool choose_tiers(Job *job) {
+    return tiers_parse(job->cx, job->set.cpu ? job->set.cpu : DEFAULT_TIERS, &job->tiers);
 }
 
 /* libminilm.so -> minilm; any file name becomes a C identifier. */
@@ -200,7 +198,7 @@ static bool choose_name(Job *job) {
 
 /* The triple without its vendor is what compilers are called by: both spellings are known. */
 static bool choose_system(Job *job) {
-    const char *found = job->set.target, *triple = job->target->triple, *vendor = strchr(triple, '-'), *system = vendor ? strchr(vendor + 1, '-') : NULL;
+    const char *found = job->set.target, *triple = job->tiers.at[0]->triple, *vendor = strchr(triple, '-'), *system = vendor ? strchr(vendor + 1, '-') : NULL;
     if (!found || strcmp(found, triple) == 0) return true;
     const char *brief = system ? arena_print(job->cx->arena, "%.*s%s", (int)(vendor - triple), triple, system) : triple;
     const char *const known[] = {triple, brief};
@@ -307,6 +305,6 @@ static bool open_schedule(Job *job) {
 }
 
 bool job_open(Job *job) {
-    return choose_emit(job) && choose_target(job) && choose_system(job) && choose_numerics(job) && choose_backend(job) && choose_name(job) && job_check_passes(job) &&
+    return choose_emit(job) && choose_tiers(job) && choose_system(job) && choose_numerics(job) && choose_backend(job) && choose_name(job) && job_check_passes(job) &&
            open_input(job) && open_schedule(job) && check_path(job);
 }

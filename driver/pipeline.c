@@ -56,8 +56,8 @@ static bool dump(Context *cx, const PipelineOptions *o, uint32_t number, const c
 static const Graph *run_pass(Context *cx, const Graph *g, const PassInfo *pass, const PipelineOptions *o) {
     double start = now();
     if (o->progress) o->progress(o->user, pass->name, g);
-    const Graph *out = pass->run(cx, g, o->target);
-    if (out && o->schedule && pass == pass_find("schedule")) out = schedule_override(cx, out, o->schedule_file, o->schedule, o->schedule_bytes);
+    const Graph *out = pass->run(cx, g, o->tiers);
+    if (out && o->schedule && pass == pass_find("schedule")) out = schedule_override(cx, out, o->tiers, o->schedule_file, o->schedule, o->schedule_bytes);
     if (!out) return NULL;
     say(cx, o, pass->name, g, out, now() - start);
     if (o->verify_each && !graph_verify(out)) {

@@ -8,7 +8,7 @@
 
 typedef void PipelineTextFn(void *user, const char *title, const char *text); /* text of a graph; length may be large */
 typedef struct PipelineOptions {
-    const Target *target;
+    const Tiers *tiers;
     const char *print_after;     /* a pass, "all", or NULL */
     const char *stop_after;      /* a pass or NULL */
     const char *passes;          /* exactly these, by commas, instead of the pipeline; or NULL */

@@ -19,6 +19,7 @@ struct ingot_context {
     void *own;                     /* allocated, or NULL */
     uint64_t bytes;                /* that a reservation may need, as measure counts */
     int64_t lends;                 /* 1: the context allocates, and lends memory for outputs */
+    int64_t tier;                  /* which of the artifact's CPU tiers runs, 0 the lowest */
     int64_t pool;                  /* workers that scratch is reserved for, >= 1 */
     int64_t workers;               /* those allowed in this run, >= 1 */
     int64_t *fail;                 /* launch, position, value, limit; the same record as `fails` of worker 0 */
@@ -45,6 +46,7 @@ enum {
     FRAME_CALL = INGOT_RT_SLOT(call),
     FRAME_WORK = INGOT_RT_SLOT(work),
     FRAME_LENDS = INGOT_RT_SLOT(lends),
+    FRAME_TIER = INGOT_RT_SLOT(tier),
     FRAME_POOL = INGOT_RT_SLOT(pool),
     FRAME_WORKERS = INGOT_RT_SLOT(workers),
     FRAME_FAIL = INGOT_RT_SLOT(fail),
@@ -68,12 +70,12 @@ enum {
 };
 enum { FRAME_FAIL_SLOTS = 4, FRAME_MAX_WORKERS = 256 };
 
-/* A feature of the CPU that code needs: a bit of eax, ebx, ecx or edx (reg 0..3) of a cpuid leaf, ascending by leaf.
- * Leaf INGOT_RT_SAVED: a bit of XCR0, register state that the operating system saves; these come last. */
+/* A feature of the CPU that tiers need (bit t of `tiers`): a bit of eax, ebx, ecx or edx (reg 0..3) of a cpuid leaf,
+ * ascending by leaf.  Leaf INGOT_RT_SAVED: a bit of XCR0, register state that the operating system saves; these come last. */
 #define INGOT_RT_SAVED 0xffffffffu
 typedef struct ingot_rt_feature {
     uint32_t leaf;
-    uint8_t reg, bit, pad[2];
+    uint8_t reg, bit, tiers, pad;
     const char *name;
 } ingot_rt_feature;
 
@@ -98,7 +100,8 @@ typedef struct ingot_rt_model {
     int32_t (*start)(void *frame);
     /* 0 or a guard: N_main failed, or an output is too small for what was found: all dims are exact then. */
     int32_t (*main)(void *frame);
-    ingot_status (*cpu)(const struct ingot_rt_model *, ingot_error *); /* NULL: the baseline */
+    /* The highest tier below `end` that this machine runs, or a negative status.  NULL: one tier, the baseline. */
+    int32_t (*cpu)(const struct ingot_rt_model *, uint32_t end, ingot_error *);
     const ingot_tensor_info *const *tensors; /* inputs, then outputs */
     const char *const *guards;        /* by number: a status as first byte, then a text */
     const char *const *launches;      /* the model's nodes by number of the launch */
@@ -106,7 +109,8 @@ typedef struct ingot_rt_model {
     const char *name;
     uint32_t n_inputs, n_outputs;     /* side by side as in ingot_call */
     uint32_t n_symbols, fixed_bytes;  /* context with its arrays, a multiple of 64 */
-    uint32_t n_features, max_workers;
+    uint32_t n_features, n_tiers;
+    uint32_t max_workers, reserved;
     uint64_t weights_bytes, weights_layout; /* weights of this layout fit */
     const void *weights;              /* embedded ones, or NULL */
     const ingot_rt_test *tests;
@@ -142,7 +146,7 @@ INGOT_RT_API void ingot_rt_destroy(ingot_context *);
 INGOT_RT_API ingot_status ingot_rt_reserve(ingot_context *, uint32_t entry, const int64_t *sizes, ingot_error *);
 INGOT_RT_API ingot_status ingot_rt_run(ingot_context *, const ingot_call *, ingot_error *);
 /* cpu.c */
-INGOT_RT_API ingot_status ingot_rt_cpu(const ingot_rt_model *, ingot_error *);
+INGOT_RT_API int32_t ingot_rt_cpu(const ingot_rt_model *, uint32_t end, ingot_error *);
 /* error.c: format: the code as first character, then text: %s is the name, %d the next of the values.  Returns the code. */
 INGOT_RT_API ingot_status ingot_rt_error(ingot_error *, const char *format, const char *name, int64_t, int64_t, int64_t);
 /* launch.c, threaded builds: cuts [0, n) into ranges of at least `grain` and runs them.  0, or the status of the lowest

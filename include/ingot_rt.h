@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-#define INGOT_ABI 0x00010000u /* major << 16 | minor */
+#define INGOT_ABI 0x00010001u /* major << 16 | minor */
 #define INGOT_HAS(T, p, f) (offsetof(T, f) + sizeof((p)->f) <= (p)->size)
 
 typedef int32_t ingot_status;
@@ -120,6 +120,8 @@ typedef struct ingot_options {
     const ingot_parallel *parallel; /* outlives the context */
     int32_t device, device_id;
     ingot_memory memory[INGOT_SPACES]; /* given: never malloc */
+    uint32_t tier;        /* since 1.1: CPU tiers to choose from, the model's first `tier`; 0: all of them */
+    uint32_t reserved;
 } ingot_options;
 /* Enough for sizes d is enough for every d' <= d. */
 typedef struct ingot_plan {
@@ -169,6 +171,8 @@ struct ingot_model {
     ingot_status (*pool_open)(int32_t workers, ingot_parallel *, ingot_error *);
     void (*pool_close)(ingot_parallel *);
     ingot_status (*self_test)(ingot_context *, ingot_error *);
+    uint32_t n_tiers, reserved_1_1; /* since 1.1: CPU tiers that there is code for; create takes the best for the machine */
+    const char *const *tiers;       /* lowest first: "x86-64-v3" */
 };
 typedef const ingot_model *(*ingot_get_model)(void); /* shared libraries export it as "ingot_model_v1"; never NULL */
 

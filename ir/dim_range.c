@@ -118,6 +118,8 @@ int64_t monomial_multiple(Context *cx, uint32_t monomial) {
     return product;
 }
 
+int64_t dim_multiple(Context *cx, Dim d) { return dim_entry(dim_table(cx), d)->multiple; }
+
 /* ---- intervals of dims -------------------------------------------------------------------------------------------- */
 
 /* d = rest + c*m*(x mod n) with n*c*m*floor(x/n) a term of d. */

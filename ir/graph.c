@@ -93,7 +93,7 @@ static Attr copy_attr(Graph *g, Attr a) {
         a.as.text = intern(g->cx, a.as.text);
         break;
     case AT_SCHEDULE:
-        a.as.schedule = arena_copy(g->arena, a.as.schedule, sizeof *a.as.schedule);
+        a.as.schedule = arena_copy(g->arena, a.as.schedule, a.n * sizeof *a.as.schedule);
         break;
     case AT_INT:
     case AT_FLOAT:

@@ -40,7 +40,7 @@ static uint64_t attr_hash(const Attr *a) {
     case AT_GRAPH:
         return hash_mix(h, graph_hash(a->as.graph));
     case AT_SCHEDULE:
-        return hash_bytes(a->as.schedule, sizeof *a->as.schedule, h);
+        return hash_bytes(a->as.schedule, a->n * sizeof *a->as.schedule, h);
     }
     return h;
 }
@@ -71,7 +71,7 @@ static bool attr_equal(const Attr *a, const Attr *b) {
     case AT_GRAPH:
         return graph_equal(a->as.graph, b->as.graph);
     case AT_SCHEDULE:
-        return memcmp(a->as.schedule, b->as.schedule, sizeof *a->as.schedule) == 0;
+        return memcmp(a->as.schedule, b->as.schedule, a->n * sizeof *a->as.schedule) == 0;
     }
     return false;
 }

@@ -107,6 +107,7 @@ NODISCARD bool dim_eval(Context *, Dim, const int64_t *values, int64_t *result);
 /* Largest value over FOUND symbols up to their capacities and the like: a dim in INPUT symbols only, >= d, monotone.
  * id 0 where there is none: an INDEX or FOUND symbol without a bound, or a term that may be unboundedly negative. */
 Dim dim_upper(Context *, Dim);
+int64_t dim_multiple(Context *, Dim);      /* a divisor known from birth, >= 1; 0: the dim is 0 */
 int64_t dim_hint(Context *, Dim);          /* value at the hints (unknown: 128, clamped to range), for cost models */
 void dim_print(Context *, Text *, Dim);    /* "2*batch*seq+floordiv(h,32)+1" */
 const char *dim_string(Context *, Dim);    /* interned */
@@ -232,7 +233,7 @@ extern const char *const template_fields[TEMPLATE_COUNT];    /* names by spaces 
 
 typedef struct Val { uint32_t id; } Val;   /* a node of one graph; 0: poison or none */
 typedef struct Graph Graph;
-/* One attribute.  ints, dims: n elements, copied by emit. */
+/* One attribute.  ints, dims, schedule: n elements, copied by emit. */
 typedef struct Attr {
     AttrKey key;
     uint32_t n;
@@ -246,7 +247,7 @@ typedef struct Attr {
         const char *text;    /* interned */
         Const data;
         const Graph *graph;
-        const Schedule *schedule;
+        const Schedule *schedule; /* n of them: one for all targets, or one for each of several */
     } as;
 } Attr;
 typedef struct Node {
@@ -495,8 +496,20 @@ typedef struct Target {
     int32_t vector_bytes;    /* 32, 64 */
     int32_t vector_registers;
     bool fma;
+    const char *c_macro;     /* that C compilers define for this target and those above it, not for those below */
     int64_t l1_bytes, l2_bytes;
 } Target;
-const Target *target_find(const char *name); /* NULL where unknown */
+const Target *target_find(const char *name); /* by full or short name; NULL where unknown */
+const char *target_short_name(const Target *); /* "v3"; the full name where there is none */
 extern const Target targets[];
 extern const uint32_t n_targets;
+
+/* The CPU tiers that one artifact serves, in the table's order, lowest first; all give the same bits. */
+enum { MAX_TIERS = 8 };
+typedef struct Tiers { uint32_t n; const Target *at[MAX_TIERS]; } Tiers;
+const Target *target_baseline(const Target *); /* what every machine of its kind runs */
+Tiers tiers_of(const Target *or_null);
+/* "v3,v4", in any order.  false after a diagnostic. */
+NODISCARD bool tiers_parse(Context *, const char *list, Tiers *);
+/* The schedule that a kernel's attribute has for a target, without its tier. */
+Schedule schedule_for(const Attr *, const Target *);

@@ -6,6 +6,7 @@
  * Invariants (loop_verify): definitions dominate uses structurally, types agree with the table, a block ends in exactly
  * one yield or return, kernels have the leading parameters lo, hi, worker (i64).
  * Floating point: no contraction, no reassociation; fma only where written.
+ * A module may serve several CPU tiers: a kernel's variants stand beside it, and `launch` runs the best one for the machine.
  */
 #pragma once
 #include "ir.h"
@@ -73,6 +74,9 @@ typedef struct LFunc {
     LBlock *body;            /* NULL: extern */
     VEC(LType) types;        /* by value id; [0] unused */
     const char *comment;     /* the model's nodes behind a kernel; printed as a comment */
+    const Target *target;    /* what it is compiled for; NULL: the module's lowest tier */
+    const char *variant_of;  /* a kernel that it stands in for from its target upwards, or NULL; same parameters */
+    bool same_text;          /* body and types are those of variant_of: only the machine code differs */
 } LFunc;
 
 /* A data object.  bytes: content, or NULL with `size` zero bytes; relocations put addresses of symbols over 8-byte slots.
@@ -94,12 +98,20 @@ typedef struct LoopModule {
     Context *cx;
     Arena *arena;
     const char *name;
-    const Target *target;
+    Tiers tiers;             /* lowest first; empty in modules that never become machine code */
     VEC(LFunc *) funcs;
     VEC(LData) datas;
     VEC(LNote) notes;
 } LoopModule;
-LoopModule *loop_module_new(Context *, const char *name, const Target *);
+LoopModule *loop_module_new(Context *, const char *name, const Tiers *or_null);
+const Target *loop_target(const LoopModule *, const LFunc *); /* what a function is compiled for, or NULL */
+/* Appends a variant of a kernel: the same text, compiled for another target. */
+LFunc *loop_variant(LoopModule *, const LFunc *kernel, const Target *);
+const char *loop_variant_name(LoopModule *, const char *kernel, const Target *);
+/* The tiers [*from, *end) on which a kernel or variant runs. */
+void loop_func_tiers(const LoopModule *, const LFunc *, uint32_t *from, uint32_t *end);
+/* What `launch` of a kernel runs on a tier: its variant of the highest target up to there, else the kernel itself. */
+LFunc *loop_func_on(const LoopModule *, LFunc *kernel, uint32_t tier);
 LFunc *loop_func_find(const LoopModule *, const char *name);
 const LData *loop_data_find(const LoopModule *, const char *name);
 const char *loop_note(const LoopModule *, const char *key);  /* NULL where absent */

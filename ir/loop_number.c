@@ -52,5 +52,12 @@ static void renumber_function(Arena *arena, LFunc *f) {
 
 void loop_renumber(LoopModule *m) {
     for (uint32_t i = 0; i < m->funcs.n; i++)
-        if (m->funcs.at[i]->body) renumber_function(m->arena, m->funcs.at[i]);
+        if (m->funcs.at[i]->body && !m->funcs.at[i]->same_text) renumber_function(m->arena, m->funcs.at[i]);
+    for (uint32_t i = 0; i < m->funcs.n; i++) {
+        LFunc *f = m->funcs.at[i];
+        if (!f->same_text) continue;
+        const LFunc *kernel = loop_func_find(m, f->variant_of);
+        f->params = kernel->params;
+        f->types = kernel->types;
+    }
 }

@@ -549,18 +549,58 @@ static const char *read_comment(Parser *p) {
     return out.n ? intern_n(p->cx, out.at, out.n) : NULL;
 }
 
+static const Target *read_target(Parser *p) {
+    const char *name = read_string(p);
+    const Target *t = p->failed ? NULL : target_find(name);
+    if (!t) fail(p, "unknown target '%.40s'", name);
+    return t;
+}
+
+/* "variant of @k", "for "target"", both optional. */
+static void read_tier(Parser *p, LFunc *f) {
+    if (accept_word(p, "variant")) {
+        expect_word(p, "of");
+        f->variant_of = read_symbol(p);
+    }
+    if (accept_word(p, "for")) f->target = read_target(p);
+}
+
+/* A variant without text of its own: after its name. */
+static void read_same_text(Parser *p, LFunc *f) {
+    const char *name = f->name;
+    read_tier(p, f);
+    const LFunc *kernel = f->variant_of ? loop_func_find(p->m, f->variant_of) : NULL;
+    if (!kernel || kernel->same_text || !f->target) {
+        fail(p, "a variant without text follows the kernel that it is a variant of: kernel @name variant of @kernel for \"target\"");
+        return;
+    }
+    LFunc tier = *f;
+    *f = *kernel;
+    f->name = name;
+    f->target = tier.target;
+    f->variant_of = tier.variant_of;
+    f->same_text = true;
+    vec_push(p->arena, &p->m->funcs, f);
+}
+
 static void read_function(Parser *p, LFuncKind kind) {
     LFunc *f = p->f = arena_alloc(p->arena, sizeof *f);
     f->kind = kind;
     p->values = map_new(p->scratch);
     (void)new_value(p, (LType){0, 0, 0});
     f->name = read_symbol(p);
+    skip_space(p);
+    if (kind == LF_KERNEL && peek(p) == 'v') {
+        read_same_text(p, f);
+        return;
+    }
     read_params(p);
     skip_space(p);
     if (p->at + 1 < p->n && p->text[p->at] == '-' && p->text[p->at + 1] == '>') {
         p->at += 2;
         f->result = read_type(p);
     }
+    read_tier(p, f);
     if (kind != LF_EXTERN && expect(p, '{')) f->body = arena_alloc(p->arena, sizeof *f->body);
     f->comment = read_comment(p);
     if (f->body) read_block(p, f->body, true);
@@ -645,13 +685,14 @@ static void read_data(Parser *p) {
 static void read_header(Parser *p) {
     expect_word(p, "loop");
     const char *name = read_symbol(p);
-    const Target *target = NULL;
+    Tiers tiers = {0};
     if (accept_word(p, "target")) {
-        const char *wanted = read_string(p);
-        target = p->failed ? NULL : target_find(wanted);
-        if (!target) fail(p, "unknown target '%.40s'", wanted);
+        do tiers.at[tiers.n++] = read_target(p);
+        while (!p->failed && tiers.n < MAX_TIERS && (skip_space(p), peek(p) == '"'));
     }
-    p->m = loop_module_new(p->cx, name, target);
+    for (uint32_t i = 1; i < tiers.n && !p->failed; i++)
+        if (tiers.at[i] <= tiers.at[i - 1]) fail(p, "found target \"%s\" after \"%s\", expected a higher one", tiers.at[i]->name, tiers.at[i - 1]->name);
+    p->m = loop_module_new(p->cx, name, &tiers);
     p->arena = p->m->arena;
 }
 

@@ -260,11 +260,26 @@ static void print_comment(Text *out, const char *comment) {
     }
 }
 
+static void print_tier(const LFunc *f, Text *out) {
+    if (f->variant_of) {
+        text_add(out, " variant of ");
+        print_symbol(out, f->variant_of);
+    }
+    if (!f->target) return;
+    text_add(out, " for ");
+    text_quote(out, f->target->name);
+}
+
 void loop_print_func(const LFunc *f, Text *out) {
     static const char *const keyword[] = {"func", "export", "kernel", "extern"};
     Printer p = printer_new(f, out);
     text_add(out, "%s ", keyword[f->kind]);
     print_symbol(out, f->name);
+    if (f->same_text) {
+        print_tier(f, out);
+        text_add(out, "\n");
+        return;
+    }
     text_add(out, "(");
     for (uint32_t i = 0; i < f->n_params; i++) {
         if (i) text_add(out, ", ");
@@ -275,6 +290,7 @@ void loop_print_func(const LFunc *f, Text *out) {
         text_add(out, " -> ");
         lt_print(out, f->result);
     }
+    print_tier(f, out);
     if (f->body) text_add(out, " {");
     if (f->comment && f->comment[0]) print_comment(out, f->comment);
     text_add(out, "\n");
@@ -332,9 +348,9 @@ static void print_data(const LData *d, Text *out, Text *blob) {
 void loop_print(const LoopModule *m, Text *out, Text *blob) {
     text_add(out, "loop ");
     print_symbol(out, m->name);
-    if (m->target) {
-        text_add(out, " target ");
-        text_quote(out, m->target->name);
+    for (uint32_t i = 0; i < m->tiers.n; i++) {
+        text_add(out, i ? " " : " target ");
+        text_quote(out, m->tiers.at[i]->name);
     }
     text_add(out, "\n");
     for (uint32_t i = 0; i < m->notes.n; i++) {

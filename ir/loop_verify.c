@@ -280,9 +280,31 @@ static void check_kernel(Verifier *v) {
     if (!lt_same(f->result, lt_scalar(DT_i32))) report(v, NULL, "a kernel returns an i32 status");
 }
 
+/* A variant does for a kernel what another of the module does, from one of its tiers upwards. */
+static void check_variant(Verifier *v) {
+    const LFunc *f = v->f, *kernel = find_function(v, f->variant_of);
+    uint32_t tier = 0, twins = 0;
+    while (tier < v->m->tiers.n && v->m->tiers.at[tier] != f->target) tier++;
+    if (!tier || tier == v->m->tiers.n) report(v, NULL, "a variant is for one of the module's targets above the first");
+    if (f->kind != LF_KERNEL || !kernel || kernel->kind != LF_KERNEL || kernel->variant_of) {
+        report(v, NULL, "is a variant of '%s', which is no kernel without variant", f->variant_of);
+        return;
+    }
+    for (uint32_t i = 0; i < v->m->funcs.n; i++) {
+        const LFunc *other = v->m->funcs.at[i];
+        twins += other->target == f->target && other->variant_of && strcmp(other->variant_of, f->variant_of) == 0;
+    }
+    if (twins > 1) report(v, NULL, "'%s' has two variants for one target", f->variant_of);
+    bool same = f->n_params == kernel->n_params;
+    for (uint32_t i = 0; same && i < f->n_params; i++) same = lt_same(f->params[i].type, kernel->params[i].type);
+    if (!same) report(v, NULL, "differs in parameters from '%s'", f->variant_of);
+}
+
 static void check_function(Verifier *v, const LFunc *f) {
     v->f = f;
     v->problems = 0;
+    if (f->variant_of) check_variant(v);
+    if (f->same_text) return;
     v->defined.n = 0;
     v->depth = 0;
     v->state = arena_alloc(v->arena, f->types.n + 1);

@@ -79,8 +79,25 @@ static bool parse_template(Parser *p, int64_t *value) {
     return parse_unknown(p, "template", template_name + 1, TEMPLATE_COUNT - 1);
 }
 
-static bool parse_schedule(Parser *p, const Schedule **out) {
-    Schedule *s = arena_alloc(p->cx->arena, sizeof *s);
+static bool parse_tier(Parser *p, int64_t *value) {
+    const char *name;
+    if (p->token.kind != TOKEN_STRING)
+        return parse_int(p, 0, n_targets, value);
+    if (!parse_string(p, &name))
+        return false;
+    const Target *t = target_find(name);
+    if (t)
+        *value = t - targets + 1;
+    return t || parse_fail(p, "unknown target '%.40s'", name);
+}
+
+static bool parse_schedule_field(Parser *p, int f, int64_t *value) {
+    if (f == SCHED_template_)
+        return parse_template(p, value);
+    return f == SCHED_tier ? parse_tier(p, value) : parse_int(p, INT64_MIN, INT64_MAX, value);
+}
+
+static bool parse_schedule(Parser *p, Schedule *s) {
     if (!lex_expect(p, "{"))
         return false;
     for (bool first = true; !lex_is(p, "}"); first = false) {
@@ -94,12 +111,27 @@ static bool parse_schedule(Parser *p, const Schedule **out) {
         lex_next(p);
         if (!lex_expect(p, "="))
             return false;
-        if (f == SCHED_template_ ? !parse_template(p, &s->field[f])
-                                 : !parse_int(p, INT64_MIN, INT64_MAX, &s->field[f]))
+        if (!parse_schedule_field(p, f, &s->field[f]))
             return false;
     }
-    *out = s;
     return lex_expect(p, "}");
+}
+
+/* One, or a list with one for each of several targets. */
+static bool parse_schedules(Parser *p, Attr *a) {
+    VEC(Schedule) all = {0};
+    bool list = lex_is(p, "[");
+    if (list)
+        lex_next(p);
+    do {
+        Schedule s = {0};
+        if ((all.n && !lex_expect(p, ",")) || !parse_schedule(p, &s))
+            return false;
+        vec_push(p->cx->arena, &all, s);
+    } while (list && !lex_is(p, "]"));
+    a->n = all.n;
+    a->as.schedule = all.at;
+    return !list || lex_expect(p, "]");
 }
 
 static bool parse_dims(Parser *p, Attr *a) {
@@ -139,7 +171,7 @@ static bool parse_attr_value(Parser *p, Attr *a) {
         a->as.graph = parse_graph(p, false);
         return !p->failed;
     case AT_SCHEDULE:
-        return parse_schedule(p, &a->as.schedule);
+        return parse_schedules(p, a);
     }
     return false;
 }

@@ -33,6 +33,15 @@ static void print_loc(Printer *p, Loc loc) {
  * ---------------------------------------------------------------------------------------------------
  */
 
+static void print_schedule_field(Printer *p, int f, int64_t value) {
+    if (f == SCHED_template_ && value > 0 && value < TEMPLATE_COUNT)
+        text_add(p->out, "%s", template_name[value]);
+    else if (f == SCHED_tier && value > 0 && value <= (int64_t)n_targets)
+        text_quote(p->out, targets[value - 1].name);
+    else
+        text_add(p->out, "%" PRId64, value);
+}
+
 static void print_schedule(Printer *p, const Schedule *s) {
     const char *separator = "";
     text_add(p->out, "{");
@@ -41,13 +50,23 @@ static void print_schedule(Printer *p, const Schedule *s) {
         if (value == 0)
             continue;
         text_add(p->out, "%s%s=", separator, schedule_field_name[f]);
-        if (f == SCHED_template_ && value > 0 && value < TEMPLATE_COUNT)
-            text_add(p->out, "%s", template_name[value]);
-        else
-            text_add(p->out, "%" PRId64, value);
+        print_schedule_field(p, f, value);
         separator = ", ";
     }
     text_add(p->out, "}");
+}
+
+/* Several are a list. */
+static void print_schedules(Printer *p, const Schedule *s, uint32_t n) {
+    if (n > 1)
+        text_add(p->out, "[");
+    for (uint32_t i = 0; i < n; i++) {
+        if (i)
+            text_add(p->out, ", ");
+        print_schedule(p, &s[i]);
+    }
+    if (n > 1)
+        text_add(p->out, "]");
 }
 
 static void print_ints(Printer *p, const int64_t *ints, uint32_t n) {
@@ -98,7 +117,7 @@ static void print_attr(Printer *p, const Attr *a) {
         print_graph(p, a->as.graph, false);
         break;
     case AT_SCHEDULE:
-        print_schedule(p, a->as.schedule);
+        print_schedules(p, a->as.schedule, a->n);
         break;
     }
 }

@@ -180,10 +180,8 @@ static uint32_t buffers_needed(const Graph *g, const Node *n, bool *planned) {
     return count;
 }
 
-static bool verify_schedule(const Graph *g, const Node *n) {
-    const Attr *a = node_attr(n, ATTR_schedule);
-    const int64_t *field = a ? a->as.schedule->field : NULL;
-    if (!field || !field[SCHED_template_])
+static bool verify_schedule(const Graph *g, const Node *n, const int64_t *field) {
+    if (!field[SCHED_template_])
         return true;
     int64_t lanes = field[SCHED_lanes];
     bool fine = lanes >= 0 && lanes <= 64 && (lanes & (lanes - 1)) == 0 &&
@@ -194,6 +192,22 @@ static bool verify_schedule(const Graph *g, const Node *n) {
         diag_error(g->cx, n->loc, "verify: a schedule of '%s' is impossible: lanes are a power of two up to "
                    "64, other numbers from 0 to 2^31-1", g->name);
     return fine;
+}
+
+/* Of several schedules each names its own target. */
+static bool verify_schedules(const Graph *g, const Node *n) {
+    const Attr *a = node_attr(n, ATTR_schedule);
+    bool named = true;
+    for (uint32_t i = 0; a && i < a->n; i++) {
+        const int64_t *field = a->as.schedule[i].field;
+        if (!verify_schedule(g, n, field))
+            return false;
+        named &= field[SCHED_tier] > (i ? a->as.schedule[i - 1].field[SCHED_tier] : 0) && field[SCHED_tier] <= (int64_t)n_targets;
+    }
+    if (!a || a->n == 1 || named)
+        return true;
+    diag_error(g->cx, n->loc, "verify: schedules of one kernel of '%s' must name targets in ascending order", g->name);
+    return false;
 }
 
 static bool verify_buffers(const Graph *g, const Node *n) {
@@ -223,7 +237,7 @@ bool graph_verify(const Graph *g) {
     bool fine = true;
     for (uint32_t id = 1; id < g->nodes.n; id++)
         fine &= verify_node(g, id) && verify_regions(&g->nodes.at[id]) &&
-                verify_buffers(g, &g->nodes.at[id]) && verify_schedule(g, &g->nodes.at[id]);
+                verify_buffers(g, &g->nodes.at[id]) && verify_schedules(g, &g->nodes.at[id]);
     if (!fine || !verify_params(g) || !verify_bindings(g) || !verify_plan(g))
         return false;
     for (uint32_t i = 0; i < g->results.n; i++)

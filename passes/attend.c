@@ -21,7 +21,7 @@ static Val attend(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     return emit(g, OP_attend, loc_join(g->cx, softmax->loc, old->loc), (Val[]){softmax->in[0], in[1]}, 2, attrs, 2);
 }
 
-Graph *pass_attend(Context *cx, const Graph *g, const Target *target) {
-    (void)target;
+Graph *pass_attend(Context *cx, const Graph *g, const Tiers *tiers) {
+    (void)tiers;
     return graph_rewrite(cx, g, attend, NULL, true);
 }

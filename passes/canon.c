@@ -10,7 +10,7 @@ static Val keep(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     return (Val){0};
 }
 
-Graph *pass_canon(Context *cx, const Graph *g, const Target *target) {
-    (void)target;
+Graph *pass_canon(Context *cx, const Graph *g, const Tiers *tiers) {
+    (void)tiers;
     return graph_rewrite(cx, g, keep, NULL, true);
 }

@@ -10,7 +10,7 @@ static Val expand(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     return expand_fn[old->op](rw->to, old, in);
 }
 
-Graph *pass_expand(Context *cx, const Graph *g, const Target *target) {
-    (void)target;
+Graph *pass_expand(Context *cx, const Graph *g, const Tiers *tiers) {
+    (void)tiers;
     return graph_rewrite(cx, g, expand, NULL, true);
 }

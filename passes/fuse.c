@@ -332,7 +332,7 @@ static void finish_kernel(Build *bd, Body *b) {
     Val *in = arena_new_array(f->arena, Val, b->inputs.n);
     for (uint32_t i = 0; i < b->inputs.n; i++) in[i] = bd->map[b->inputs.at[i].id];
     static const Schedule none;
-    Attr attrs[] = {{.key = ATTR_body, .as.graph = graph_finish(b->to)}, {.key = ATTR_schedule, .as.schedule = &none}};
+    Attr attrs[] = {{.key = ATTR_body, .as.graph = graph_finish(b->to)}, {.key = ATTR_schedule, .n = 1, .as.schedule = &none}};
     Val kernel = emit(bd->to, OP_kernel, loc, in, b->inputs.n, attrs, 2);
     for (uint32_t i = 0; i < gr->outputs.n; i++)
         bd->map[gr->outputs.at[i].id] = gr->outputs.n == 1 ? kernel : b_get(bd->to, loc, kernel, i);
@@ -354,7 +354,7 @@ static Val copy_kernel(Build *bd, Val v) {
     Val p = b_param(body, (Loc){0}, "", t->dtype, t->rank, t->dims);
     graph_result(body, p, "");
     static const Schedule none;
-    Attr attrs[] = {{.key = ATTR_body, .as.graph = graph_finish(body)}, {.key = ATTR_schedule, .as.schedule = &none}};
+    Attr attrs[] = {{.key = ATTR_body, .as.graph = graph_finish(body)}, {.key = ATTR_schedule, .n = 1, .as.schedule = &none}};
     return emit(bd->to, OP_kernel, n->loc, &v, 1, attrs, 2);
 }
 
@@ -431,7 +431,7 @@ static void count_uses(Fusion *f) {
     }
 }
 
-Graph *pass_fuse(Context *cx, const Graph *g, const Target *target) {
+Graph *pass_fuse(Context *cx, const Graph *g, const Tiers *tiers) {
     Arena *arena = arena_new(cx);
     uint32_t n = g->nodes.n;
     Fusion f = {.cx = cx, .arena = arena, .g = g};
@@ -445,7 +445,7 @@ Graph *pass_fuse(Context *cx, const Graph *g, const Target *target) {
         const Node *nd = &g->nodes.at[i];
         regions[i] = arena_new_array(arena, const Graph *, nd->n_attrs);
         for (uint32_t a = 0, r = 0; a < nd->n_attrs; a++)
-            if (attr_info[nd->attrs[a].key].type == AT_GRAPH && !(regions[i][r++] = pass_fuse(cx, nd->attrs[a].as.graph, target)))
+            if (attr_info[nd->attrs[a].key].type == AT_GRAPH && !(regions[i][r++] = pass_fuse(cx, nd->attrs[a].as.graph, tiers)))
                 return NULL;
     }
     vec_push(arena, &f.groups, (Group){0});

@@ -161,8 +161,8 @@ static Val pack(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     return c.id ? new_const(rw, old->loc, c, t) : (Val){0};
 }
 
-Graph *pass_pack(Context *cx, const Graph *g, const Target *target) {
-    (void)target;
+Graph *pass_pack(Context *cx, const Graph *g, const Tiers *tiers) {
+    (void)tiers;
     Packed memo = {0};
     return graph_rewrite(cx, g, pack, &memo, true);
 }

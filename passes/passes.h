@@ -6,7 +6,7 @@
 #pragma once
 #include "ir.h"
 
-typedef Graph *PassFn(Context *, const Graph *, const Target *);
+typedef Graph *PassFn(Context *, const Graph *, const Tiers *);
 typedef struct PassInfo { const char *name; PassFn *run; const char *doc; } PassInfo;
 #define PASS(name, ...) PassFn pass_##name;
 #include "passes.def"
@@ -30,10 +30,13 @@ bool operand_is_affine(const Graph *, Val v, Val *base);
 int64_t schedule_stageable(Context *, const Graph *body);
 /* A tile of that many panels lies in one group, where the body is a convolution of several. */
 bool schedule_panels_fit(Context *, const Graph *body, int64_t panels);
+/* schedule.c: schedules by tier as an attribute has them: returns their number, 1 where they are the same; else they name their
+ * tiers. */
+uint32_t schedule_join(const Tiers *, Schedule *by_tier);
 /* schedule_text.c: the schedules of all kernels, a line each; and a text of such lines over what pass `schedule` chose: NULL
  * after diagnostics at its places. */
 void schedule_print(const Graph *, Text *out);
-Graph *schedule_override(Context *, const Graph *, const char *file, const char *text, size_t n);
+Graph *schedule_override(Context *, const Graph *, const Tiers *, const char *file, const char *text, size_t n);
 
 /* template.c: the template that computes an anchor; and for a reduction over exactly the innermost axes (a row kernel) the
  * number of outer axes, else -1. */

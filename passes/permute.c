@@ -142,7 +142,7 @@ static Val sink(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     return (Val){0};
 }
 
-Graph *pass_permute(Context *cx, const Graph *g, const Target *target) {
-    (void)target;
+Graph *pass_permute(Context *cx, const Graph *g, const Tiers *tiers) {
+    (void)tiers;
     return graph_rewrite(cx, g, sink, NULL, true);
 }

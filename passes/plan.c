@@ -193,7 +193,7 @@ static Graph *attach(Planner *p, Graph *to, Val *map, const Graph *const *const 
     return graph_finish(to);
 }
 
-Graph *pass_plan(Context *cx, const Graph *g, const Target *target) {
+Graph *pass_plan(Context *cx, const Graph *g, const Tiers *tiers) {
     Planner p = {.cx = cx, .g = g, .arena = arena_new(cx)};
     uint32_t n = g->nodes.n, errors = diag_error_count(cx);
     p.last_use = arena_new_array(p.arena, uint32_t, n);
@@ -206,7 +206,7 @@ Graph *pass_plan(Context *cx, const Graph *g, const Target *target) {
         const Node *nd = &g->nodes.at[i];
         regions[i] = arena_new_array(p.arena, const Graph *, nd->n_attrs);
         for (uint32_t a = 0, r = 0; nd->op != OP_kernel && a < nd->n_attrs; a++)
-            if (attr_info[nd->attrs[a].key].type == AT_GRAPH && !(regions[i][r++] = pass_plan(cx, nd->attrs[a].as.graph, target)))
+            if (attr_info[nd->attrs[a].key].type == AT_GRAPH && !(regions[i][r++] = pass_plan(cx, nd->attrs[a].as.graph, tiers)))
                 return NULL;
     }
     for (uint32_t i = 1; i < n; i++) {

@@ -1,10 +1,11 @@
 /* schedule.c: pass `schedule`: every kernel's template and numbers, in closed form from the target and the types.
  *
- * The result is data on the node, printed with it; --schedule overrides fields.  No number here changes a bit of a result:
- * orders of summation are attributes of the ops.
+ * The result is data on the node, printed with it: one schedule where it is the same for all tiers, else one for each;
+ * --schedule overrides fields.  No number here changes a bit of a result: orders of summation are attributes of the ops.
  * Source: cpu.md sections 1 and 8 (register tiles, cache blocks), measured there.
  */
 #include "passes.h"
+#include <string.h>
 
 enum {
     TASK_COST = 32768 /* elementary operations worth a thread: about 3 us */,
@@ -163,19 +164,28 @@ static Schedule choose(Context *cx, const Graph *body, const Target *target) {
     return s;
 }
 
-typedef struct Chosen { Context *cx; const Target *target; } Chosen;
+uint32_t schedule_join(const Tiers *tiers, Schedule *s) {
+    bool same = true;
+    for (uint32_t i = 1; i < tiers->n; i++) same &= memcmp(&s[i], &s[0], sizeof *s) == 0;
+    for (uint32_t i = 0; i < tiers->n && !same; i++) s[i].field[SCHED_tier] = tiers->at[i] - targets + 1;
+    return same ? 1 : tiers->n;
+}
+
+typedef struct Chosen { Context *cx; const Tiers *tiers; } Chosen;
 
 static Val attach(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     (void)old_val;
     if (old->op != OP_kernel) return (Val){0};
     const Chosen *c = rw->user;
     const Graph *body = attr_graph(old, ATTR_body);
-    Schedule s = choose(c->cx, body, c->target);
-    Attr attrs[] = {{.key = ATTR_body, .as.graph = body}, {.key = ATTR_schedule, .as.schedule = &s}};
+    Schedule s[MAX_TIERS];
+    for (uint32_t i = 0; i < c->tiers->n; i++) s[i] = choose(c->cx, body, c->tiers->at[i]);
+    uint32_t n = schedule_join(c->tiers, s);
+    Attr attrs[] = {{.key = ATTR_body, .as.graph = body}, {.key = ATTR_schedule, .n = n, .as.schedule = s}};
     return emit(rw->to, OP_kernel, old->loc, in, old->n_in, attrs, 2);
 }
 
-Graph *pass_schedule(Context *cx, const Graph *g, const Target *target) {
-    Chosen c = {cx, target};
+Graph *pass_schedule(Context *cx, const Graph *g, const Tiers *tiers) {
+    Chosen c = {cx, tiers};
     return graph_rewrite(cx, g, attach, &c, false);
 }

@@ -1,6 +1,7 @@
 /* schedule_text.c: schedules as a text of their own: printed, and read back over what pass `schedule` chose.
  *
- * A line is a kernel: the nodes it comes from, in quotes; the k-th of several such kernels says #k; then fields in braces.
+ * A line is a kernel: the nodes it comes from, in quotes; the k-th of several such kernels says #k; `on x86-64-v4` says which CPU
+ * tier is meant, where it is not all; then fields in braces.  Lines for CPUs that are not compiled for change nothing.
  * Fields that are not given keep their numbers; # starts a comment.  Only what the kernel's template reads may be given, and
  * only numbers that it can work with: an override either has its effect or is an error at its place.  No field changes a bit of a
  * result.  docs/cli.md has an example.
@@ -9,11 +10,12 @@
 #include <inttypes.h>
 #include <string.h>
 
-typedef struct Kernel {
+typedef struct Kernel {      /* on one tier; those of the same node follow each other */
     const Graph *g;          /* it is node `id` of this */
     uint32_t id, number;     /* the number-th from the same nodes, from 1 */
     const char *from;
     const Graph *body;
+    const Target *target;    /* NULL: all, where they agree and are only printed */
     Schedule schedule;
     Loc given;               /* the line that overrides it */
 } Kernel;
@@ -21,12 +23,22 @@ typedef struct Kernel {
 typedef struct Override {
     Context *cx;
     Arena *arena;
+    const Tiers *tiers;      /* NULL: as many as an attribute names */
     VEC(Kernel) kernels;     /* of all regions, in order */
     const char *file, *line, *at, *end; /* the text, its current line and place */
     uint32_t number;         /* of the line */
 } Override;
 
 /* ---- kernels ---------------------------------------------------------------------------------------------------------------- */
+
+static void add_tiers(Override *o, Kernel k, const Attr *schedules) {
+    for (uint32_t t = 0; t < (o->tiers ? o->tiers->n : schedules->n); t++) {
+        int64_t named = schedules->as.schedule[o->tiers ? 0 : t].field[SCHED_tier];
+        k.target = o->tiers ? o->tiers->at[t] : named ? &targets[named - 1] : NULL;
+        k.schedule = o->tiers ? schedule_for(schedules, k.target) : schedules->as.schedule[t];
+        vec_push(o->arena, &o->kernels, k);
+    }
+}
 
 static void collect(Override *o, const Graph *g) {
     for (uint32_t i = 1; i < g->nodes.n; i++) {
@@ -35,9 +47,9 @@ static void collect(Override *o, const Graph *g) {
             if (attr_info[n->attrs[a].key].type == AT_GRAPH) collect(o, n->attrs[a].as.graph);
         if (n->op != OP_kernel) continue;
         Kernel k = {.g = g, .id = i, .number = 1, .from = loc_string(o->cx, n->loc), .body = attr_graph(n, ATTR_body)};
-        k.schedule = *node_attr(n, ATTR_schedule)->as.schedule;
-        for (uint32_t e = 0; e < o->kernels.n; e++) k.number += o->kernels.at[e].from == k.from; /* interned */
-        vec_push(o->arena, &o->kernels, k);
+        for (uint32_t e = 0; e < o->kernels.n; e++)
+            if (o->kernels.at[e].from == k.from) k.number = o->kernels.at[e].number + 1; /* interned */
+        add_tiers(o, k, node_attr(n, ATTR_schedule));
     }
 }
 
@@ -58,6 +70,7 @@ void schedule_print(const Graph *g, Text *out) {
         const Kernel *k = &o.kernels.at[i];
         text_quote(out, k->from);
         if (k->number > 1) text_add(out, " #%u", k->number);
+        if (k->target) text_add(out, " on %s", k->target->name);
         text_add(out, " {template=%s", template_name[k->schedule.field[SCHED_template_]]);
         for (int f = 0; f < SCHED_COUNT; f++)
             if (has_word(fields_of(&k->schedule), schedule_field_name[f])) text_add(out, ", %s=%" PRId64, schedule_field_name[f], k->schedule.field[f]);
@@ -174,7 +187,7 @@ static bool check_value(Override *o, Loc at, const Kernel *k, int f, int64_t val
     return false;
 }
 
-static bool read_field(Override *o, Kernel *k) {
+static bool read_field(Override *o, Kernel *k, const bool *chosen) {
     int64_t value;
     skip_space(o);
     Loc at = here(o);
@@ -184,8 +197,26 @@ static bool read_field(Override *o, Kernel *k) {
     if (f < 0 || !expect(o, '=', "behind a field")) return false;
     if (template) return read_template(o, k);
     if (!read_number(o, &value) || !check_value(o, at, k, f, value)) return false;
-    k->schedule.field[f] = value;
+    for (uint32_t t = 0; t < o->tiers->n; t++)
+        if (chosen[t]) k[t].schedule.field[f] = value;
     return true;
+}
+
+/* "on x86-64-v4": that tier of the kernel alone, or none where it is not compiled for. */
+static bool read_tier(Override *o, bool *chosen) {
+    skip_space(o);
+    for (uint32_t t = 0; t < o->tiers->n; t++) chosen[t] = true;
+    if (o->end - o->at < 3 || memcmp(o->at, "on ", 3) != 0) return true;
+    o->at += 3;
+    skip_space(o);
+    Loc at = here(o);
+    const char *from = o->at;
+    while (o->at < o->end && *o->at > ' ' && *o->at != '{') o->at++;
+    const char *name = intern_n(o->cx, from, (size_t)(o->at - from));
+    const Target *t = target_find(name);
+    for (uint32_t i = 0; i < o->tiers->n; i++) chosen[i] = o->tiers->at[i] == t;
+    if (!t) diag_usage(o->cx, at, "unknown cpu '%s'", name);
+    return t != NULL;
 }
 
 static bool read_line(Override *o) {
@@ -197,14 +228,19 @@ static bool read_line(Override *o) {
     if (!from || (accept(o, '#') && !read_number(o, &number))) return false;
     Kernel *k = find_kernel(o, at, from, number);
     if (!k) return false;
-    if (k->given.id) {
-        diag_usage(o->cx, at, "this kernel is given already, at %s", loc_string(o->cx, k->given));
-        return false;
+    bool chosen[MAX_TIERS];
+    if (!read_tier(o, chosen)) return false;
+    for (uint32_t t = 0; t < o->tiers->n; t++) {
+        if (!chosen[t]) continue;
+        if (k[t].given.id) {
+            diag_usage(o->cx, at, "this kernel is given already, at %s", loc_string(o->cx, k[t].given));
+            return false;
+        }
+        k[t].given = at;
     }
-    k->given = at;
     if (!expect(o, '{', "before the fields")) return false;
     for (bool first = true; !accept(o, '}'); first = false)
-        if ((!first && !expect(o, ',', "or '}' behind a field")) || !read_field(o, k)) return false;
+        if ((!first && !expect(o, ',', "or '}' behind a field")) || !read_field(o, k, chosen)) return false;
     skip_space(o);
     if (o->at == o->end || *o->at == '\n' || *o->at == '#') return true;
     diag_usage(o->cx, here(o), "expected the end of the line");
@@ -215,17 +251,20 @@ static bool read_line(Override *o) {
 
 static Val attach(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     const Override *o = rw->user;
-    for (uint32_t i = 0; old->op == OP_kernel && i < o->kernels.n; i++) {
+    for (uint32_t i = 0; old->op == OP_kernel && i < o->kernels.n; i += o->tiers->n) {
         const Kernel *k = &o->kernels.at[i];
-        if (k->g != rw->from || k->id != old_val.id || !k->given.id) continue;
-        Attr attrs[] = {{.key = ATTR_body, .as.graph = attr_graph(old, ATTR_body)}, {.key = ATTR_schedule, .n = 1, .as.schedule = &k->schedule}};
+        if (k->g != rw->from || k->id != old_val.id) continue;
+        Schedule s[MAX_TIERS];
+        for (uint32_t t = 0; t < o->tiers->n; t++) s[t] = k[t].schedule;
+        uint32_t n = schedule_join(o->tiers, s);
+        Attr attrs[] = {{.key = ATTR_body, .as.graph = attr_graph(old, ATTR_body)}, {.key = ATTR_schedule, .n = n, .as.schedule = s}};
         return emit(rw->to, OP_kernel, old->loc, in, old->n_in, attrs, 2);
     }
     return (Val){0};
 }
 
-Graph *schedule_override(Context *cx, const Graph *g, const char *file, const char *text, size_t n) {
-    Override o = {.cx = cx, .arena = cx->arena, .file = file, .line = text, .at = text, .end = text + n, .number = 1};
+Graph *schedule_override(Context *cx, const Graph *g, const Tiers *tiers, const char *file, const char *text, size_t n) {
+    Override o = {.cx = cx, .arena = cx->arena, .tiers = tiers, .file = file, .line = text, .at = text, .end = text + n, .number = 1};
     bool fine = true;
     collect(&o, g);
     for (; o.at < o.end; o.number++) {

@@ -78,9 +78,11 @@ ingot_status ingot_rt_create(const ingot_model *model, const ingot_options *opt,
     ingot_status rc = INGOT_OK;
     *out = NULL;
     if (!opt) opt = &standard;
-    if (opt->size < sizeof *opt) return old_struct(err, opt->size, sizeof *opt);
+    if (opt->size < offsetof(ingot_options, tier)) return old_struct(err, opt->size, offsetof(ingot_options, tier));
     if (opt->device > 1) return refuse(err, "\017found device %d, expected the CPU: %d", NULL, opt->device, 1, 0);
-    if (m->cpu && (rc = m->cpu(m, err))) return rc;
+    uint32_t tiers = INGOT_HAS(ingot_options, opt, tier) && opt->tier - 1 < m->n_tiers ? opt->tier : m->n_tiers;
+    int32_t tier = m->cpu ? m->cpu(m, tiers, err) : 0;
+    if (tier < 0) return -tier;
     uint64_t bytes = opt->memory[INGOT_HOST].bytes;
     int64_t lends = 0;
     ingot_context *c = (ingot_context *)opt->memory[INGOT_HOST].base;
@@ -96,6 +98,7 @@ ingot_status ingot_rt_create(const ingot_model *model, const ingot_options *opt,
     memset(c, 0, m->fixed_bytes);
     c->bytes = bytes;
     c->lends = lends;
+    c->tier = tier;
     m->init(c);
 #if INGOT_RT_THREADS
     c->parallel = opt->parallel;

@@ -208,7 +208,7 @@ LVal kernel_contract(Kernel *k, Val v, const Dim *at) {
     const Node *n = node(k->body, v);
     DType dtype = val_dtype(k->body, v);
     Contraction c = {.node = n, .at = at, .x = val_type(k->body, n->in[0]), .w = val_type(k->body, n->in[1]),
-                     .compute = loop_compute_dtype(dtype), .fma = k->target->fma, .lanes = 1};
+                     .compute = loop_compute_dtype(dtype), .fma = k->fma, .lanes = 1};
     for (uint32_t i = 0; i < val_rank(k->body, v); i++)
         if (kernel_varies(k, at[i])) c.lanes = k->lanes;
     LVal mask = k->mask;

@@ -1,7 +1,7 @@
 /* host.c: from a planned graph of kernels to a Loop module: kernels, N_bind, N_plan and N_main, and the weights.
  *
  * N_main walks the graph in order: a kernel node is a launch, a region is lowered in place into if, for and while of the host
- * program, reshapes and tuples are names for memory.  Equal kernels (body and schedule) share one function.
+ * program, reshapes and tuples are names for memory.  The host program exists once, whatever number of CPU tiers there is.
  * Invariants: every pointer lies in the arena at a planned offset, in the weights, or is the caller's; nothing is allocated.
  */
 #include "program.h"
@@ -14,7 +14,7 @@ typedef struct Frame {
     const LVal *params, *outputs;
     bool region, *checked;       /* by guard */
 } Frame;
-typedef struct Host { Program *p; LVal offsets, weights, fails, scratch, scratch_bytes, symbols, fail; } Host;
+typedef struct Host { Program *p; LVal offsets, weights, fails, scratch, scratch_bytes, symbols, fail, tier; } Host;
 
 static void run_graph(Host *h, Frame *fr);
 
@@ -173,45 +173,6 @@ static void copy_bytes(Host *h, LVal to, LVal from, LVal bytes) {
 
 /* ---- kernels -------------------------------------------------------------------------------------------------------------- */
 
-/* Some operand lies in the buffer of a result (pass plan saw that it may be overwritten). */
-static bool is_aliased(const Graph *g, const Node *n) {
-    uint32_t results;
-    const int64_t *slots = attr_ints(n, ATTR_buffers, &results);
-    for (uint32_t i = 0; i < n->n_in; i++) {
-        const Attr *from = node_attr(node(g, graph_memory(g, n->in[i], NULL)), ATTR_buffers);
-        for (uint32_t a = 0; from && a < from->n; a++)
-            for (uint32_t r = 0; r < results; r++)
-                if (slots[r] >= 0 && slots[r] == from->as.ints[a]) return true;
-    }
-    return false;
-}
-
-static const KernelInfo *kernel_for(Program *p, const Graph *g, const Node *n) {
-    const Graph *body = attr_graph(n, ATTR_body);
-    const Schedule *s = node_attr(n, ATTR_schedule)->as.schedule;
-    bool aliased = is_aliased(g, n);
-    for (uint32_t i = 0; i < p->kernels.n; i++) {
-        const KernelEntry *e = &p->kernels.at[i];
-        if (e->aliased == aliased && memcmp(&e->schedule, s, sizeof *s) == 0 && graph_equal(e->body, body)) return &e->info;
-    }
-    KernelEntry e = {.body = body, .schedule = *s, .aliased = aliased};
-    const char *name = intern(p->cx, arena_print(p->arena, "%s_k%u", p->m->name, p->kernels.n));
-    e.info = lower_kernel(p->m, body, s, name, loc_string(p->cx, n->loc), aliased);
-    p->scratch = dim_max(p->cx, p->scratch, e.info.scratch_bytes);
-    vec_push(p->arena, &p->kernels, e);
-    return &vec_last(&p->kernels).info;
-}
-
-/* Lowers every kernel before the host program: its scratch and symbols must be known. */
-static void lower_kernels(Program *p, const Graph *g) {
-    for (uint32_t i = 1; i < g->nodes.n; i++) {
-        const Node *n = &g->nodes.at[i];
-        if (n->op == OP_kernel) kernel_for(p, g, n);
-        for (uint32_t a = 0; n->op != OP_kernel && a < n->n_attrs; a++)
-            if (attr_info[n->attrs[a].key].type == AT_GRAPH) lower_kernels(p, n->attrs[a].as.graph);
-    }
-}
-
 /* A node may become several launches: each has a name of its own, so that profiles tell them apart. */
 static const char *launch_name(Program *p, const char *node) {
     uint32_t known = 0;
@@ -256,13 +217,13 @@ static void launch(Host *h, Frame *fr, Val v) {
     Program *p = h->p;
     const Node *n = node(fr->g, v);
     step(h);
-    const KernelInfo *info = kernel_for(p, fr->g, n);
-    const Schedule *s = node_attr(n, ATTR_schedule)->as.schedule;
+    const KernelEntry *e = program_kernel(p, fr->g, n);
+    const KernelInfo *info = &e->info[0];
     const Graph *body = attr_graph(n, ATTR_body);
     VEC(LVal) in = {0};
     vec_push(p->arena, &in, p->frame);
-    vec_push(p->arena, &in, program_dim(p, info->range));
-    vec_push(p->arena, &in, l_i64(p->b, s->field[SCHED_grain]));
+    vec_push(p->arena, &in, program_extent(p, e, h->tier));
+    vec_push(p->arena, &in, program_grain(p, e, h->tier));
     for (uint32_t i = 0; i < n->n_in; i++)
         vec_push(p->arena, &in, recast(p, pointer_of(h, fr, n->in[i]), loop_memory_dtype(val_dtype(body, body->params.at[i]))));
     for (uint32_t i = 0; i < body->results.n; i++)
@@ -275,7 +236,7 @@ static void launch(Host *h, Frame *fr, Val v) {
     }
     for (uint32_t i = 0; i < info->n_symbols; i++) vec_push(p->arena, &in, program_dim(p, dim_symbol(p->cx, info->symbols[i])));
     LVal status = l_inst(p->b, LOP_launch, lt_scalar(DT_i32), in.at, in.n, 0);
-    vec_last(&p->b->block->insts).imm.text = info->func->name;
+    vec_last(&p->b->block->insts).imm.text = e->name;
     check_status(h, status, loc_string(p->cx, n->loc));
     find_symbols(h, info);
     if (info->found.id) program_late_guards(p, fr->g, fr->region, fr->checked, h->fail);
@@ -438,6 +399,7 @@ static void program_main(Program *p, const Graph *g) {
     h.symbols = frame_slot(p, FRAME_SYMBOLS, DT_i64), h.fail = frame_slot(p, FRAME_FAIL, DT_i64);
     h.fails = frame_slot(p, FRAME_FAILS, DT_i64), h.scratch = frame_slot(p, FRAME_SCRATCH, DT_u8);
     h.scratch_bytes = frame_value(p, FRAME_SCRATCH_BYTES);
+    if (p->m->tiers.n > 1) h.tier = frame_value(p, FRAME_TIER);
     for (uint32_t i = 0; i < p->facts->n_input_symbols; i++)
         p->symbols[p->facts->symbols.at[i].id] = l_load(b, h.symbols, l_i64(b, i), 1, (LVal){0});
     LVal inputs = frame_slot(p, FRAME_INPUTS, DT_u64), outputs = frame_slot(p, FRAME_OUTPUTS, DT_u64);
@@ -465,8 +427,8 @@ static void place_outputs(Program *p, const Graph *g) {
     }
 }
 
-LoopModule *lower_graph(Context *cx, const Graph *g, const char *name, const Target *target, HostFacts *facts) {
-    LoopModule *m = loop_module_new(cx, name, target);
+LoopModule *lower_graph(Context *cx, const Graph *g, const char *name, const Tiers *tiers, HostFacts *facts) {
+    LoopModule *m = loop_module_new(cx, name, tiers);
     Program p = {.cx = cx, .arena = m->arena, .m = m, .facts = facts, .scratch = dim_const(cx, 0)};
     if (!g->plan) BUG(cx, "lowering a graph without a plan");
     collect_symbols(&p, g, SYMBOL_INPUT);
@@ -475,7 +437,7 @@ LoopModule *lower_graph(Context *cx, const Graph *g, const char *name, const Tar
     require_bound(&p, g);
     collect_graph(&p, g);
     add_weights(&p);
-    lower_kernels(&p, g);
+    program_kernels(&p, g);
     declare_step(&p);
     place_outputs(&p, g);
     program_bind(&p, g);

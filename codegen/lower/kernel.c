@@ -153,28 +153,48 @@ static void bind_arguments(Kernel *k, const Signature *s, const KernelInfo *info
     for (uint32_t i = 0; i < info->n_symbols; i++) kernel_bind(k, info->symbols[i], loop_param(b, s->first_symbol + i));
 }
 
-KernelInfo lower_kernel(LoopModule *m, const Graph *body, const Schedule *schedule, const char *name, const char *comment,
-                        bool aliased) {
-    Context *cx = m->cx;
-    Arena *arena = m->arena;
-    Kernel k = {.cx = cx, .arena = arena, .body = body, .schedule = schedule, .target = m->target, .lanes = 1};
-    SymbolSet symbols = body_symbols(cx, arena, body);
-    Scope scope = body_facts(&k, arena);
-    k.scope = &scope;
+static const TemplateInfo *template_of(Context *cx, const Schedule *schedule) {
     const TemplateInfo *t = &templates[schedule->field[SCHED_template_]];
-    if (!t->lower) diag_fatal(cx, "schedule: kernel %s has no template", name);
+    if (!t->lower) diag_fatal(cx, "schedule: a kernel has no template");
+    return t;
+}
+
+static Kernel kernel_of(LoopModule *m, const Graph *body, const Schedule *schedule) {
+    return (Kernel){.cx = m->cx, .arena = m->arena, .body = body, .schedule = schedule, .fma = !m->tiers.n || m->tiers.at[0]->fma, .lanes = 1};
+}
+
+KernelInfo kernel_info(LoopModule *m, const Graph *body, const Schedule *schedule) {
+    Context *cx = m->cx;
+    const TemplateInfo *t = template_of(cx, schedule);
+    Kernel k = kernel_of(m, body, schedule);
+    SymbolSet symbols = body_symbols(cx, m->arena, body);
+    Scope scope = body_facts(&k, m->arena);
+    k.scope = &scope;
     Symbol found = body_found(cx, body);
     drop_found(&symbols, found);
     KernelInfo info = {.fails = body_checks(body), .found = found, .n_symbols = symbols.all.n, .symbols = symbols.all.at};
     info.range = t->range(&k);
     info.scratch_bytes = t->scratch(&k);
     info.scratches = !dim_is(cx, info.scratch_bytes, 0);
-    Signature s = make_signature(&k, &info, arena, aliased);
-    k.b = loop_begin(m, name, LF_KERNEL, s.params.at, s.params.n, lt_scalar(DT_i32));
-    bind_arguments(&k, &s, &info);
-    t->lower(&k, loop_param(k.b, 0), loop_param(k.b, 1));
+    return info;
+}
+
+void kernel_write(LoopModule *m, const Graph *body, const Schedule *schedule, const KernelText *text, KernelInfo *info) {
+    Kernel k = kernel_of(m, body, schedule);
+    Scope scope = body_facts(&k, m->arena);
+    k.scope = &scope;
+    Signature s = make_signature(&k, info, m->arena, text->aliased);
+    k.b = loop_begin(m, text->name, LF_KERNEL, s.params.at, s.params.n, lt_scalar(DT_i32));
+    bind_arguments(&k, &s, info);
+    template_of(m->cx, schedule)->lower(&k, loop_param(k.b, 0), loop_param(k.b, 1));
     l_return(k.b, l_int(k.b, lt_scalar(DT_i32), 0));
-    info.func = loop_end(k.b);
-    info.func->comment = comment;
+    info->func = loop_end(k.b);
+    info->func->comment = text->comment;
+}
+
+KernelInfo lower_kernel(LoopModule *m, const Graph *body, const Schedule *schedule, const char *name, const char *comment,
+                        bool aliased) {
+    KernelInfo info = kernel_info(m, body, schedule);
+    kernel_write(m, body, schedule, &(KernelText){name, comment, aliased}, &info);
     return info;
 }

@@ -37,7 +37,7 @@ struct Kernel {
     LoopBuilder *b;
     const Graph *body;
     const Schedule *schedule;
-    const Target *target;
+    bool fma;                /* all that a template may know of the target beside its schedule */
     const Scope *scope;      /* facts of the enclosing loops */
     LVal *pointers;          /* by index of body parameter */
     LVal *outputs;           /* by result */
@@ -122,7 +122,11 @@ typedef struct KernelInfo {
     uint32_t n_symbols;
     const Symbol *symbols;
 } KernelInfo;
+/* What a schedule makes of a body, before there is code: all but func. */
+KernelInfo kernel_info(LoopModule *, const Graph *body, const Schedule *);
 /* aliased: a result may lie where an operand does (same elements at the same offsets). */
+typedef struct KernelText { const char *name, *comment; bool aliased; } KernelText;
+void kernel_write(LoopModule *, const Graph *body, const Schedule *, const KernelText *, KernelInfo *);
 KernelInfo lower_kernel(LoopModule *, const Graph *body, const Schedule *, const char *name, const char *comment, bool aliased);
 
 /* ---- templates ---------------------------------------------------------------------------------------------------- */

@@ -7,7 +7,8 @@
 #include "ingot_frame.h"
 
 typedef struct ConstPlace { Const data; uint64_t offset; } ConstPlace;
-typedef struct KernelEntry { const Graph *body; Schedule schedule; bool aliased; KernelInfo info; } KernelEntry;
+/* One kernel of the host program: by tier its schedule, and what that came to; parameters are the same for all. */
+typedef struct KernelEntry { const Graph *body; bool aliased; const char *name; Schedule schedule[MAX_TIERS]; KernelInfo info[MAX_TIERS]; } KernelEntry;
 typedef struct GraphBase { const Graph *g; uint32_t first; } GraphBase; /* index of its first buffer in offsets */
 typedef struct Program {
     Context *cx;
@@ -30,6 +31,11 @@ LVal program_dim(Program *, Dim);                    /* i64 of a dim over bound 
 uint32_t program_symbol_index(Program *, Symbol);    /* in the frame's order */
 uint32_t program_base(Program *, const Graph *);
 void program_bind(Program *, const Graph *);
+/* host_kernel.c */
+const KernelEntry *program_kernel(Program *, const Graph *, const Node *); /* written where it is new */
+void program_kernels(Program *, const Graph *);      /* all of a graph's */
+LVal program_extent(Program *, const KernelEntry *, LVal tier); /* to launch over; tier: the frame's, where there are several */
+LVal program_grain(Program *, const KernelEntry *, LVal tier);
 /* host_guard.c */
 bool program_guard_is_late(Program *, const Guard *); /* mentions a size found while running */
 LVal program_guard(Program *, const Guard *, LVal *x, LVal *y); /* whether it holds, and the two values compared */

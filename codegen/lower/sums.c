@@ -97,8 +97,10 @@ static uint32_t reachable_rows(Kernel *k, const Blocks *s) {
     int64_t low, high, m = s->tile_m;
     dim_range(k->cx, k->scope, s->rows, &low, &high);
     uint32_t sizes = 0;
-    int64_t most = m * (m + 1); /* from there on the sizes repeat: m - 1 and m */
-    for (int64_t rows = low < 1 ? 1 : low > most ? most : low; rows <= high && (rows <= most || sizes == 0); rows++) {
+    int64_t most = m * (m + 1), step = dim_multiple(k->cx, s->rows); /* from most on the sizes repeat: m - 1 and m */
+    low = low < 1 ? 1 : low > most ? most : low;
+    if (step < 1 || step > INT32_MAX) step = 1;
+    for (int64_t rows = (low + step - 1) / step * step; rows <= high && (rows <= most || sizes == 0); rows += step) {
         int64_t tiles = (rows + m - 1) / m;
         sizes |= 1u << (rows / tiles);
         if (rows % tiles) sizes |= 1u << (rows / tiles + 1);

@@ -23,7 +23,7 @@ static void tile_step(Kernel *k, const Tile *t, LVal at, LVal from, LVal *acc) {
         LVal x = l_splat(b, row_scalar(k, t, i, from), PANEL);
         for (uint32_t j = 0; j < t->panels; j++) {
             LVal *a = &acc[i * t->panels + j];
-            *a = contract_step(b, k->target->fma, x, w[j], *a);
+            *a = contract_step(b, k->fma, x, w[j], *a);
         }
     }
 }

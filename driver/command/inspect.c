@@ -27,9 +27,15 @@ static void print_symbol(const ingot_symbol *s) {
     printf("%s\n", s->flags & 1 ? " (known after the run)" : "");
 }
 
+/* Libraries of ABI 1.0 do not say. */
+static uint32_t n_tiers(const ingot_model *m) { return INGOT_HAS(ingot_model, m, tiers) ? m->n_tiers : 0; }
+
 static void print_text(const Session *s, long long file_bytes) {
     const ingot_model *m = s->model;
-    printf("%s: model %s\n  made by %s for %s\n  needs %s\n  numerics %s\n", s->path, m->name, m->compiler, m->target, *m->cpu ? m->cpu : "nothing beyond the baseline", m->numerics);
+    printf("%s: model %s\n  made by %s for %s\n  needs %s\n", s->path, m->name, m->compiler, m->target, *m->cpu ? m->cpu : "nothing beyond the baseline");
+    if (n_tiers(m)) printf("  variants");
+    for (uint32_t i = 0; i < n_tiers(m); i++) printf("%s %s", i ? "," : "", m->tiers[i]);
+    printf("%s  numerics %s\n", n_tiers(m) ? "\n" : "", m->numerics);
     if (*m->licence) printf("  licence %s\n", m->licence);
     printf("  %s, weights %" PRIu64 " bytes %s\n", m->pool_open ? "threads" : "single-threaded", m->weights_bytes, m->weights_open ? "outside" : "embedded");
     if (m->self_test) printf("  self-tests: ingot verify runs them\n");
@@ -81,6 +87,9 @@ static void print_json(const Session *s, long long file_bytes) {
     json_field("compiler", m->compiler);
     json_field("target", m->target);
     json_field("cpu", m->cpu);
+    printf("  \"variants\": [");
+    for (uint32_t i = 0; i < n_tiers(m); i++) printf("%s\"%s\"", i ? ", " : "", m->tiers[i]);
+    printf("],\n");
     json_field("numerics", m->numerics);
     json_field("licence", m->licence);
     printf("  \"abi\": %u, \"alignment\": %u, \"threads\": %s, \"self_test\": %s, \"file_bytes\": %lld,\n", m->abi, m->alignment, m->pool_open ? "true" : "false", m->self_test ? "true" : "false", file_bytes);

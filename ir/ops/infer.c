@@ -254,7 +254,7 @@ static bool check_payload(Infer *k, const Attr *a) {
         REQUIRE(k->cx, a->as.graph->finished);
         return true;
     case AT_SCHEDULE:
-        REQUIRE(k->cx, a->as.schedule);
+        REQUIRE(k->cx, a->as.schedule && a->n);
         return true;
     case AT_INT:
     case AT_FLOAT:

@@ -20,16 +20,23 @@ static void mode_set(uint32_t mode) {
 }
 
 int main(int argc, char **argv) {
-    int compared = 0;
+    int compared = 0, tiers = 0;
+    uint32_t most = 0;
     random_floats(image, N * DIGITS_IN, 13);
     for (int i = 0; i < DIGITS_IN; i++) image[i] = i % 3 ? 1e-40f * (float)i : image[i]; /* denormals */
-    for (int a = 1; a < argc; a++) {
-        const ingot_model *m = model_open(argv[a], NULL);
+    for (int k = 1; k < argc; k++) {
+        const ingot_model *m = model_open(argv[k], NULL);
+        most = m->n_tiers > most ? m->n_tiers : most;
+    }
+    for (uint32_t a = 0; a < (uint32_t)(argc - 1) * most; a++) {
+        const ingot_model *m = model_open(argv[1 + a / most], NULL);
         ingot_parallel pool;
         ingot_context *c;
+        if (a % most >= m->n_tiers) continue;
         OK(m->pool_open(4, &pool, &host_error));
-        ingot_options o = {.size = sizeof o, .parallel = &pool};
+        ingot_options o = {.size = sizeof o, .parallel = &pool, .tier = a % most + 1}; /* no better than this one */
         OK(m->create(m, &o, &c, &host_error));
+        tiers++;
         for (int32_t workers = 1; workers <= 4; workers *= 2) {
             for (uint32_t mode = PLAIN;; mode = ODD) {
                 mode_set(mode);
@@ -49,6 +56,6 @@ int main(int argc, char **argv) {
         m->destroy(c);
         m->pool_close(&pool);
     }
-    printf("%d runs on %d tiers with the same bits\n", compared, argc - 1);
+    printf("%d runs of %d libraries on %d tiers with the same bits\n", compared, argc - 1, tiers);
     return 0;
 }

@@ -6,7 +6,7 @@ code() {
     mkdir "$1" && (cd "$1" && ar x "../$1.a")
     local sum=0 n member
     for member in "$1"/*.o; do
-        case $member in *_model.o) continue ;; esac
+        case $member in *_model.o | *_model_*.o) continue ;; esac
         n=0
         while read -r bytes; do n=$((n + 16#$bytes)); done < <(readelf -SW "$member" | sed 's/^ *\[ *[0-9]*\] //' | awk '$7 ~ /X/ {print $5}')
         echo "  $(basename "$member") $n" >&2

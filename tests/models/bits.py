@@ -1,5 +1,5 @@
 """Same bits, whoever computes them: 1, 2 and 4 threads, a host's shuffled `parallel`, row i of a batch and the row alone, a
-sequence alone and padded into a batch with a mask, artifacts for AVX2 and for AVX-512.
+sequence alone and padded into a batch with a mask, AVX2 and AVX-512 as tiers of one artifact and compiled alone.
 
 usage: bits.py [NAME...]; names: threads rows padding tiers
 """
@@ -114,8 +114,10 @@ def tiers(chosen):
         if chosen and name not in chosen:
             continue
         x = inputs()
-        v3, v4 = (ingot.load(path(), f"--cpu={cpu}", *flags).run(x) for cpu in ("x86-64-v3", "x86-64-v4"))
-        results.append(compare(f"AVX2 and AVX-512 {name}", [("outputs", v4, v3)]))
+        one, alone = ingot.load(path(), *flags), ingot.load(path(), "--cpu=v3", *flags).run(x)
+        pairs = [(f"{cpu} of one library", one.context(tier=1 + i).run(x), alone) for i, cpu in enumerate(("AVX2", "AVX-512"))]
+        pairs.append(("AVX-512 alone", ingot.load(path(), "--cpu=v4", *flags).run(x), alone))
+        results.append(compare(f"AVX2 and AVX-512 {name}", pairs))
     return results
 
 

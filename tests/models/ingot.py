@@ -78,7 +78,7 @@ class Parallel(C.Structure):
 class Options(C.Structure):
     _fields_ = [("size", C.c_uint32), ("flags", C.c_uint32), ("weights", C.c_void_p),
                 ("parallel", C.POINTER(Parallel)), ("device", C.c_int32), ("device_id", C.c_int32),
-                ("memory", Memory * 4)]
+                ("memory", Memory * 4), ("tier", C.c_uint32), ("reserved", C.c_uint32)]
 
 
 class Call(C.Structure):
@@ -136,15 +136,15 @@ class Model:
 
 
 class Context:
-    """threads: the artifact's own pool; parallel: a Parallel of the host's."""
+    """threads: the artifact's own pool; parallel: a Parallel of the host's; tier: of the CPU tiers the first so many, 0 all."""
 
-    def __init__(self, model, threads=1, parallel=None):
+    def __init__(self, model, threads=1, parallel=None, tier=0):
         self.model, self.pool, self.made_pool = model, parallel, False
         m, error = model.m, Error()
         if threads > 1:
             self.pool, self.made_pool = Parallel(size=C.sizeof(Parallel)), True
             raise_on(m.pool_open(threads, C.byref(self.pool), C.byref(error)), error)
-        options = Options(size=C.sizeof(Options))
+        options = Options(size=C.sizeof(Options), tier=tier)
         if self.pool is not None:
             options.parallel = C.pointer(self.pool)
         self.handle = C.c_void_p()

@@ -94,7 +94,8 @@ static void finish_module(Subject *s, LoopModule *m) {
 }
 
 static void compile(Subject *s, const Graph *g) {
-    PipelineOptions options = {.target = target_find("x86-64-v3"), .verify_each = true};
+    Tiers tiers = tiers_of(target_find("x86-64-v3"));
+    PipelineOptions options = {.tiers = &tiers, .verify_each = true};
     HostFacts facts = {0};
     s->reached = OUT_IMPORTED;
     if (chosen(s, READ_BACK_EVERY)) read_back_graph(s, g);
@@ -103,7 +104,7 @@ static void compile(Subject *s, const Graph *g) {
     if (!planned) return;
     if (chosen(s, READ_BACK_EVERY) && s->kind == KIND_ONNX) read_back_graph(s, planned);
     *s->stage = "lowering";
-    LoopModule *m = lower_graph(s->cx, planned, "mutant", options.target, &facts);
+    LoopModule *m = lower_graph(s->cx, planned, "mutant", &tiers, &facts);
     if (!m) return;
     finish_module(s, m);
     if (chosen(s, INTERPRET_EVERY)) interpret(s, g);
@@ -199,14 +200,15 @@ static void keep_text(const Seed *from, const Text *text, Seed *to, uint32_t roo
 
 static uint32_t make_texts(Context *cx, const Seed *seed, Kind kind, Seed *to, uint32_t room, size_t largest) {
     uint32_t n = 0;
-    PipelineOptions options = {.target = target_find("x86-64-v3")};
+    Tiers tiers = tiers_of(target_find("x86-64-v3"));
+    PipelineOptions options = {.tiers = &tiers};
     HostFacts facts = {0};
     const Graph *g = onnx_import(cx, seed->path, seed->bytes, seed->n, NULL);
     const Graph *planned = g ? pipeline_graph(cx, g, &options) : NULL;
     if (!planned) return 0;
     Text text = text_new(cx->arena);
     if (kind == KIND_LOOP_TEXT) {
-        LoopModule *m = lower_graph(cx, planned, "mutant", options.target, &facts);
+        LoopModule *m = lower_graph(cx, planned, "mutant", &tiers, &facts);
         if (m) loop_print(m, &text, NULL);
         keep_text(seed, &text, to, room, &n, largest);
         return n;

@@ -91,15 +91,16 @@ Program *program_make(Context *cx, const Graph *g, const Case *c) {
     Program *p = arena_alloc(cx->arena, sizeof *p);
     *p = (Program){.cx = cx, .g = g, .backend = c->backend};
     if (c->backend == BACKEND_INTERP) return p;
-    PipelineOptions options = {.target = target_find(c->target), .verify_each = true, .print = show};
+    Tiers tiers = tiers_of(target_find(c->target));
+    PipelineOptions options = {.tiers = &tiers, .verify_each = true, .print = show};
     if (c->verbose) options.print_after = "all";
-    if (!options.target) {
+    if (!tiers.n) {
         diag_error(cx, (Loc){0}, "no target '%s'", c->target);
         return NULL;
     }
     const Graph *planned = pipeline_graph(cx, g, &options);
     if (!planned) return NULL;
-    LoopModule *m = lower_graph(cx, planned, "m", options.target, &p->facts);
+    LoopModule *m = lower_graph(cx, planned, "m", &tiers, &p->facts);
     if (!m || !loop_verify(m)) return NULL;
     p->m = m;
     if (c->verbose) {

@@ -507,7 +507,7 @@ static void check_c(Suite *s, const uint8_t *expected, bool systems_compilers) {
 
 static void check_llvm(Suite *s, const uint8_t *expected, const char *name, bool links) {
     if (!have_llvm() || !machine_runs(name)) return;
-    s->m->target = target_find(name);
+    s->m->tiers = tiers_of(target_find(name));
     EmitLlvm options = {.external_weights = true, .verify = true, .opt_level = 2};
     const uint8_t *object;
     size_t n;
@@ -528,7 +528,7 @@ static void check_llvm(Suite *s, const uint8_t *expected, const char *name, bool
 static Suite *new_suite(const char *name) {
     Suite *s = calloc(1, sizeof *s);
     s->cx = context_new(NULL);
-    s->m = loop_module_new(s->cx, name, target_find("x86-64-v3"));
+    s->m = loop_module_new(s->cx, name, &(Tiers){1, {target_find("x86-64-v3")}});
     return s;
 }
 static void end_suite(Suite *s, uint8_t *expected) {

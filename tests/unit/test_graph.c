@@ -256,7 +256,7 @@ static Val s_kernel(Sample *s, Op op) {
         .field = {[SCHED_template_] = TEMPLATE_map, [SCHED_lanes] = 8, [SCHED_grain] = 4096}};
     return two(s, op, s->x, s->y,
                ATTRS({.key = ATTR_body, .as.graph = branch(s, OP_sub)},
-                     {.key = ATTR_schedule, .as.schedule = &schedule}));
+                     {.key = ATTR_schedule, .n = 1, .as.schedule = &schedule}));
 }
 
 typedef Val SampleFn(Sample *, Op);
@@ -586,7 +586,7 @@ static void rewriting_replaces_in_regions_too(void **state) {
     static const Schedule schedule = {.field = {0}};
     Val k = one(s, OP_kernel, b_unary(s->g, nowhere, OP_exp, s->x),
                 ATTRS({.key = ATTR_body, .as.graph = graph_finish(body)},
-                      {.key = ATTR_schedule, .as.schedule = &schedule}));
+                      {.key = ATTR_schedule, .n = 1, .as.schedule = &schedule}));
     graph_result(s->g, k, "y");
     Graph *to = graph_rewrite(cx, graph_finish(s->g), exp_to_neg, NULL, false);
     assert_non_null(to);

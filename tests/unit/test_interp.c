@@ -369,7 +369,7 @@ static void kernel_with_panels(void **state) {
                 dims_of(cx, INTS(2, 3)));
     Schedule schedule = {0};
     Val v = EMIT(g, OP_kernel, LIST(Val, x, w), 2, a_graph(ATTR_body, body),
-                 (Attr){.key = ATTR_schedule, .as.schedule = &schedule});
+                 (Attr){.key = ATTR_schedule, .n = 1, .as.schedule = &schedule});
     Tensor in = tensor(cx, DT_f32, 2, LIST(int64_t, 1, 2), LIST(float, 1, 10)),
            y = run(g, v, &in, 1);
     assert_floats(&y, FLOATS(41, 52, 63));

@@ -70,7 +70,7 @@ static bool text_library(Built *b, const LoopModule *m) {
     if (!emit_c(m, &options, &text)) fail_with(b->cx, "emit_c");
     const char *exports[] = {"twice_memory_bytes", "twice_create", "twice_destroy", "twice_reserve", "twice_run", "twice_model"};
     LinkShared link = {.path = library, .soname = "libtwice.so", .objects = &object, .n_objects = 1, .exports = exports, .n_exports = 6};
-    if (!cc_object(b->cx, NULL, m->target, text.at, text.n, object) || !link_shared(b->cx, &link)) fail_with(b->cx, "cc");
+    if (!cc_object(b->cx, NULL, loop_target(m, NULL), text.at, text.n, object) || !link_shared(b->cx, &link)) fail_with(b->cx, "cc");
     void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
     if (!handle) fail_msg("dlopen: %s", dlerror());
     bind_built(b, NULL, handle);
@@ -358,17 +358,29 @@ static void test_float_mode_and_trace(Built *b) {
     b->destroy(c);
 }
 
+/* Three tiers: every machine runs the first, none the last; and one below which no machine is. */
 static void test_cpu(Built *b) {
-    static const ingot_rt_feature table[] = {{.leaf = 1, .reg = 3, .bit = 26, .name = "sse2"}, {.leaf = 1, .reg = 2, .bit = 31, .name = "hypervisor"},
-                                             {.leaf = 7, .reg = 3, .bit = 0, .name = "never"}, {.leaf = 7, .reg = 0, .bit = 31, .name = "neither"}};
+    static const ingot_rt_feature table[] = {
+        {.leaf = 1, .reg = 3, .bit = 26, .tiers = 7, .name = "sse2"}, {.leaf = 1, .reg = 3, .bit = 25, .tiers = 6, .name = "sse"},
+        {.leaf = 7, .reg = 3, .bit = 0, .tiers = 4, .name = "never"}, {.leaf = 7, .reg = 3, .bit = 0, .tiers = 1, .name = "never"},
+        {.leaf = 7, .reg = 0, .bit = 31, .tiers = 1, .name = "neither"}};
     ingot_rt_model m = *b->rt;
     ingot_rt_public public = {.rt = &m};
     ingot_error err = {0};
     ingot_context *c;
-    m.features = table, m.cpu = ingot_rt_cpu, m.n_features = 1;
-    assert_int_equal(ingot_rt_create(&public.model, NULL, &c, &err), INGOT_OK);
-    ingot_rt_destroy(c);
-    m.features = table + 2, m.n_features = 2;
+    m.features = table, m.cpu = ingot_rt_cpu, m.n_features = 3, m.n_tiers = 3;
+    static const struct { uint32_t asked; int64_t tier; } rows[] = {{0, 1}, {1, 0}, {2, 1}, {3, 1}, {4, 1}, {UINT32_MAX, 1}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ingot_options o = {.size = sizeof o, .tier = rows[i].asked};
+        assert_int_equal(ingot_rt_create(&public.model, &o, &c, &err), INGOT_OK);
+        assert_int_equal(c->tier, rows[i].tier);
+        ingot_rt_destroy(c);
+        o.size = offsetof(ingot_options, tier); /* a host of ABI 1.0 */
+        assert_int_equal(ingot_rt_create(&public.model, &o, &c, &err), INGOT_OK);
+        assert_int_equal(c->tier, 1);
+        ingot_rt_destroy(c);
+    }
+    m.features = table + 3, m.n_features = 2, m.n_tiers = 1;
     assert_int_equal(ingot_rt_create(&public.model, NULL, &c, &err), INGOT_E_CPU);
     assert_string_equal(err.text, "this machine lacks never, which the model was compiled for");
 }

@@ -126,7 +126,7 @@ static void run_kernel(Run *r, uint32_t v) {
     bool tiled = schedule.field[SCHED_template_] == TEMPLATE_contraction || schedule.field[SCHED_template_] == TEMPLATE_convolution;
     r->tiled += tiled;
     if (tiled && r->map) schedule.field[SCHED_template_] = TEMPLATE_map;
-    LoopModule *m = loop_module_new(r->cx, "test", r->target);
+    LoopModule *m = loop_module_new(r->cx, "test", &(Tiers){1, {r->target}});
     KernelInfo info = lower_kernel(m, attr_graph(n, ATTR_body), &schedule, "kernel", "", false);
     add_entry(m, info.func);
     if (!loop_verify(m)) fail_with_diagnostics(r->cx, "loop_verify");
@@ -234,9 +234,9 @@ static void compare_reference(const Case *c, const Tensor *expected, const void 
 
 static Graph *compile(Case *c, const Target *target, bool pack) {
     Graph *g = c->g;
-    if (pack) g = pass_pack(c->cx, g, target);
-    if (g) g = pass_fuse(c->cx, g, target);
-    if (g) g = pass_schedule(c->cx, g, target);
+    if (pack) g = pass_pack(c->cx, g, &(Tiers){1, {target}});
+    if (g) g = pass_fuse(c->cx, g, &(Tiers){1, {target}});
+    if (g) g = pass_schedule(c->cx, g, &(Tiers){1, {target}});
     if (!g) fail_with_diagnostics(c->cx, "passes");
     return g;
 }
