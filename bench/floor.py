@@ -2,8 +2,8 @@
 with a constant operand as a share of the FMA peak measured in this run.  Times are processor time: of one thread that is the
 wall time of an idle machine, and on a busy one nearer to it than what a clock says.
 
-usage: bench/floor.py [--check] [--cpu=x86-64-v3] [--seconds=S] [NAME...]
---cpu: the tier compiled for; default: the best of this machine, as ONNX Runtime chooses while running.
+usage: bench/floor.py [--check] [--cpu=LIST] [--seconds=S] [NAME...]
+--cpu: the tiers compiled for; without it, as users compile: default flags, one library that chooses its tier when loaded.
 --check: exit status 1 where a figure misses its limit (timings of a shared machine are noise, so CI only prints).
 One run at a time: a lock file, build/bench.lock, keeps other benchmarks of this checkout waiting.
 """
@@ -48,26 +48,26 @@ def interleaved(runs, seconds):
     return [statistics.median(t) for t in times]
 
 
-def ours(path, inputs, cpu):
-    context = ingot.load(path, f"--cpu={cpu}").context()
+def ours(path, inputs, flags):
+    context = ingot.load(path, *flags).context()
     call = context.prepare(inputs)
     context.execute(call)
     return lambda: context.execute(call)
 
 
-def model_row(name, cpu, seconds):
+def model_row(name, flags, seconds):
     path, inputs, most = MODELS[name]
     session = models.session(path())
-    a, b = interleaved([ours(path(), inputs, cpu), lambda: session.run(None, inputs)], seconds)
-    return models.judge(f"{name} {cpu}", a <= most * b,
+    a, b = interleaved([ours(path(), inputs, flags), lambda: session.run(None, inputs)], seconds)
+    return models.judge(" ".join([name, *flags]), a <= most * b,
                         f"{a * 1e3:.2f} ms, ONNX Runtime {b * 1e3:.2f} ms: {a / b:.2f} times (<= {most:g})")
 
 
-def peak(cpu):
+def peak(wide):
     program = os.path.join(ingot.ROOT, "build", "peak")
     source = os.path.join(ingot.ROOT, "bench", "peak.c")
     subprocess.run(["gcc", "-O2", source, "-o", program], check=True)
-    return lambda: float(subprocess.run([program, "16" if cpu.endswith("v4") else "8"], check=True, capture_output=True, text=True).stdout)
+    return lambda: float(subprocess.run([program, "16" if wide else "8"], check=True, capture_output=True, text=True).stdout)
 
 
 def product_model(n):
@@ -83,15 +83,15 @@ def product_model(n):
     return path
 
 
-def product_row(n, cpu, seconds):
-    measure, inputs = peak(cpu), {"x": RNG.standard_normal((n, n), dtype=np.float32)}
+def product_row(n, flags, wide, seconds):
+    measure, inputs = peak(wide), {"x": RNG.standard_normal((n, n), dtype=np.float32)}
     path = product_model(n)
     session = models.session(path)
     before = measure()
-    a, b = interleaved([ours(path, inputs, cpu), lambda: session.run(None, inputs)], seconds)
+    a, b = interleaved([ours(path, inputs, flags), lambda: session.run(None, inputs)], seconds)
     highest = max(before, measure())
     share = 2 * n ** 3 / a * 1e-9 / highest
-    return models.judge(f"gemm {n} {cpu}", share >= SHARE,
+    return models.judge(" ".join([f"gemm {n}", *flags]), share >= SHARE,
                         f"{2 * n ** 3 / a * 1e-9:.0f} GFLOP/s of {highest:.0f}: {share:.0%} of peak (>= {SHARE:.0%}); "
                         f"ONNX Runtime {2 * n ** 3 / b * 1e-9:.0f}")
 
@@ -99,14 +99,14 @@ def product_row(n, cpu, seconds):
 def main():
     options = dict(a[2:].partition("=")[::2] for a in sys.argv[1:] if a.startswith("--"))
     names = [a for a in sys.argv[1:] if not a.startswith("--")]
-    with open("/proc/cpuinfo") as f:
-        best = "x86-64-v4" if "avx512vl" in f.read() else "x86-64-v3"
-    cpu, seconds = options.get("cpu", best), float(options.get("seconds", 5))
+    flags, seconds = [f"--cpu={options['cpu']}"] if "cpu" in options else [], float(options.get("seconds", 5))
+    with open("/proc/cpuinfo") as f: # the peak is that of the tier that runs
+        wide = "avx512vl" in f.read() and "v4" in options.get("cpu", "v4")
     os.makedirs(os.path.join(ingot.ROOT, "build"), exist_ok=True)
     with open(os.path.join(ingot.ROOT, "build", "bench.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        results = [model_row(n, cpu, seconds) for n in MODELS if not names or n in names]
-        results += [product_row(n, cpu, seconds) for n in PRODUCTS if not names or f"gemm{n}" in names]
+        results = [model_row(n, flags, seconds) for n in MODELS if not names or n in names]
+        results += [product_row(n, flags, wide, seconds) for n in PRODUCTS if not names or f"gemm{n}" in names]
     sys.exit(1 if "check" in options and not all(results) else 0)
 
 

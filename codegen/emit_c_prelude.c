@@ -38,6 +38,7 @@ static const char *const lines[] = {
     "#pragma GCC diagnostic ignored \"-Wpsabi\"",
     "#pragma GCC diagnostic ignored \"-Wunused-function\"",
     "#pragma GCC diagnostic ignored \"-Wunused-parameter\"",
+    "#pragma GCC diagnostic ignored \"-Wunused-variable\"",
     "#endif",
     "#if defined(__GNUC__) && !defined(__TINYC__)",
     "#define INLINE static inline __attribute__((always_inline, unused))",

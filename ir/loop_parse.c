@@ -687,11 +687,13 @@ static void read_header(Parser *p) {
     const char *name = read_symbol(p);
     Tiers tiers = {0};
     if (accept_word(p, "target")) {
-        do tiers.at[tiers.n++] = read_target(p);
-        while (!p->failed && tiers.n < MAX_TIERS && (skip_space(p), peek(p) == '"'));
+        do {
+            const Target *t = read_target(p), *last = tiers.n ? tiers.at[tiers.n - 1] : NULL;
+            if (t && last && t <= last) fail(p, "found target \"%s\" after \"%s\", expected a higher one", t->name, last->name);
+            tiers.at[tiers.n++] = t;
+            skip_space(p);
+        } while (!p->failed && tiers.n < MAX_TIERS && peek(p) == '"');
     }
-    for (uint32_t i = 1; i < tiers.n && !p->failed; i++)
-        if (tiers.at[i] <= tiers.at[i - 1]) fail(p, "found target \"%s\" after \"%s\", expected a higher one", tiers.at[i]->name, tiers.at[i - 1]->name);
     p->m = loop_module_new(p->cx, name, &tiers);
     p->arena = p->m->arena;
 }

@@ -143,7 +143,7 @@ static Kernel *find_kernel(Override *o, Loc at, const char *from, int64_t number
         Kernel *k = &o->kernels.at[i];
         names[i] = k->from;
         if (k->from != from) continue;
-        known++;
+        known = (uint32_t)k->number;
         if (k->number == number) return k;
     }
     const char *close = known ? NULL : closest_word(from, names, o->kernels.n);

@@ -75,5 +75,7 @@ mistake 4 "error: cannot write 'folder.onnx': Is a directory" digits.onnx --emit
 mistake 2 "error: 'out' does not tell what to write: use a suffix such as .so, .a, .o, .c, or --emit" digits.onnx -o out
 mistake 2 'error: --threads takes no number when compiling: the library serves any number of threads' digits.onnx --threads=4 -o out/l.so
 mistake 2 'error: m.loop is Loop IR: name, target, cpu, threads, place of weights, schedules and self-tests are fixed in it' m.loop --cpu=x86-64-v4 -o out/l.so
+mistake 2 "error: unknown cpu 'v9'; expected some of x86-64, x86-64-v3, x86-64-v4" digits.onnx --cpu=v3,v9 -o out/l.so
+mistake 2 'error: x86-64 and x86-64-v3 differ in bits (fused multiply-add): one artifact cannot hold both; compile two' digits.onnx --cpu=x86-64,v3 -o out/l.so
 mistake 2 "error: unknown backend 'gpu'; expected one of llvm, c, interpreter" digits.onnx --backend=gpu -o out/l.so
 mistake 1 'error: out of memory: compiling needs more than the limit of 307200 bytes; raise the memory limit or compile a smaller model' digits.onnx --limits=300K -o out/l.so

@@ -5,7 +5,8 @@ backends=c
 if "$INGOT" compile m.graph -o m.ll 2>/dev/null; then backends="llvm c"; fi
 expect 0 '' "$INGOT" compile "$digits" --print-schedule
 mv stdout s
-grep -q "^\"digits.onnx: node 'conv1' (Conv), node 'relu1' (Relu)\" {template=convolution, tile_m=" s
+grep -q "^\"digits.onnx: node 'conv1' (Conv), node 'relu1' (Relu)\" on x86-64-v3 {template=convolution, tile_m=" s
+grep -q "^\"digits.onnx: node 'conv1' (Conv), node 'relu1' (Relu)\" on x86-64-v4 {template=convolution, tile_m=" s
 grep -q "node 'pool' (MaxPool)\" #2 {" s
 grep -q "(Softmax)\" {template=row, grain=[0-9]*, stage=[1-9]" s
 expect 0 '' "$INGOT" compile "$digits" --emit=schedule -o two.schedule
@@ -41,9 +42,19 @@ cat > few <<'EOT'
 EOT
 expect 0 '' "$INGOT" compile "$digits" --print-schedule --schedule=few
 diff s stdout > changes && exit 1
-[ "$(grep -c '^>' changes)" = 2 ]
+[ "$(grep -c '^>' changes)" = 3 ] # dense2 has other numbers on another CPU; a line without one is for all
 grep -q '^> .*#2 {template=map, lanes=16, grain=77}$' changes
-grep -q '^> .*dense2.*{template=contraction, tile_m=2, tile_n=1,' changes
+grep -q '^> .*dense2.* on x86-64-v3 {template=contraction, tile_m=2, tile_n=1,' changes
+grep -q '^> .*dense2.* on x86-64-v4 {template=contraction, tile_m=2, tile_n=1,' changes
+# One CPU alone; one that is not compiled for.
+echo "\"digits.onnx: node 'dense2' (Gemm)\" on v4 {tile_m=3}" > v4
+expect 0 '' "$INGOT" compile "$digits" --print-schedule --schedule=v4
+diff s stdout > changes && exit 1
+[ "$(grep -c '^>' changes)" = 1 ]
+grep -q '^> .*dense2.* on x86-64-v4 {template=contraction, tile_m=3,' changes
+"$INGOT" compile "$digits" --cpu=v3 --print-schedule > plain
+expect 0 '' "$INGOT" compile "$digits" --cpu=v3 --print-schedule --schedule=v4
+cmp plain stdout
 # It is in the text of the graph, and goes on from there.
 expect 0 '' "$INGOT" compile "$digits" --stop-after=schedule --schedule=few -o few.graph
 grep -q 'grain=77' few.graph
@@ -76,6 +87,7 @@ wrong "bad:2:47: error: the kernel's template is contraction, which what it comp
 wrong "bad:2:1: error: there is no kernel #3 of these nodes: they have 2" "$pool #3 {grain=1}"
 wrong "bad:2:1: error: no kernel comes from these nodes (did you mean \"digits.onnx: node 'dense2' (Gemm)\"?); --print-schedule lists all" "\"digits.onnx: node 'dense3' (Gemm)\" {grain=1}"
 wrong "bad:2:1: error: expected '\"' and the nodes that a kernel comes from, as --print-schedule has them" 'dense2 {grain=1}'
+wrong "bad:2:40: error: unknown cpu 'v9'" "$dense on v9 {grain=1}"
 wrong "bad:2:46: error: expected ',' or '}' behind a field" "$dense {grain=1 tile_m=2}"
 wrong "bad:2:47: error: expected the end of the line" "$dense {grain=1} x"
 printf '%s\n' "$dense {grain=1}" "$dense {grain=2}" "$dense {lanes=1}" > bad
@@ -90,7 +102,7 @@ graph @g(%1 "x": f32[n,3,3,4]) where n in [1,64] {
 }
 EOT
 expect 0 '' "$INGOT" compile groups.graph --print-schedule
-grep -q "^\"m: node 'c' (Conv)\" {template=convolution, " stdout
+grep -q "^\"m: node 'c' (Conv)\" .*{template=convolution, " stdout
 "$INGOT" run groups.graph -o wanted
 echo "\"m: node 'c' (Conv)\" {tile_n=1, tile_m=2}" > fits
 expect 0 '' "$INGOT" run groups.graph --schedule=fits -o got
