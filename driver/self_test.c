@@ -105,12 +105,15 @@ static bool compute(Trial *t, uint32_t number, SelfTest *test) {
     test->seed = number + 1;
     for (uint32_t k = 0; k < COUNT(sizes_tried); k++) {
         for (uint32_t i = 0; i < t->m->n_symbols; i++)
-            symbols[i] = t->m->symbols[i]->flags & 1 ? 0 : fit(t->m->symbols[i], sizes_tried[(number + k) % COUNT(sizes_tried)]);
+            symbols[i] = t->m->symbols[i]->flags & 1 ? 0 : fit(t->m->symbols[i],
+                    sizes_tried[(number + k) % COUNT(sizes_tried)]);
         if (!describe(t, symbols, test, &err)) continue;
-        ingot_rt_test run = {.seed = test->seed, .dims = test->dims, .output_bytes = test->output_bytes, .sets = test->sets, .n_sets = test->n_sets};
+        ingot_rt_test run = {.seed = test->seed, .dims = test->dims, .output_bytes = test->output_bytes, .sets = test->sets,
+                .n_sets = test->n_sets};
         if (!ingot_rt_test_run(t->context, &run, &test->hash, &err)) return true;
     }
-    diag_error(cx, (Loc){0}, "self-test %u: the model accepts none of the sizes tried, give --dim; the last: %s", number + 1, err.text);
+    diag_error(cx, (Loc){0}, "self-test %u: the model accepts none of the sizes tried, give --dim; the last: %s", number + 1,
+            err.text);
     return false;
 }
 

@@ -122,7 +122,8 @@ ingot_status ingot_rt_self_test(ingot_context *c, ingot_error *err) {
         ingot_status rc = ingot_rt_test_run(c, &m->tests[i], &hash, err);
         if (rc) return rc;
         if (hash != m->tests[i].hash)
-            return refuse(err, "\022self-test %d of %d: the outputs are not those of the compiler's run; are library, weights and memory intact?",
+            return refuse(err, "\022self-test %d of %d: the outputs are not those of the compiler's run; are library, "
+                               "weights and memory intact?",
                           NULL, (int64_t)i + 1, m->n_tests, 0);
     }
     return INGOT_OK;

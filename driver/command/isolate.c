@@ -56,7 +56,7 @@ static int run_here(Arguments *a) {
     return output_end(status);
 }
 
-/* ---- the child ------------------------------------------------------------------------------------------------------------- */
+/* ---- the child ---------------------------------------------------------------------------------------------------------- */
 
 static void limit_memory(uint64_t bytes) {
     struct rlimit limit;
@@ -82,7 +82,7 @@ static int run_child(Arguments *a, int pipe_end, const char *folder, uint64_t me
     return run_here(a);
 }
 
-/* ---- what a child that died leaves ------------------------------------------------------------------------------------------- */
+/* ---- what a child that died leaves -------------------------------------------------------------------------------------- */
 
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at) {
     (void)st, (void)kind, (void)at;
@@ -114,7 +114,7 @@ static void clean_up(const Arguments *a, pid_t child) {
     if (a->value[OPT_dump_dir]) remove_unfinished(a->value[OPT_dump_dir], child);
 }
 
-/* ---- the parent ------------------------------------------------------------------------------------------------------------- */
+/* ---- the parent --------------------------------------------------------------------------------------------------------- */
 
 typedef struct Child {
     pid_t id;
@@ -146,7 +146,8 @@ static int wait_for(Child *c, const sigset_t *while_waiting) {
     for (int status;;) {
         struct pollfd p = {.fd = c->stages, .events = POLLIN};
         double left = end - now();
-        struct timespec most = {.tv_sec = left > 0 ? (time_t)left : 0, .tv_nsec = left > 0 ? (long)((left - (double)(time_t)left) * 1e9) : 0};
+        struct timespec most = {.tv_sec = left > 0 ? (time_t)left : 0,
+                .tv_nsec = left > 0 ? (long)((left - (double)(time_t)left) * 1e9) : 0};
         char text[512];
         if (told_to_end && !ended) kill(c->id, told_to_end), ended = true;
         int ready = ppoll(&p, 1, c->seconds > 0 && !c->late ? &most : NULL, while_waiting);
@@ -165,7 +166,8 @@ static int tell_crash(Arguments *a, const Child *c, int signal) {
     if (c->late) return fail_no("stopped%s: compiling took longer than the limit of %g seconds", where, c->seconds - grace);
     if (used > c->memory / 10 * 8)
         return fail_no("stopped%s: compiling needs more than the %.0f MiB of memory allowed; raise --limits (or ulimit), or compile a smaller model", where, (double)c->memory * 0x1p-20);
-    if (signal == SIGKILL) return fail_machine("the compiler was killed%s, with %.1f GiB of memory in use: is there enough?", where, (double)used * 0x1p-30);
+    if (signal == SIGKILL)
+        return fail_machine("the compiler was killed%s, with %.1f GiB of memory in use: is there enough?", where, (double)used * 0x1p-30);
     snprintf(text, sizeof text, "ingot %s was ended by signal %d (%s)%s", ingot_version(), signal, strsignal(signal), where);
     fail_no("internal error: %s; please report this as a bug, with the model and the command line", text);
     size_t n = strlen(text);
@@ -203,7 +205,8 @@ static int start(Arguments *a, Child *c, const sigset_t *signals, const struct s
 }
 
 static int run_isolated(Arguments *a, uint64_t memory, double seconds) {
-    Child c = {.memory = memory_allowed((memory ? memory : compiler_memory) + tools_memory), .seconds = seconds > 0 ? seconds + grace : 0};
+    Child c = {.memory = memory_allowed((memory ? memory : compiler_memory) + tools_memory),
+            .seconds = seconds > 0 ? seconds + grace : 0};
     struct sigaction act = {.sa_handler = end_soon}, before[n_ending];
     sigset_t blocked, old;
     sigemptyset(&blocked);
@@ -232,7 +235,8 @@ int command_start(Arguments *a) {
     uint64_t memory = 0;
     double seconds = 0;
     if (!option_applies(a->command, OPT_isolate)) return run_here(a);
-    if (isolate && strcmp(isolate, "yes") != 0 && strcmp(isolate, "no") != 0) return fail_usage("--isolate=%s: expected yes or no", isolate);
+    if (isolate && strcmp(isolate, "yes") != 0 && strcmp(isolate, "no") != 0)
+        return fail_usage("--isolate=%s: expected yes or no", isolate);
     int status = read_limits(a, &memory, &seconds);
     if (status) return status;
     return isolate && *isolate == 'n' ? run_here(a) : run_isolated(a, memory, seconds);
