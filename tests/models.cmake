@@ -26,8 +26,9 @@ if(TARGET ingot AND Python3_FOUND AND INGOT_WITH_LLVM AND NOT INGOT_SANITIZE)
   add_model_test(bits "models;slow" bits.py)
   add_model_test(roundtrip "models;slow" roundtrip.py)
   add_model_test(compile-time "models;slow" compile_time.py)
-  # Timings of a shared machine are noise: printed here, judged by bench/floor.py --check.
-  add_model_test(floor "models;slow" ../../bench/floor.py)
+  # Timings of a shared machine are noise: printed here, judged by bench/run --preset=floor --check.
+  add_model_test(floor "models;slow" ../../bench/run --preset=floor --here)
+  add_model_test(bench models bench.py)
   set_tests_properties(models/floor PROPERTIES RUN_SERIAL ON)
   # What a test prints is its result; those that measure run alone.
   set_tests_properties(models/compile-time models/compile-time-quick PROPERTIES RUN_SERIAL ON)

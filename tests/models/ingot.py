@@ -248,17 +248,24 @@ def compile_to(model, out, *flags):
     return time.perf_counter() - start
 
 
+def keys(model, compiler=INGOT):
+    """What an artifact depends on besides flags: the compiler and the model's bytes, its weights included."""
+    side = os.path.splitext(model)[0] + ".bin"
+    return [file_hash(compiler), file_hash(model), file_hash(side) if os.path.exists(side) else ""]
+
+
+def short(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def artifact(model, *flags, suffix=".so"):
     """Path of the compiled model, from the cache where it is there."""
     if not os.path.exists(INGOT):
         print(f"skipped: no compiler at {INGOT}")
         sys.exit(77)
     name = os.path.splitext(os.path.basename(model))[0]
-    side = os.path.splitext(model)[0] + ".bin"
-    key = "\n".join([file_hash(INGOT), file_hash(model), file_hash(side) if os.path.exists(side) else ""])
-    short = lambda text: hashlib.sha256(text.encode()).hexdigest()[:12]  # noqa: E731
     variants = os.path.join(ARTIFACTS, f"{name}-{short(chr(10).join(flags))}")
-    path = os.path.join(variants, short(key), "lib" + name + suffix)
+    path = os.path.join(variants, short(chr(10).join(keys(model))), "lib" + name + suffix)
     if not os.path.exists(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         drop_old(variants)

@@ -1,0 +1,135 @@
+"""Models of a single operator, or of the few that spell one: made once under build/bench/operators.
+
+A maker returns an onnx.ModelProto; OPERATORS names each with what it is made of.  Shapes are fixed: peers may specialise.
+"""
+import os
+
+import numpy as np
+
+import ingot
+import models
+
+FOLDER = os.path.join(ingot.ROOT, "build", "bench", "operators")
+
+
+def weights(*shape):
+    """Scaled so that sums over all but one dimension stay near one."""
+    rng = np.random.default_rng(shape)
+    return (rng.standard_normal(shape) / max(1.0, np.prod(shape[1:] if len(shape) > 2 else shape[:1])) ** 0.5).astype(np.float32)
+
+
+def graph(nodes, inputs, constants=(), outputs=("y",), kinds=()):
+    """nodes: (op, inputs, outputs, attributes); inputs: name -> shape; kinds: name -> element type where not f32."""
+    onnx = models.package("onnx")
+    from onnx import TensorProto, helper, numpy_helper
+    kinds = dict(kinds)
+    made = helper.make_graph(
+        [helper.make_node(op, read.split(), write.split(), **attributes) for op, read, write, attributes in nodes], "row",
+        [helper.make_tensor_value_info(n, kinds.get(n, TensorProto.FLOAT), s) for n, s in inputs.items()],
+        [helper.make_empty_tensor_value_info(n) for n in outputs],
+        [numpy_helper.from_array(np.asarray(value), n) for n, value in dict(constants).items()])
+    made = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    return onnx.shape_inference.infer_shapes(made, strict_mode=True, data_prop=True)
+
+
+def single(op, *inputs, constants=(), **attributes):
+    names = [f"x{i}" for i in range(len(inputs))]
+    return graph([(op, " ".join([*names, *dict(constants)]), "y", attributes)], dict(zip(names, inputs)), constants)
+
+
+def gemm(m, k, n, constant=True):
+    return single("MatMul", (m, k), constants={"w": weights(k, n)}) if constant else single("MatMul", (m, k), (k, n))
+
+
+def conv(channels, size, filters, kernel, stride=1, group=1):
+    pad = (kernel - 1) // 2
+    return single("Conv", (1, channels, size, size), constants={"w": weights(filters, channels // group, kernel, kernel), "b": weights(filters)},
+                  kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4, group=group)
+
+
+def transposed(channels, size, filters):
+    return single("ConvTranspose", (1, channels, size, size), constants={"w": weights(channels, filters, 4, 4)},
+                  kernel_shape=[4, 4], strides=[2, 2], pads=[1] * 4)
+
+
+def attention(length, heads=12, width=64):
+    shape = (1, heads, length, width)
+    return graph([("Transpose", "k", "t", {"perm": [0, 1, 3, 2]}), ("MatMul", "q t", "s", {}), ("Mul", "s scale", "m", {}),
+                  ("Softmax", "m", "p", {"axis": -1}), ("MatMul", "p v", "y", {})],
+                 {"q": shape, "k": shape, "v": shape}, {"scale": np.float32(width ** -0.5)})
+
+
+def layer_norm(rows, width):
+    return single("LayerNormalization", (rows, width), constants={"w": 1 + weights(width), "b": weights(width)}, axis=-1)
+
+
+def lstm(steps, width):
+    return graph([("LSTM", "x w r b", "y", {"hidden_size": width})], {"x": (steps, 1, width)},
+                 {"w": weights(1, 4 * width, width), "r": weights(1, 4 * width, width), "b": weights(1, 8 * width)})
+
+
+def gather(rows, width, taken):
+    onnx = models.package("onnx")
+    return graph([("Gather", "w ids", "y", {"axis": 0})], {"ids": (taken,)}, {"w": weights(rows, width)},
+                 kinds={"ids": onnx.TensorProto.INT64})
+
+
+def reduce(op, axis, *shape):
+    return single(op, shape, constants={"axes": np.array([axis])}, keepdims=0)
+
+
+OPERATORS = {  # name: its maker; 4096 x 4096 floats are what no cache holds
+    **{f"gemm-{n}": (lambda n=n: gemm(n, n, n)) for n in (256, 512, 1024, 2048)},
+    **{f"gemm-{n}-variable": (lambda n=n: gemm(n, n, n, constant=False)) for n in (256, 512, 1024, 2048)},
+    "gemv-4096": lambda: gemm(1, 4096, 4096),
+    "conv-first-7x7-s2": lambda: conv(3, 224, 64, 7, 2),
+    "conv-3x3-56": lambda: conv(64, 56, 64, 3),
+    "conv-3x3-14": lambda: conv(256, 14, 256, 3),
+    "conv-3x3-s2-28": lambda: conv(128, 56, 128, 3, 2),
+    "conv-1x1-56": lambda: conv(64, 56, 256, 1),
+    "conv-1x1-7": lambda: conv(2048, 7, 512, 1),
+    "conv-depthwise-s1": lambda: conv(144, 56, 144, 3, 1, 144),
+    "conv-depthwise-s2": lambda: conv(144, 56, 144, 3, 2, 144),
+    "conv-grouped": lambda: conv(128, 56, 128, 3, 1, 32),
+    "conv-transposed": lambda: transposed(128, 28, 64),
+    "softmax-1536x128": lambda: single("Softmax", (1536, 128), axis=-1),
+    "softmax-4096x4096": lambda: single("Softmax", (4096, 4096), axis=-1),
+    "layer-norm-128x768": lambda: layer_norm(128, 768),
+    "layer-norm-16384x1024": lambda: layer_norm(16384, 1024),
+    "attention-128": lambda: attention(128),
+    "attention-1024": lambda: attention(1024),
+    "attention-4096": lambda: attention(4096),
+    "lstm-128": lambda: lstm(64, 128),
+    "gelu-128x3072": lambda: single("Gelu", (128, 3072)),
+    "gelu-16M": lambda: single("Gelu", (4096, 4096)),
+    "add-16M": lambda: single("Add", (4096, 4096), (4096, 4096)),
+    "reduce-rows": lambda: reduce("ReduceSum", 1, 4096, 4096),
+    "reduce-columns": lambda: reduce("ReduceMax", 0, 4096, 4096),
+    "transpose-heads": lambda: single("Transpose", (8, 128, 12, 64), perm=[0, 2, 1, 3]),
+    "transpose-4096": lambda: single("Transpose", (4096, 4096), perm=[1, 0]),
+    "concat": lambda: single("Concat", (64, 192, 784), (64, 128, 784), axis=1),
+    "gather": lambda: gather(30522, 768, 1024),
+}
+
+
+def path(name):
+    """The row's .onnx; made again where this file is newer."""
+    at = os.path.join(FOLDER, name + ".onnx")
+    if not os.path.exists(at) or os.path.getmtime(at) < os.path.getmtime(__file__):
+        os.makedirs(FOLDER, exist_ok=True)
+        models.package("onnx").save(OPERATORS[name](), at + ".part")
+        os.replace(at + ".part", at)
+    return at
+
+
+def inputs(name):
+    """Random inputs of the declared shapes; integers are indices of the gathered table."""
+    onnx, rng = models.package("onnx"), np.random.default_rng(5)
+    model, out = onnx.load(path(name)), {}
+    for value in model.graph.input:
+        shape = [d.dim_value for d in value.type.tensor_type.shape.dim]
+        if value.type.tensor_type.elem_type == onnx.TensorProto.INT64:
+            out[value.name] = rng.integers(0, model.graph.initializer[0].dims[0], shape)
+        else:
+            out[value.name] = rng.standard_normal(shape, dtype=np.float32)
+    return out

@@ -1,0 +1,66 @@
+"""bench/run on one small row, in this Python: what is missing is a dash, outputs are compared, the figures add up."""
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+
+import ingot
+import models
+
+sys.path.insert(0, os.path.join(ingot.ROOT, "bench"))
+models.package("onnx")
+models.package("onnxruntime")
+import numpy as np  # noqa: E402
+
+import measure  # noqa: E402
+import report  # noqa: E402
+
+RUN = os.path.join(ingot.ROOT, "bench", "run")
+results = []
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, RUN, "--here", *arguments], capture_output=True, text=True)
+
+
+def one_row():
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "figures.json")
+        done = run("--rows=gemm-256,conv-depthwise-s2", "--peers=ort,iree,emx", "--threads=1", "--quick", f"--json={file}")
+        if done.returncode:
+            return models.judge("bench rows", False, f"exit status {done.returncode}\n{done.stdout}{done.stderr}")
+        with open(file) as f:
+            found = json.load(f)
+    rows, peak = found["rows"], found["peak_gflops"]["1"]
+    ok = [r["name"] for r in rows] == ["gemm-256", "conv-depthwise-s2"] and rows[0]["work"]["flops"] == 2 * 256 ** 3
+    for row in rows:
+        ours, ort = row["results"]["ingot"], row["results"]["ort"]
+        ok &= ours["difference"] < 1e-5 and ort["reference"] and row["compiled"]["library_bytes"] > row["compiled"]["weights_bytes"]
+        ok &= all(("us" in r) != ("refused" in r) for r in row["results"].values())
+        exact = [r["us"] for n, r in row["results"].items() if n != "ingot" and "us" in r]
+        ok &= math.isclose(row["ratio"], ours["us"] / min(exact)) and math.isclose(row["share"], row["bound"]["us"] / ours["us"])
+    share = rows[0]["work"]["flops"] / rows[0]["results"]["ingot"]["us"] * 1e-3 / peak
+    return models.judge("bench rows", ok, f"gemm-256 at {share:.0%} of {peak:.0f} GFLOP/s, {rows[0]['ratio']:.2f} of ONNX Runtime's time")
+
+
+def judgements():
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    ok = measure.difference([x], [x]) == 0 and measure.difference([x], [x + 1]) > measure.TOLERANCE
+    ok &= measure.difference([x], [x.T]) == math.inf and measure.difference([x], []) == math.inf
+    row = {"results": {"ingot": {"us": 2.0}, "ort": {"us": 5.0}, "ov": {"us": 4.0}, "ovbf16": {"us": 1.0}, "emx": {"refused": "no"}},
+           "bound": {"us": 1.0, "by": "flops"}, "group": "big", "threads": 1}
+    report.judge(row)
+    ok &= (row["fastest"], row["ratio"], row["share"]) == ("ov", 0.5, 0.5)
+    means = report.geomeans([row, {**row, "ratio": 2.0, "group": "small"}])
+    ok &= math.isclose(means["all"][1][0], 1.0) and means["big"][1] == (0.5, 1)
+    return models.judge("bench judgements", ok, "differences, the fastest exact peer, geometric means")
+
+
+def refusals():
+    statuses = [run(*a).returncode for a in (["--rows=no-such-row"], ["--peers=nobody"], ["--rounds=many"], ["--what"])]
+    return models.judge("bench usage", statuses == [2] * 4, f"exit statuses {statuses}")
+
+
+models.finish([judgements(), refusals(), one_row()])
