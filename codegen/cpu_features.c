@@ -49,7 +49,8 @@ const ingot_rt_feature *cpu_features(Arena *arena, const Tiers *tiers, uint32_t 
     for (uint32_t i = 0; i < COUNT(features); i++) {
         const Feature *f = &features[i];
         uint8_t mask = needed_by(tiers, f);
-        if (mask) all[(*n)++] = (ingot_rt_feature){.leaf = f->leaf, .reg = f->reg, .bit = f->bit, .tiers = mask, .name = f->name};
+        if (!mask) continue;
+        all[(*n)++] = (ingot_rt_feature){.leaf = f->leaf, .reg = f->reg, .bit = f->bit, .tiers = mask, .name = f->name};
     }
     return all;
 }

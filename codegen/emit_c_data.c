@@ -18,7 +18,9 @@ bool c_identifier(CPrinter *p, const char *name) {
     return ok;
 }
 
-static bool is_external(const CPrinter *p, const LData *d) { return (d->flags & LD_WEIGHTS && p->options->external_weights) || !p->has_data; }
+static bool is_external(const CPrinter *p, const LData *d) {
+    return (d->flags & LD_WEIGHTS && p->options->external_weights) || !p->has_data;
+}
 
 static void print_string(Text *out, const uint8_t *bytes, uint64_t n) {
     enum { LINE = 64 };

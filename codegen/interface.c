@@ -309,8 +309,10 @@ static bool check_border(Interface *w) {
 /* All but kernels runs on any machine, so that one that lacks the tiers is refused by a message, not by a signal. */
 static void lower_host(LoopModule *m) {
     const Target *baseline = target_baseline(m->tiers.at[0]);
-    for (uint32_t i = 0; i < m->funcs.n; i++)
-        if (m->funcs.at[i]->kind != LF_KERNEL && m->funcs.at[i]->body && baseline != m->tiers.at[0]) m->funcs.at[i]->target = baseline;
+    for (uint32_t i = 0; i < m->funcs.n && baseline != m->tiers.at[0]; i++) {
+        LFunc *f = m->funcs.at[i];
+        if (f->kind != LF_KERNEL && f->body) f->target = baseline;
+    }
 }
 
 bool artifact_interface(LoopModule *m, const Graph *g, const HostFacts *facts, const InterfaceOptions *options) {

@@ -102,7 +102,8 @@ static void add_table(Rewriter *r) {
     LoopModule *to = r->to;
     for (uint32_t i = 0; i < r->from->funcs.n && to->tiers.n > 1; i++) {
         LFunc *f = r->from->funcs.at[i];
-        if (f->kind == LF_KERNEL && !f->variant_of && loop_func_on(r->from, f, to->tiers.n - 1) != f) vec_push(to->arena, &r->chosen, f);
+        if (f->kind != LF_KERNEL || f->variant_of || loop_func_on(r->from, f, to->tiers.n - 1) == f) continue;
+        vec_push(to->arena, &r->chosen, f);
     }
     if (!r->chosen.n) return;
     uint32_t n = to->tiers.n * r->chosen.n;

@@ -71,7 +71,8 @@ static bool add_code(Library *lib) {
         Text text = text_new(job->cx->arena);
         const char *name = i ? arena_print(job->cx->arena, "model_%s.o", target_short_name(parts.at[i])) : "model.o";
         const char *path = temporary_path(lib->folder, arena_print(job->cx->arena, "c_%s", name));
-        if (!emit_c(lib->m, &o, &text) || !cc_object(job->cx, NULL, parts.at[i], text.at, text.n, path) || !add_file(lib, name, path)) return false;
+        if (!emit_c(lib->m, &o, &text) || !cc_object(job->cx, NULL, parts.at[i], text.at, text.n, path)) return false;
+        if (!add_file(lib, name, path)) return false;
     }
     return true;
 }

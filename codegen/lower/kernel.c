@@ -160,7 +160,8 @@ static const TemplateInfo *template_of(Context *cx, const Schedule *schedule) {
 }
 
 static Kernel kernel_of(LoopModule *m, const Graph *body, const Schedule *schedule) {
-    return (Kernel){.cx = m->cx, .arena = m->arena, .body = body, .schedule = schedule, .fma = !m->tiers.n || m->tiers.at[0]->fma, .lanes = 1};
+    bool fma = !m->tiers.n || m->tiers.at[0]->fma; /* all tiers agree */
+    return (Kernel){.cx = m->cx, .arena = m->arena, .body = body, .schedule = schedule, .fma = fma, .lanes = 1};
 }
 
 KernelInfo kernel_info(LoopModule *m, const Graph *body, const Schedule *schedule) {

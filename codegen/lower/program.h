@@ -8,7 +8,13 @@
 
 typedef struct ConstPlace { Const data; uint64_t offset; } ConstPlace;
 /* One kernel of the host program: by tier its schedule, and what that came to; parameters are the same for all. */
-typedef struct KernelEntry { const Graph *body; bool aliased; const char *name; Schedule schedule[MAX_TIERS]; KernelInfo info[MAX_TIERS]; } KernelEntry;
+typedef struct KernelEntry {
+    const Graph *body;
+    bool aliased;
+    const char *name;
+    Schedule schedule[MAX_TIERS];
+    KernelInfo info[MAX_TIERS];
+} KernelEntry;
 typedef struct GraphBase { const Graph *g; uint32_t first; } GraphBase; /* index of its first buffer in offsets */
 typedef struct Program {
     Context *cx;
