@@ -16,7 +16,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 def build():
     """peak and loop.so, where their sources are newer."""
     os.makedirs(FOLDER, exist_ok=True)
-    for source, target, flags in (("peak.c", "peak", ["-pthread", "-ffp-contract=fast"]), ("loop.c", "loop.so", ["-shared", "-fPIC"])):
+    programs = (("peak.c", "peak", ["-pthread", "-ffp-contract=fast"]), ("loop.c", "loop.so", ["-shared", "-fPIC"]))
+    for source, target, flags in programs:
         source, target = os.path.join(HERE, source), os.path.join(FOLDER, target)
         if not os.path.exists(target) or os.path.getmtime(target) < os.path.getmtime(source):
             subprocess.run([os.environ.get("CC", "cc"), "-O2", source, *flags, "-o", target], check=True)
@@ -32,8 +33,8 @@ class Machine:
         self.peaks, self.bandwidths = {}, {}
 
     def measure(self, what, amount, threads):
-        done = subprocess.run([os.path.join(FOLDER, "peak"), what, str(amount), str(threads)], check=True, capture_output=True, text=True)
-        return float(done.stdout)
+        command = [os.path.join(FOLDER, "peak"), what, str(amount), str(threads)]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     def peak(self, threads):
         """GFLOP/s."""
@@ -41,8 +42,10 @@ class Machine:
         return self.peaks[threads]
 
     def bandwidth(self, what, amount, threads):
-        """GB/s at the power of two that is not below the amount."""
-        size = 1 << max(14, min(30, (amount - 1).bit_length()))
+        """GB/s at that size, rounded up to an eighth of a power of two: near a cache's size half more is another figure."""
+        amount = max(1 << 14, min(1 << 30, amount))
+        step = 1 << (amount.bit_length() - 4)
+        size = (amount + step - 1) // step * step
         key = f"{what} {size} {threads}"
         if key not in self.bandwidths:
             self.bandwidths[key] = self.measure(what, size, threads)
@@ -69,7 +72,9 @@ class Machine:
                 caches["L" + read("level")] = read("size")
         with open("/proc/meminfo") as f:
             memory = int(f.readline().split()[1]) >> 20
+        flags = line("flags").split()
         return {"cpu": line("model name"), "vendor": line("vendor_id"), "family": line("cpu family"), "model": line("model"),
                 "processors": os.cpu_count(), "caches": caches, "memory_gb": memory, "f32_lanes": self.lanes,
-                "features": [x for x in ("avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile") if x in line("flags").split()],
-                "hypervisor": "hypervisor" in line("flags").split(), "system": f"{platform.system()} {platform.release()}", "load": os.getloadavg()}
+                "features": [x for x in ("avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile") if x in flags],
+                "hypervisor": "hypervisor" in flags, "system": f"{platform.system()} {platform.release()}",
+                "load": os.getloadavg()}

@@ -36,7 +36,7 @@ def is_ours(peer):
 # ---- our artifact ---------------------------------------------------------------------------------------------------
 
 def compile_ours(compiler, path, flags):
-    """(library, {"seconds", "processor_s", "memory_mb", "library_bytes", "weights_bytes"}); kept for the same compiler, model and flags."""
+    """(library, {"seconds", "processor_s", "memory_mb", "library_bytes", "weights_bytes"}); kept while its makers are the same."""
     key = ingot.short("\n".join([*flags, *ingot.keys(path, compiler)]))
     name = os.path.splitext(os.path.basename(path))[0]
     variants = os.path.join(FOLDER, "ingot", f"{name}-{ingot.short(' '.join(flags))}")
@@ -44,8 +44,8 @@ def compile_ours(compiler, path, flags):
     if not os.path.exists(figures):
         os.makedirs(os.path.dirname(library), exist_ok=True)
         ingot.drop_old(variants)
-        done = subprocess.run([sys.executable, os.path.join(HERE, "costs.py"), compiler, "compile", path, "-o", library, "--quiet", *flags],
-                              capture_output=True, text=True, check=True)
+        command = [compiler, "compile", path, "-o", library, "--quiet", *flags]
+        done = subprocess.run([sys.executable, os.path.join(HERE, "costs.py"), *command], capture_output=True, text=True, check=True)
         found = json.loads(done.stdout)
         status, said = found.pop("status"), found.pop("said")
         if status:
@@ -153,8 +153,8 @@ def start(row, names, library_of, options, threads, folder, results):
             needs_frozen = not is_ours(name) and peers.PEERS[name].frozen
             if needs_frozen and not row["frozen"]:
                 raise Refused("no model with fixed sizes: " + row["unfrozen"])
-            spec = {"path": path, "frozen": row["frozen"], "inputs": file, "threads": threads, "processors": options.processors[:threads],
-                    "library": library_of(name) if is_ours(name) else None}
+            spec = {"path": path, "frozen": row["frozen"], "inputs": file, "threads": threads,
+                    "processors": options.processors[:threads], "library": library_of(name) if is_ours(name) else None}
             workers[name] = Worker(name, spec, os.path.join(folder, str(i)), options.patience)
             results[name] = dict(workers[name].info)
         except Refused as e:
@@ -184,9 +184,9 @@ def time_rounds(workers, results, options):
             time.sleep(options.pause_s)  # pools of the last one stop spinning
     for name in workers:
         times = sorted(rounds[name])
-        quarter = len(times) // 4
-        results[name].update(us=statistics.median(times), spread=(times[-1 - quarter] - times[quarter]) / statistics.median(times),
-                             best_us=times[0], rounds=len(times), runs=runs[name])
+        quarter, middle = len(times) // 4, statistics.median(times)
+        results[name].update(us=middle, spread=(times[-1 - quarter] - times[quarter]) / middle, best_us=times[0],
+                             rounds=len(times), runs=runs[name])
 
 
 def measure(row, names, library_of, options, threads):

@@ -43,19 +43,22 @@ class Session:
         self.kept, values = [np.ascontiguousarray(x).reshape(x.shape) for x in inputs.values()], []
         for x in self.kept:
             dims = (C.c_int64 * max(1, x.ndim))(*x.shape)
-            values.append(self.new(CREATE_TENSOR_WITH_DATA, memory, C.c_void_p(x.ctypes.data), C.c_size_t(x.nbytes), dims, C.c_size_t(x.ndim),
-                                   C.c_int(types[x.dtype])))
+            values.append(self.new(CREATE_TENSOR_WITH_DATA, memory, C.c_void_p(x.ctypes.data), C.c_size_t(x.nbytes), dims,
+                                   C.c_size_t(x.ndim), C.c_int(types[x.dtype])))
         self.names = [[C.c_char_p(n.encode()) for n in names] for names in (inputs, output_names)]
         tables = [(C.c_char_p * max(1, len(n)))(*n) for n in self.names]
-        self.values, self.outputs_, self.n = pointers([v.value for v in values]), pointers([None] * len(output_names)), len(output_names)
-        self.arguments = [self.session, C.c_void_p(), tables[0], self.values, C.c_void_p(len(values)), tables[1], C.c_void_p(self.n), self.outputs_]
+        self.n = len(output_names)
+        self.values, self.outputs_ = pointers([v.value for v in values]), pointers([None] * self.n)
+        self.arguments = [self.session, C.c_void_p(), tables[0], self.values, C.c_void_p(len(values)), tables[1],
+                          C.c_void_p(self.n), self.outputs_]
 
     def call(self, index, *arguments):
         self.check(C.CFUNCTYPE(C.c_void_p)(self.api[index])(*arguments))
 
     def check(self, status):
         if status:
-            raise RuntimeError(C.CFUNCTYPE(C.c_char_p, C.c_void_p)(self.api[GET_ERROR_MESSAGE])(status).decode(errors="replace"))
+            message = C.CFUNCTYPE(C.c_char_p, C.c_void_p)(self.api[GET_ERROR_MESSAGE])
+            raise RuntimeError(message(status).decode(errors="replace"))
 
     def new(self, index, *arguments):
         made = C.c_void_p()
@@ -70,7 +73,8 @@ class Session:
         found = []
         for i in range(self.n):
             value = C.c_void_p(self.outputs_[i])
-            info, data, kind, rank = self.new(GET_TYPE_AND_SHAPE, value), self.new(GET_TENSOR_DATA, value), C.c_int(), C.c_size_t()
+            info, data = self.new(GET_TYPE_AND_SHAPE, value), self.new(GET_TENSOR_DATA, value)
+            kind, rank = C.c_int(), C.c_size_t()
             self.call(GET_ELEMENT_TYPE, info, C.byref(kind))
             self.call(GET_N_DIMS, info, C.byref(rank))
             dims = (C.c_int64 * max(1, rank.value))()

@@ -51,8 +51,8 @@ def conv_transpose(n):
 
 def max_pool(n):
     a = n.a
-    return F.max_pool2d, (n.x[0], a["kernel_shape"], a.get("strides", [1, 1]), pairs(a.get("pads", [0] * 4)), a.get("dilations", [1, 1]),
-                          bool(a.get("ceil_mode", 0)))
+    return F.max_pool2d, (n.x[0], a["kernel_shape"], a.get("strides", [1, 1]), pairs(a.get("pads", [0] * 4)),
+                          a.get("dilations", [1, 1]), bool(a.get("ceil_mode", 0)))
 
 
 def gemm(n):
@@ -81,7 +81,8 @@ def lstm(n):
     with torch.no_grad():
         for d, suffix in zip(range(weights[0].shape[0]), ("", "_reverse")):
             bias = weights[2][d].reshape(2, -1)
-            for part, w in (("weight_ih", weights[0][d]), ("weight_hh", weights[1][d]), ("bias_ih", bias[0]), ("bias_hh", bias[1])):
+            parts = {"weight_ih": weights[0][d], "weight_hh": weights[1][d], "bias_ih": bias[0], "bias_hh": bias[1]}
+            for part, w in parts.items():
                 to = getattr(cell, f"{part}_l0{suffix}")
                 to.copy_(order(w).reshape(to.shape))
     name = n.builder.module(cell)
@@ -132,6 +133,10 @@ def gather(n):
     return by_tensor, (n.x[0], n.x[1])
 
 
+def torch_type(kind):
+    return torch.from_numpy(np.zeros(1, helper.tensor_dtype_to_np_dtype(kind))).dtype
+
+
 def elementwise(apply):
     return lambda n: (apply, tuple(n.x))
 
@@ -142,8 +147,9 @@ def reshape(n):
 
 
 OPS = {
-    "Conv": conv, "ConvTranspose": conv_transpose, "MaxPool": max_pool, "Gemm": gemm, "LSTM": lstm, "MatMul": elementwise(torch.matmul),
-    "BatchNormalization": lambda n: (F.batch_norm, (n.x[0], n.x[3], n.x[4], n.x[1], n.x[2], False, 0.0, n.a.get("epsilon", 1e-5))),
+    "Conv": conv, "ConvTranspose": conv_transpose, "MaxPool": max_pool, "Gemm": gemm, "LSTM": lstm,
+    "MatMul": elementwise(torch.matmul),
+    "BatchNormalization": lambda n: (F.batch_norm, (n.x[0], *n.x[3:5], *n.x[1:3], False, 0.0, n.a.get("epsilon", 1e-5))),
     "LayerNormalization": lambda n: (F.layer_norm, (n.x[0], tuple(n.shape(1)), n.x[1], n.x[2], n.a.get("epsilon", 1e-5))),
     "Softmax": lambda n: (torch.softmax, (n.x[0], n.a.get("axis", -1))),
     "Gelu": lambda n: ((lambda x, kind: F.gelu(x, approximate=kind)), (n.x[0], n.a.get("approximate", b"none").decode())),
@@ -157,11 +163,11 @@ OPS = {
     "Squeeze": lambda n: (lambda x, shape: x.reshape(shape), (n.x[0], n.builder.shapes[n.node.output[0]])),
     "Slice": slices, "Pad": pad, "Gather": gather,
     "GatherND": lambda n: ((lambda x, at: x[tuple(at.unbind(-1))]), (n.x[0], n.x[1])),
-    "Cast": lambda n: ((lambda x, to: x.to(to)), (n.x[0], torch.from_numpy(np.zeros(1, helper.tensor_dtype_to_np_dtype(n.a["to"]))).dtype)),
+    "Cast": lambda n: ((lambda x, to: x.to(to)), (n.x[0], torch_type(n.a["to"]))),
     "And": elementwise(torch.logical_and), "Where": elementwise(torch.where), "Identity": elementwise(lambda x: x),
     "Add": elementwise(torch.add), "Sub": elementwise(torch.sub), "Mul": elementwise(torch.mul), "Div": elementwise(torch.div),
-    "Pow": elementwise(torch.pow), "Exp": elementwise(torch.exp), "Sqrt": elementwise(torch.sqrt), "Tanh": elementwise(torch.tanh),
-    "Sigmoid": elementwise(torch.sigmoid), "Relu": elementwise(torch.relu),
+    "Pow": elementwise(torch.pow), "Exp": elementwise(torch.exp), "Sqrt": elementwise(torch.sqrt),
+    "Tanh": elementwise(torch.tanh), "Sigmoid": elementwise(torch.sigmoid), "Relu": elementwise(torch.relu),
 }
 
 
@@ -190,9 +196,9 @@ class Builder:
                 raise NotImplementedError(f"{node.op_type} has no row in bench/onnx_torch.py")
             function, arguments = OPS[node.op_type](Node(self, node))
             made = self.graph.call_function(function, arguments)
-            outputs = [made] if len(node.output) == 1 else [self.graph.call_function(lambda y, i: y[i], (made, i)) for i in range(len(node.output))]
-            if node.op_type == "LSTM" and len(node.output) == 1:
-                outputs = [self.graph.call_function(lambda y: y[0], (made,))]
+            outputs = [made]
+            if len(node.output) > 1 or node.op_type == "LSTM":
+                outputs = [self.graph.call_function(lambda y, i: y[i], (made, i)) for i in range(len(node.output))]
             self.env.update((name, y) for name, y in zip(node.output, outputs) if name)
         self.graph.output(tuple(self.env[v.name] for v in model.graph.output))
         return torch.fx.GraphModule(self.root, self.graph)

@@ -14,8 +14,8 @@ FOLDER = os.path.join(ingot.ROOT, "build", "bench", "operators")
 
 def weights(*shape):
     """Scaled so that sums over all but one dimension stay near one."""
-    rng = np.random.default_rng(shape)
-    return (rng.standard_normal(shape) / max(1.0, np.prod(shape[1:] if len(shape) > 2 else shape[:1])) ** 0.5).astype(np.float32)
+    summed = max(1.0, np.prod(shape[1:] if len(shape) > 2 else shape[:1]))
+    return (np.random.default_rng(shape).standard_normal(shape) / summed ** 0.5).astype(np.float32)
 
 
 def graph(nodes, inputs, constants=(), outputs=("y",), kinds=()):
@@ -43,8 +43,9 @@ def gemm(m, k, n, constant=True):
 
 def conv(channels, size, filters, kernel, stride=1, group=1):
     pad = (kernel - 1) // 2
-    return single("Conv", (1, channels, size, size), constants={"w": weights(filters, channels // group, kernel, kernel), "b": weights(filters)},
-                  kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4, group=group)
+    constants = {"w": weights(filters, channels // group, kernel, kernel), "b": weights(filters)}
+    return single("Conv", (1, channels, size, size), constants=constants, kernel_shape=[kernel] * 2,
+                  strides=[stride] * 2, pads=[pad] * 4, group=group)
 
 
 def transposed(channels, size, filters):

@@ -1,7 +1,7 @@
 /* peak.c: what one machine can do, in the run that it is compared with: bench/bounds.py calls it.
  *
  * usage: peak fma 8|16 THREADS       f32 GFLOP/s of fused multiply-adds in registers (lanes: AVX2 or AVX-512)
- *        peak read BYTES THREADS     GB/s read, again and again, from a buffer of that size
+ *        peak read BYTES THREADS     GB/s read, again and again, from a buffer of that size, in four streams
  *        peak copy BYTES THREADS     GB/s read and written, together that size
  * Each thread has its share of the buffer; threads start a round together, each by its own processor time; a round is as slow
  * as its slowest thread, and the best of many short rounds counts, so that a busy machine harms little.  Prints one number.
@@ -54,9 +54,9 @@ static double now(void) {
     __attribute__((target(features))) static double read##lanes(Work *w) {                                              \
         Vector##lanes acc[8] = {{0}};                                                                                   \
         for (int64_t t = 0; t < w->times; t++)                                                                          \
-            for (int64_t i = 0; i < w->floats; i += 8 * (lanes))                                                        \
-                _Pragma("GCC unroll 8") for (int j = 0; j < 8; j++)                                                     \
-                    acc[j] += *(const Vector##lanes *)(w->data + i + j * (lanes));                                      \
+            for (int64_t i = 0; i < w->floats / 4; i += 4 * (lanes))                                                    \
+                _Pragma("GCC unroll 16") for (int j = 0; j < 16; j++)                                                   \
+                    acc[j % 8] += *(const Vector##lanes *)(w->data + i + (j / 4) * (w->floats / 4) + j % 4 * (lanes));  \
         for (int j = 1; j < 8; j++) acc[0] += acc[j];                                                                   \
         w->sink = acc[0][0];                                                                                            \
         return (double)w->times * (double)w->floats * 4;                                                                \

@@ -91,10 +91,10 @@ class OpenVino(Python):
         model = core.read_model(spec.path)
         if self.fixed:
             model.reshape({name: list(x.shape) for name, x in spec.inputs.items()})
-        compiled = core.compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": spec.threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
-                                                     "INFERENCE_PRECISION_HINT": self.precision})
+        compiled = core.compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": spec.threads, "NUM_STREAMS": 1,
+                                                     "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": self.precision})
         request = self.request = compiled.create_infer_request()
-        self.inputs = {name: np.ascontiguousarray(x).reshape(x.shape) for name, x in spec.inputs.items()}  # kept: tensors only point at them
+        self.inputs = {n: np.ascontiguousarray(x).reshape(x.shape) for n, x in spec.inputs.items()}  # tensors only point at them
         for name, x in self.inputs.items():
             request.set_tensor(name, openvino.Tensor(x, shared_memory=True))
         self.n_outputs = len(compiled.outputs)
@@ -150,9 +150,11 @@ def kept(spec, peer, suffix, make):
 def tool(folder, *command):
     """Runs a program of the venv, or of the system, in the model's folder; what it says becomes the reason."""
     beside = os.path.join(os.path.dirname(sys.executable), command[0])
-    done = subprocess.run([beside if os.path.exists(beside) else command[0], *command[1:]], capture_output=True, text=True, cwd=folder)
+    program = beside if os.path.exists(beside) else command[0]
+    done = subprocess.run([program, *command[1:]], capture_output=True, text=True, cwd=folder)
     if done.returncode:
-        lines = [s for s in done.stderr.splitlines() if "error" in s.lower()] or done.stderr.splitlines() or [f"exit status {done.returncode}"]
+        said = done.stderr.splitlines()
+        lines = [s for s in said if "error" in s.lower()] + said + [f"exit status {done.returncode}"]
         raise RuntimeError(f"{command[0]}: {lines[0][:300]}")
 
 
@@ -163,15 +165,16 @@ class Iree(Python):
         def make(path):
             mlir, folder = path + ".mlir", os.path.dirname(spec.frozen)
             tool(folder, "iree-import-onnx", spec.frozen, "-o", mlir)
-            tool(folder, "iree-compile", mlir, "-o", path + ".part", "--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu",
-                 "--iree-llvmcpu-target-cpu=host", "--iree-opt-level=O3")
+            tool(folder, "iree-compile", mlir, "-o", path + ".part", "--iree-hal-target-device=local",
+                 "--iree-hal-local-target-device-backends=llvm-cpu", "--iree-llvmcpu-target-cpu=host", "--iree-opt-level=O3")
             os.replace(path + ".part", path)
             os.remove(mlir)
         config = rt.Config("local-sync" if spec.threads == 1 else "local-task")
         context = rt.SystemContext(config=config)
         module = rt.VmModule.mmap(context.instance, kept(spec, "iree", ".vmfb", make))
         context.add_vm_module(module)
-        function = [context.modules[module.name][f] for f in module.function_names if not f.startswith("__") and not f.endswith("$async")][0]
+        entry = next(f for f in module.function_names if not f.startswith("__") and not f.endswith("$async"))
+        function = context.modules[module.name][entry]
         arguments = [rt.asdevicearray(config.device, x) for x in frozen_inputs(spec)]
         self.call = lambda: setattr(self, "result", function(*arguments))
 
@@ -203,7 +206,8 @@ class Emx:
         model = onnx.load(spec.frozen, load_external_data=False)
         kinds = [v.type.tensor_type for v in model.graph.output]
         self.arrays = [np.ascontiguousarray(x) for x in frozen_inputs(spec)]
-        self.results = [np.zeros([d.dim_value for d in k.shape.dim], onnx.helper.tensor_dtype_to_np_dtype(k.elem_type)) for k in kinds]
+        dtypes = [onnx.helper.tensor_dtype_to_np_dtype(k.elem_type) for k in kinds]
+        self.results = [np.zeros([d.dim_value for d in k.shape.dim], t) for k, t in zip(kinds, dtypes)]
         pointers = [x.ctypes.data for x in self.arrays + self.results]
         if not parameters or len(parameters[1].split(",")) != len(pointers) or len(pointers) > 8:
             raise RuntimeError("its function takes other parameters than the model's inputs and outputs")
