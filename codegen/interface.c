@@ -250,9 +250,9 @@ static void write_query(Interface *w) {
  * result first. */
 static const struct { const char *name, *types; } externs[] = {
     {"ingot_rt_error", "ippplll"},      {"ingot_rt_create", "ipprp"},   {"ingot_rt_destroy", "vp"},
-    {"ingot_rt_reserve", "ipuqp"},      {"ingot_rt_run", "ippp"},          {"ingot_rt_cpu", "ipup"},
-    {"ingot_rt_pool_open", "iipp"},     {"ingot_rt_pool_close", "vp"},     {"ingot_rt_weights_open", "ipppp"},
-    {"ingot_rt_weights_close", "vp"},   {"ingot_rt_use_weights", "ippp"}, {"ingot_rt_self_test", "ipp"},
+    {"ingot_rt_reserve", "ipuqp"},      {"ingot_rt_run", "ippp"},       {"ingot_rt_pool_open", "iipp"},
+    {"ingot_rt_pool_close", "vp"},      {"ingot_rt_weights_open", "ipppp"}, {"ingot_rt_weights_close", "vp"},
+    {"ingot_rt_use_weights", "ippp"},   {"ingot_rt_self_test", "ipp"},
 };
 
 static LType letter_type(char c) {

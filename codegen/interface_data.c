@@ -260,7 +260,6 @@ static void write_private(Writer *out, uint64_t *symbols, uint64_t *tensors) {
     point_own(out, FIELD(features), write_features(out, &n_features));
     put_u32(out, FIELD(n_features), n_features);
     put_u32(out, FIELD(n_tiers), w->p.m->tiers.n);
-    if (n_features) point(out, FIELD(cpu), "ingot_rt_cpu", 0);
     if (w->options->n_tests) point_own(out, FIELD(tests), write_tests(out));
     put_i64(out, FIELD(n_tests), w->options->n_tests);
     const LData *weights = weights_data(w->p.m);

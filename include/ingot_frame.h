@@ -28,7 +28,7 @@ struct ingot_context {
     const ingot_parallel *parallel; /* or NULL */
     const uint8_t *weights;        /* 64-aligned */
     ingot_weights *held;
-    int64_t traced, traced_s, traced_ns; /* 1 + the launch that runs, or 0: none, and since when */
+    int64_t traced, traced_ns; /* 1 + the launch that runs, or 0: none, and since when */
     int64_t *symbols;              /* input symbols, then found ones, which N_main writes */
     int64_t *offsets;              /* as N_plan wrote them */
     int64_t *input_dims;           /* of all inputs, one after the other */
@@ -101,7 +101,6 @@ typedef struct ingot_rt_model {
     /* 0 or a guard: N_main failed, or an output is too small for what was found: all dims are exact then. */
     int32_t (*main)(void *frame);
     /* The highest tier below `end` that this machine runs, or a negative status.  NULL: one tier, the baseline. */
-    int32_t (*cpu)(const struct ingot_rt_model *, uint32_t end, ingot_error *);
     const ingot_tensor_info *const *tensors; /* inputs, then outputs */
     const char *const *guards;        /* by number: a status as first byte, then a text */
     const char *const *launches;      /* the model's nodes by number of the launch */

@@ -18,11 +18,18 @@
 #endif
 
 #define refuse ingot_rt_error
+#define OLD_STRUCT "\013the struct's size is %d, expected %d"
+#if defined(__GNUC__) && !defined(__TINYC__)
+#define NOINLINE __attribute__((noinline))
+#else
+#define NOINLINE
+#endif
 typedef const ingot_rt_model Model;
 
 static Model *private_of(const ingot_model *model) { return ((const ingot_rt_public *)(const void *)model)->rt; }
-static ingot_status old_struct(ingot_error *err, uint32_t found, size_t expected) {
-    return refuse(err, "\013the struct's size is %d, expected %d", NULL, found, (int64_t)expected, 0);
+/* Without a name; a call of fewer arguments is shorter. */
+static NOINLINE ingot_status mismatch(ingot_error *err, const char *what, int64_t found, int64_t expected) {
+    return refuse(err, what, NULL, found, expected, 0);
 }
 /* A guard that generated code answered. */
 static ingot_status failed(const ingot_context *c, int64_t answer, ingot_error *err) {
@@ -60,7 +67,7 @@ static ingot_status reserve(ingot_context *c, const int64_t *sizes, int64_t allo
 #else
         (void)allocates;
 #endif
-        if (!work) return refuse(err, what, NULL, need, (int64_t)c->bytes, 0);
+        if (!work) return mismatch(err, what, need, (int64_t)c->bytes);
         c->bytes = (uint64_t)need;
     }
     c->m->layout(sizes, c);
@@ -68,7 +75,7 @@ static ingot_status reserve(ingot_context *c, const int64_t *sizes, int64_t allo
 }
 
 ingot_status ingot_rt_reserve(ingot_context *c, uint32_t entry, const int64_t *sizes, ingot_error *err) {
-    if (entry) return refuse(err, "\001found entry %d, expected 0", NULL, entry, 0, 0);
+    if (entry) return mismatch(err, "\001found entry %d, expected 0", entry, 0);
     return reserve(c, sizes, c->lends, "\010these sizes need %d bytes of memory, found %d", err);
 }
 
@@ -78,15 +85,16 @@ ingot_status ingot_rt_create(const ingot_model *model, const ingot_options *opt,
     ingot_status rc = INGOT_OK;
     *out = NULL;
     if (!opt) opt = &standard;
-    if (opt->size < offsetof(ingot_options, tier)) return old_struct(err, opt->size, offsetof(ingot_options, tier));
-    if (opt->device > 1) return refuse(err, "\017found device %d, expected the CPU: %d", NULL, opt->device, 1, 0);
-    uint32_t tiers = INGOT_HAS(ingot_options, opt, tier) && opt->tier - 1 < m->n_tiers ? opt->tier : m->n_tiers;
-    int32_t tier = m->cpu ? m->cpu(m, tiers, err) : 0;
+    int64_t newer = (int64_t)opt->size - (int64_t)offsetof(ingot_options, tier); /* bytes since ABI 1.0 */
+    if (newer < 0) return mismatch(err, OLD_STRUCT, opt->size, offsetof(ingot_options, tier));
+    if (opt->device > 1) return mismatch(err, "\017found device %d, expected the CPU: %d", opt->device, 1);
+    uint32_t tiers = newer && opt->tier - 1 < m->n_tiers ? opt->tier : m->n_tiers;
+    int32_t tier = ingot_rt_cpu(m, tiers, err);
     if (tier < 0) return -tier;
     uint64_t bytes = opt->memory[INGOT_HOST].bytes;
     int64_t lends = 0;
     ingot_context *c = (ingot_context *)opt->memory[INGOT_HOST].base;
-    if ((uintptr_t)c & 63) return refuse(err, "\005memory of a context must be aligned to 64 bytes", NULL, 0, 0, 0);
+    if ((uintptr_t)c & 63) return mismatch(err, "\005memory of a context must be aligned to 64 bytes", 0, 0);
 #if INGOT_RT_HEAP
     if (!c) {
         c = (ingot_context *)aligned_alloc(64, bytes = m->fixed_bytes);
@@ -94,7 +102,7 @@ ingot_status ingot_rt_create(const ingot_model *model, const ingot_options *opt,
     }
 #endif
     if (!c || bytes < m->fixed_bytes)
-        return refuse(err, "\010a context needs %d bytes of memory, found %d", NULL, m->fixed_bytes, (int64_t)bytes, 0);
+        return mismatch(err, "\010a context needs %d bytes of memory, found %d", m->fixed_bytes, (int64_t)bytes);
     memset(c, 0, m->fixed_bytes);
     c->bytes = bytes;
     c->lends = lends;
@@ -133,8 +141,9 @@ static ingot_status check(const ingot_tensor_info *const *info, const ingot_tens
         while (expected--) {
             what = "\002'%s' has extent %d on axis %d, out of range", found = x->dims[expected];
             if (found > 1) strided |= x->strides[expected], other |= x->strides[expected] ^ dense;
-            if (found < 0 || (found && bytes > INT64_MAX / found)) goto bad;
-            bytes *= found;
+            int64_t product = (int64_t)((uint64_t)bytes * (uint64_t)found);
+            if (found < 0 || (found && product / found != bytes)) goto bad;
+            bytes = product;
             dense *= found;
         }
         what = "\001'%s' has strides, expected a dense tensor";
@@ -173,7 +182,7 @@ static int32_t run_main(ingot_context *c) {
 ingot_status ingot_rt_run(ingot_context *c, const ingot_call *call, ingot_error *err) {
     Model *m = c->m;
     ingot_status rc;
-    if (call->size < sizeof *call) return old_struct(err, call->size, sizeof *call);
+    if (call->size < sizeof *call) return mismatch(err, OLD_STRUCT, call->size, sizeof *call);
     if ((call->n_inputs ^ m->n_inputs) | (call->n_outputs ^ m->n_outputs) | call->entry ||
         (uintptr_t)call->state | (uintptr_t)call->stream)
         return refuse(err, "\001found %d inputs and %d outputs, expected %d of entry 0, without state and stream", NULL, call->n_inputs,
@@ -194,3 +203,5 @@ ingot_status ingot_rt_run(ingot_context *c, const ingot_call *call, ingot_error 
     return rc ? failed(c, rc, err) : rc;
 }
 #undef refuse
+#undef OLD_STRUCT
+#undef NOINLINE

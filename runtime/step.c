@@ -10,20 +10,17 @@
 int32_t ingot_rt_step(void *frame, int64_t launch) {
     ingot_context *c = (ingot_context *)frame;
     const ingot_call *call = c->call;
-    const volatile uint32_t *cancel = call->cancel;
 #if INGOT_RT_HEAP
     if (call->trace) {
         struct timespec t;
         clock_gettime(CLOCK_MONOTONIC, &t);
-        if (c->traced)
-            call->trace(call->trace_user, c->m->launches[c->traced - 1],
-                        (uint64_t)((t.tv_sec - c->traced_s) * 1000000000 + t.tv_nsec - c->traced_ns));
+        int64_t now = t.tv_sec * 1000000000 + t.tv_nsec;
+        if (c->traced) call->trace(call->trace_user, c->m->launches[c->traced - 1], (uint64_t)(now - c->traced_ns));
         c->traced = launch + 1;
-        c->traced_s = t.tv_sec;
-        c->traced_ns = t.tv_nsec;
+        c->traced_ns = now;
     }
 #else
     (void)launch;
 #endif
-    return cancel && *cancel ? INGOT_E_CANCELLED : INGOT_OK;
+    return call->cancel && *(const volatile uint32_t *)call->cancel ? INGOT_E_CANCELLED : INGOT_OK;
 }

@@ -368,7 +368,7 @@ static void test_cpu(Built *b) {
     ingot_rt_public public = {.rt = &m};
     ingot_error err = {0};
     ingot_context *c;
-    m.features = table, m.cpu = ingot_rt_cpu, m.n_features = 3, m.n_tiers = 3;
+    m.features = table, m.n_features = 3, m.n_tiers = 3;
     static const struct { uint32_t asked; int64_t tier; } rows[] = {{0, 1}, {1, 0}, {2, 1}, {3, 1}, {4, 1}, {UINT32_MAX, 1}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         ingot_options o = {.size = sizeof o, .tier = rows[i].asked};
