@@ -19,7 +19,7 @@ typedef struct ImportOptions {
     const char *const *dims;        /* declarations of symbols: "batch=1..64%8", "seq=..4096", "n=7" */
     uint32_t n_dims;
     bool symbolic_inputs;           /* every extent of every input becomes a fresh symbol, except the lengths of 1-D
-                                       integer inputs; nothing the model declares about shapes is believed */
+                                       i64 inputs; nothing the model declares about shapes is believed */
     const ImportConstant *constants;
     uint32_t n_constants;
     const char *external_folder;    /* where external data may lie; NULL: none is read */

@@ -115,7 +115,7 @@ static Dim symbol_dim(Importer *im, const char *name, const char *param) {
 
 static Dim input_dim(Importer *im, const OnnxValueInfo *v, uint32_t axis) {
     const struct OnnxDim *d = &v->type->dims[axis];
-    bool shape_like = v->type->rank == 1 && (v->type->element == 7 || v->type->element == 6);
+    bool shape_like = v->type->rank == 1 && v->type->element == 7 /* int64 */;
     bool fresh = im->options->symbolic_inputs && !shape_like;
     char text[192];
     if (d->known && !fresh) return dim_const(im->cx, d->value);

@@ -87,6 +87,22 @@ static void *aligned_copy(Context *cx, const LData *d) {
     return memcpy(at, d->bytes, d->size);
 }
 
+/* Symbolic mode: what `inspect` would show has no extent that is fixed, save the length of 1-D i64 inputs. */
+static bool is_free(Context *cx, const Graph *g) {
+    for (uint32_t i = 0; i < g->params.n; i++) {
+        const TypeInfo *t = val_type(g, g->params.at[i]);
+        bool may_fix_rank = t->dtype == DT_i64 && t->rank == 1;
+        for (uint32_t d = 0; d < t->rank && t->dtype != DT_none && !may_fix_rank; d++) {
+            int64_t low, high;
+            dim_range(cx, NULL, t->dims[d], &low, &high);
+            if (low < high) continue;
+            diag_error(cx, (Loc){0}, "axis %u of input %u is specialised: %s", d, i, dim_string(cx, t->dims[d]));
+            return false;
+        }
+    }
+    return true;
+}
+
 Program *program_make(Context *cx, const Graph *g, const Case *c) {
     Program *p = arena_alloc(cx->arena, sizeof *p);
     *p = (Program){.cx = cx, .g = g, .backend = c->backend};
@@ -99,7 +115,7 @@ Program *program_make(Context *cx, const Graph *g, const Case *c) {
         return NULL;
     }
     const Graph *planned = pipeline_graph(cx, g, &options);
-    if (!planned) return NULL;
+    if (!planned || (c->mode == MODE_SYMBOLIC && !is_free(cx, planned))) return NULL;
     LoopModule *m = lower_graph(cx, planned, "m", &tiers, &p->facts);
     if (!m || !loop_verify(m)) return NULL;
     p->m = m;
