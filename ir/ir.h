@@ -437,6 +437,7 @@ typedef struct Access {
     AccessStopFn *stop;      /* may be NULL */
     void *user;
     uint32_t reads;
+    void (*choose)(void *user, Fact); /* a condition that decides between cases of a concat, pad …; may be NULL */
 } Access;
 bool access_walk(Access *, Val v, const Dim *at);
 /* Row-major offset of an index into dense dims. */

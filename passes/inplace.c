@@ -18,7 +18,7 @@ typedef struct Reads {
 static void read_leaf(void *user, Val leaf, const Dim *at);
 
 static bool walk(Reads *r, Val v, const Dim *at) {
-    Access access = {r->body, NULL, read_leaf, NULL, r, 0};
+    Access access = {r->body, NULL, read_leaf, NULL, r, 0, NULL};
     return access_walk(&access, v, at);
 }
 

@@ -43,7 +43,7 @@ bool operand_is_affine(const Graph *g, Val v, Val *base) {
     }
     Scope scope = {NULL, facts, n};
     OperandProbe probe = {g, at, rank, {0}, true};
-    Access access = {g, &scope, probe_read, is_leaf, &probe, 0};
+    Access access = {g, &scope, probe_read, is_leaf, &probe, 0, NULL};
     bool ok = access_walk(&access, v, at) && probe.ok && probe.base.id;
     *base = probe.base;
     return ok && !val_splat(g, v, &(Scalar){0});

@@ -44,7 +44,7 @@ static bool const_view(const Graph *g, Val v, ConstView *out) {
     }
     Scope scope = {NULL, facts, t->rank};
     Source s = {.g = g, .ok = true};
-    Access access = {g, &scope, read_source, not_view, &s, 0};
+    Access access = {g, &scope, read_source, not_view, &s, 0, NULL};
     if (!access_walk(&access, v, at) || !s.ok || !s.base.id || val_op(g, s.base) != OP_const) return false;
     const ConstInfo *info = const_info(cx, node_attr(node(g, s.base), ATTR_data)->as.data);
     if (info->splat || info->encoding != ENCODING_DENSE) return false;

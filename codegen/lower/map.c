@@ -30,6 +30,16 @@ static void probe_read(void *user, Val leaf, const Dim *at) {
         if (!dim_affine(p->k->cx, at[i], p->linear, &a, &b)) p->affine = false;
 }
 
+/* Lanes that lie in different operands of a concat, or in and outside of a pad, cost both sides and divisions for each.
+ * Short innermost axes are worth it: vectors would be mostly empty. */
+static void probe_choose(void *user, Fact when) {
+    Probe *p = user;
+    const TypeInfo *t = val_type(p->k->body, p->k->body->results.at[0]);
+    int64_t last;
+    bool is_short = dim_const_value(p->k->cx, t->dims[t->rank - 1], &last) && last < LANES;
+    if (!is_short && (dim_uses(p->k->cx, when.a, p->linear) || dim_uses(p->k->cx, when.b, p->linear))) p->affine = false;
+}
+
 /* at[] of the suffix axes from their linear index. */
 static void split_linear(Kernel *k, const TypeInfo *t, uint32_t first, Dim linear, Dim *at) {
     for (uint32_t i = t->rank; i-- > first;) {
@@ -54,7 +64,7 @@ static bool suffix_collapses(Kernel *k, const TypeInfo *t, uint32_t first) {
     k->scope = &scope;
     split_linear(k, t, first, dim_symbol(cx, linear), at);
     Probe probe = {k, linear, true};
-    Access access = {k->body, &scope, probe_read, NULL, &probe, 0};
+    Access access = {k->body, &scope, probe_read, NULL, &probe, 0, probe_choose};
     bool ok = true;
     for (uint32_t r = 0; r < k->body->results.n && ok && probe.affine; r++)
         ok = access_walk(&access, k->body->results.at[r], at);
