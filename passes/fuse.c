@@ -59,7 +59,7 @@ static const GroupKind group_kind[TEMPLATE_COUNT] = {
     [TEMPLATE_map] = GROUP_MAP,          [TEMPLATE_row] = GROUP_ROW,      [TEMPLATE_contraction] = GROUP_TILE,
     [TEMPLATE_convolution] = GROUP_TILE, [TEMPLATE_attention] = GROUP_TILE, [TEMPLATE_arg] = GROUP_ALONE,
     [TEMPLATE_scatter] = GROUP_ALONE,    [TEMPLATE_cumulate] = GROUP_ALONE, [TEMPLATE_top_k] = GROUP_ALONE,
-    [TEMPLATE_nonzero] = GROUP_ALONE,
+    [TEMPLATE_nonzero] = GROUP_ALONE,    [TEMPLATE_transpose] = GROUP_MAP,
 };
 
 /* dims are outer ++ inner of the group's first reduction, or a prefix of outer axes with extents 1 after it. */
@@ -185,13 +185,18 @@ static void read_by(Fusion *f, Val v, uint32_t group) {
 /* Operand i of anchor n must be a buffer, or a view of one that its template can address. */
 static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i) {
     Val v = n->in[i], base;
+    bool contiguous;
+    int64_t channels;
     if (n->op == OP_attend && i == 0) return; /* each score is read once */
     bool addressed = gr->kind == GROUP_TILE && (i == 0 || n->op == OP_conv);
     bool repeated = op_info[n->op].traits & REREADS || kind_of(f, gr->anchor) == KIND_ANCHOR;
     if (!is_inlinable(kind_of(f, v))) return;
     if (kind_of(f, v) != KIND_VIEW && repeated) f->stored[v.id] = true;
     if (kind_of(f, v) != KIND_VIEW || !(addressed || repeated)) return;
-    if (!operand_is_affine(f->g, v, &base)) f->stored[v.id] = true;
+    /* Every tap would walk channels with a stride: one transpose is cheaper, but for the few channels of a first layer. */
+    bool few = dim_const_value(f->cx, val_dim(f->g, v, val_rank(f->g, v) - 1), &channels) && channels < 8;
+    if (!operand_is_affine(f->g, v, &base, &contiguous)) f->stored[v.id] = true;
+    else if (n->op == OP_conv && i == 0 && !contiguous && !few) f->stored[v.id] = true;
     else if (base.id != v.id && is_inlinable(kind_of(f, base))) f->stored[base.id] = true;
 }
 

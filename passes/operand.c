@@ -9,7 +9,7 @@ typedef struct OperandProbe {
     const Dim *at;
     uint32_t rank;
     Val base;
-    bool ok;
+    bool ok, contiguous;
 } OperandProbe;
 
 static void probe_read(void *user, Val leaf, const Dim *at) {
@@ -24,6 +24,7 @@ static void probe_read(void *user, Val leaf, const Dim *at) {
         if (dim_terms(cx, p->at[i], &terms) != 1 || terms[0].n != 1) continue;
         Symbol s = dim_atom(cx, terms[0].factors[0].atom).symbol;
         if (!dim_affine(cx, offset, s, &a, &b)) p->ok = false;
+        else if (i + 1 == p->rank) p->contiguous = dim_is(cx, a, 1);
     }
 }
 
@@ -32,7 +33,7 @@ static bool is_leaf(void *user, Val v) {
     return op_info[val_op(p->g, v)].kind != KIND_VIEW;
 }
 
-bool operand_is_affine(const Graph *g, Val v, Val *base) {
+bool operand_is_affine(const Graph *g, Val v, Val *base, bool *contiguous) {
     Context *cx = g->cx;
     uint32_t rank = val_rank(g, v), n = 0;
     Dim at[MAX_RANK];
@@ -42,9 +43,9 @@ bool operand_is_affine(const Graph *g, Val v, Val *base) {
         facts[n++] = (Fact){REL_LT, at[i], val_dim(g, v, i)};
     }
     Scope scope = {NULL, facts, n};
-    OperandProbe probe = {g, at, rank, {0}, true};
+    OperandProbe probe = {g, at, rank, {0}, true, true};
     Access access = {g, &scope, probe_read, is_leaf, &probe, 0, NULL};
     bool ok = access_walk(&access, v, at) && probe.ok && probe.base.id;
-    *base = probe.base;
+    *base = probe.base, *contiguous = probe.contiguous;
     return ok && !val_splat(g, v, &(Scalar){0});
 }

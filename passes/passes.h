@@ -24,7 +24,7 @@ bool type_has_found(Context *, Type);
 
 /* How an operand is read (operand.c): v is an affine view of `base`, which lives in memory: the offset is affine in every
  * axis of v.  A template may then form pointers and strides. */
-bool operand_is_affine(const Graph *, Val v, Val *base);
+bool operand_is_affine(const Graph *, Val v, Val *base, bool *contiguous /* along the last axis */);
 
 /* schedule.c: the body's nodes, as bits, that schedule field `stage` may name. */
 int64_t schedule_stageable(Context *, const Graph *body);
@@ -42,6 +42,10 @@ Graph *schedule_override(Context *, const Graph *, const Tiers *, const char *fi
  * number of outer axes, else -1. */
 Template anchor_template(const Graph *, const Node *anchor);
 int reduces_rows(const Graph *, const Node *);
+
+/* For a body without an anchor: the result axis along which everything it reads is contiguous, while nothing is along the
+ * last; or -1. */
+int crossed_axis(const Graph *body);
 
 /* inplace.c: result `result` of a kernel's body may be written over parameter `operand`, element by element. */
 bool overwrites_safely(const Graph *body, uint32_t operand, uint32_t result);

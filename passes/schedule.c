@@ -157,6 +157,8 @@ static Schedule choose(Context *cx, const Graph *body, const Target *target) {
     if (y->rank) dim_const_value(cx, y->dims[y->rank - 1], &last);
     s.field[SCHED_lanes] = y->rank == 0 || dim_is(cx, dim_product(cx, y->dims, y->rank), 1) ? 1 : 16;
     s.field[SCHED_grain] = TASK_COST / cost + 1;
+    int crossed = anchor ? -1 : crossed_axis(body);
+    if (crossed >= 0) s.field[SCHED_template_] = TEMPLATE_transpose, s.field[SCHED_axis] = crossed;
     if (s.field[SCHED_template_] == TEMPLATE_row) s.field[SCHED_stage] = staged_nodes(cx, body, anchor, WORTH_KEEPING);
     if (s.field[SCHED_template_] == TEMPLATE_contraction || s.field[SCHED_template_] == TEMPLATE_convolution)
         contraction(cx, &s, target, body, anchor);

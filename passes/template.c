@@ -35,3 +35,58 @@ Template anchor_template(const Graph *g, const Node *anchor) {
     if (op_info[anchor->op].kind == KIND_CONTRACT && val_type(g, anchor->in[1])->encoding == ENCODING_PANEL16) return TEMPLATE_convolution;
     return reduces_rows(g, anchor) >= 0 ? TEMPLATE_row : TEMPLATE_map;
 }
+
+/* ---- transposes --------------------------------------------------------------------------------------------------------- */
+
+typedef struct Strides {
+    const Graph *body;
+    uint32_t rank;
+    bool along[MAX_RANK];        /* still possible: every read is contiguous along this axis, or the same all along it */
+    bool crosses, fine;          /* some read moves along the last axis with a stride; none is contiguous along it */
+    bool contiguous[MAX_RANK];   /* some read is contiguous along this axis and moves along the last */
+} Strides;
+
+static void read_strides(void *user, Val leaf, const Dim *at) {
+    Strides *s = user;
+    Context *cx = s->body->cx;
+    const TypeInfo *t = val_type(s->body, leaf);
+    Dim offset = access_offset(cx, t->dims, at, t->rank), step, rest;
+    if (op_info[val_op(s->body, leaf)].kind != KIND_SOURCE || t->encoding != ENCODING_DENSE) s->fine = false;
+    if (!dim_affine(cx, offset, index_symbol(cx, s->rank - 1), &step, &rest) || dim_is(cx, step, 1)) s->fine = false;
+    bool moves = !dim_is(cx, step, 0);
+    s->crosses |= moves;
+    for (uint32_t i = 0; i + 1 < s->rank && s->fine; i++) {
+        bool affine = dim_affine(cx, offset, index_symbol(cx, i), &step, &rest);
+        s->along[i] &= affine && (dim_is(cx, step, 1) || dim_is(cx, step, 0));
+        s->contiguous[i] |= affine && moves && dim_is(cx, step, 1);
+    }
+}
+
+static void no_choice(void *user, Fact when) {
+    (void)when;
+    ((Strides *)user)->fine = false;
+}
+
+int crossed_axis(const Graph *body) {
+    Val v = body->results.at[0];
+    const TypeInfo *t = val_type(body, v);
+    Dim at[MAX_RANK];
+    Fact facts[MAX_RANK];
+    Strides s = {.body = body, .rank = t->rank, .fine = true};
+    if (body->results.n != 1 || t->rank < 2 || dtype_bytes(t->dtype) != 4) return -1;
+    for (uint32_t i = 1; i < body->nodes.n; i++)
+        if (op_info[body->nodes.at[i].op].kind == KIND_INDEXED) return -1;
+    for (uint32_t i = 0; i < t->rank; i++) {
+        at[i] = dim_symbol(body->cx, index_symbol(body->cx, i)), s.along[i] = true;
+        facts[i] = (Fact){REL_LT, at[i], t->dims[i]};
+    }
+    Scope scope = {NULL, facts, t->rank};
+    Access access = {body, &scope, read_strides, NULL, &s, 0, no_choice};
+    if (!access_walk(&access, v, at) || !s.fine || !s.crosses) return -1;
+    for (uint32_t i = 0; i + 1 < t->rank; i++) {
+        int64_t extent;
+        bool is_short = dim_const_value(body->cx, t->dims[i], &extent) && extent < 8;
+        if (s.along[i] && s.contiguous[i] && !is_short) return (int)i;
+    }
+    return -1;
+}

@@ -357,6 +357,22 @@ LVal kernel_eval(Kernel *k, Val v, const Dim *at) {
     return value;
 }
 
+void lanes_transpose(LoopBuilder *b, LVal *v) {
+    for (uint32_t d = LANES / 2; d; d /= 2) {
+        int64_t low[LANES], high[LANES];
+        for (uint32_t i = 0; i < LANES; i++) {
+            low[i] = i & d ? LANES + i - d : i;
+            high[i] = i & d ? LANES + i : i + d;
+        }
+        for (uint32_t i = 0; i < LANES; i++) {
+            if (i & d) continue;
+            LVal x = v[i], y = v[i + d];
+            v[i] = l_shuffle(b, x, y, low, LANES);
+            v[i + d] = l_shuffle(b, x, y, high, LANES);
+        }
+    }
+}
+
 /* ---- views followed forwards, and vector loops ------------------------------------------------------------------------ */
 
 bool kernel_forward(Kernel *k, Val from, Val to, const Dim *at, Dim *out) {

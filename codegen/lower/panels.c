@@ -50,22 +50,6 @@ static void pack_rows(Kernel *k, const Pack *p, uint32_t from, uint32_t n, bool 
 
 /* ---- contiguous along k: sixteen rows at a time ----------------------------------------------------------------------- */
 
-static void transpose(LoopBuilder *b, LVal *v) {
-    for (uint32_t d = PANEL / 2; d; d /= 2) {
-        int64_t low[PANEL], high[PANEL];
-        for (uint32_t i = 0; i < PANEL; i++) {
-            low[i] = i & d ? PANEL + i - d : i;
-            high[i] = i & d ? PANEL + i : i + d;
-        }
-        for (uint32_t i = 0; i < PANEL; i++) {
-            if (i & d) continue;
-            LVal x = v[i], y = v[i + d];
-            v[i] = l_shuffle(b, x, y, low, PANEL);
-            v[i + d] = l_shuffle(b, x, y, high, PANEL);
-        }
-    }
-}
-
 bool blocks_lines(Kernel *k, const Blocks *s, Lines *lines) {
     Context *cx = k->cx;
     for (Val v = s->node->in[1]; val_op(k->body, v) != OP_param; v = val_in(k->body, v, 0))
@@ -102,7 +86,7 @@ static void pack_lines(Kernel *k, const Pack *p, const Lines *lines, uint32_t j)
     LVal to = panel_at(k, s, j), whole = l_add(b, p->first, l_bin(b, LOP_and, l_sub(b, p->end, p->first), l_i64(b, -PANEL)));
     LFor loop = l_for(b, p->first, whole, PANEL, LOOP_SERIAL, NULL, 0, &at);
     for (uint32_t i = 0; i < PANEL; i++) v[i] = l_load(b, from, l_add(b, at, l_mul(b, pitch, l_i64(b, i))), PANEL, (LVal){0});
-    transpose(b, v);
+    lanes_transpose(b, v);
     LVal place = l_mul(b, l_sub(b, at, p->base), l_i64(b, PANEL));
     for (uint32_t i = 0; i < PANEL; i++) l_store(b, to, l_add(b, place, l_i64(b, (int64_t)i * PANEL)), v[i], (LVal){0});
     l_for_end(b, &loop, NULL, 0);
