@@ -43,7 +43,7 @@ EOT
 expect 0 '' "$INGOT" compile "$digits" --print-schedule --schedule=few
 diff s stdout > changes && exit 1
 [ "$(grep -c '^>' changes)" = 3 ] # dense2 has other numbers on another CPU; a line without one is for all
-grep -q '^> .*#2 {template=map, lanes=16, grain=77}$' changes
+grep -q '^> .*#2 {template=transpose, grain=77}$' changes
 grep -q '^> .*dense2.* on x86-64-v3 {template=contraction, tile_m=2, tile_n=1,' changes
 grep -q '^> .*dense2.* on x86-64-v4 {template=contraction, tile_m=2, tile_n=1,' changes
 # One CPU alone; one that is not compiled for.
