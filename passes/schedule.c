@@ -81,6 +81,7 @@ static void tile(Schedule *s, const Target *t, DType compute, int64_t rows, int6
     while (panels > 1 && rows > 6 && rows <= 14 && (rows + 1) * panels * each > room) panels--;
     int64_t most = room / (panels * each) - 1;
     if (most > 14) most = 14;
+    if (rows <= 0 && panels == 1 && most > 8) most = 8; /* eight chains keep the units busy; any number of rows is code of its own */
     s->field[SCHED_tile_n] = panels;
     s->field[SCHED_tile_m] = most < 1 ? 1 : rows > 0 && rows < most ? rows : most;
 }

@@ -186,7 +186,8 @@ Val import_cumulate(Call *c) {
     uint32_t n, axis;
     if (!x.id) return x;
     if (!in_ints(c, 1, &list, &n)) return cumulate_running(c, x);
-    if (n != 1 || !norm_axis(c, list[0], val_rank(c->g, x), &axis)) return NO_VAL;
+    if (n != 1) return fail(c, "the axis has %u elements, one expected", n);
+    if (!norm_axis(c, list[0], val_rank(c->g, x), &axis)) return NO_VAL;
     return cumulate_axis(c, x, axis);
 }
 

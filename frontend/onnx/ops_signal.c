@@ -173,6 +173,7 @@ Val import_dft(Call *c) {
     if (c->opset >= 20) {
         wanted = -2;
         if (has_in(c, 2) && !in_ints(c, 2, &list, &n)) return dft_running(c, x, inverse, onesided);
+        if (has_in(c, 2) && n != 1) return fail(c, "the axis has %u elements, one expected", n);
         if (has_in(c, 2)) wanted = list[0];
     }
     if (!norm_axis(c, wanted, rank, &axis) || axis + 1 == rank)
