@@ -36,13 +36,21 @@ static Val find_op(const Graph *g, bool contraction) {
     return (Val){0};
 }
 
+/* The contraction has the scores' extents, and its sums are finished when a tile is. */
+static bool fits(Kernel *k, const Attention *a) {
+    const TypeInfo *scores = a->values.x, *made = a->product.y;
+    bool same = scores->rank == made->rank && a->product.batch == a->values.batch && a->product.whole && a->product.packs;
+    for (uint32_t i = 0; same && i < made->rank; i++) same = prove(k->cx, k->scope, REL_EQ, made->dims[i], scores->dims[i]) == YES;
+    return same;
+}
+
 static Attention attention_of(Kernel *k) {
     Attention a = {0};
     Val attend = find_op(k->body, false), product = find_op(k->body, true);
     if (!attend.id) diag_fatal(k->cx, "schedule: template attention without attend");
     a.values = blocks_at(k, attend);
     if (product.id) a.product = blocks_at(k, product);
-    if (product.id && !a.product.whole) diag_fatal(k->cx, "schedule: the scores of template attention need several parts");
+    if (product.id && !fits(k, &a)) diag_fatal(k->cx, "schedule: the contraction in a kernel of template attention does not make its scores");
     a.keys = a.values.chunk;
     a.most_rows = (int64_t)a.values.block_tiles * a.values.tile_m;
     int64_t columns, needed = MAX_TILE_PANELS;

@@ -104,7 +104,7 @@ Source blocks_source(Kernel *k, Val x, const Dim *at) {
     if (val_splat(k->body, x, &splat)) return (Source){.same = kernel_eval(k, x, at), .offset = dim_const(k->cx, 0)};
     SourceWalk walk = {.g = k->body};
     Access access = {k->body, k->scope, source_read, source_stop, &walk, 0, NULL};
-    if (!access_walk(&access, x, at) || !walk.ok) BUG(k->cx, "the left operand of a tiled contraction is no view of a buffer");
+    if (!access_walk(&access, x, at) || !walk.ok) diag_fatal(k->cx, "schedule: an operand of a tiled contraction is no view of a buffer");
     LVal pointer = k->pointers[attr_int(node(k->body, walk.base), ATTR_index)];
     return (Source){walk.base, pointer, {0}, kernel_simplify(k, walk.offset)};
 }

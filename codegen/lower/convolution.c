@@ -81,7 +81,7 @@ static Image image_of(Kernel *k, const Blocks *s) {
     bool ok = dim_affine(cx, im.x.offset, kernel_index_symbol(k, at[0]), &im.step, &rest);
     for (uint32_t i = 0; i < im.spatial; i++) ok = ok && dim_affine(cx, rest, kernel_index_symbol(k, at[i + 1]), &im.axis[i], &rest);
     ok = ok && dim_affine(cx, rest, kernel_index_symbol(k, at[s->x->rank - 1]), &im.channel, &im.origin);
-    if (!ok) BUG(cx, "the image of a convolution has no strides");
+    if (!ok) diag_fatal(cx, "schedule: the image of a convolution has no strides");
     kernel_leave(k, &inner);
     kernel_leave(k, &scope);
     for (uint32_t i = 0; i < im.spatial; i++) {

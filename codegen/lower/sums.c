@@ -12,7 +12,7 @@ LVal blocks_value(Kernel *k, const Blocks *s, Val v, const Dim *at) {
     /* Views lead back to the same place, perhaps spelt in another way. */
     for (uint32_t i = 0; i < s->y->rank; i++)
         if (prove(k->cx, k->scope, REL_EQ, at[i], s->value_at[i]) == NO)
-            BUG(k->cx, "a tiled contraction is read at '%s', expected '%s'", dim_string(k->cx, at[i]), dim_string(k->cx, s->value_at[i]));
+            diag_fatal(k->cx, "schedule: the contraction of a tiled kernel is read at '%s', expected '%s'", dim_string(k->cx, at[i]), dim_string(k->cx, s->value_at[i]));
     return l_round(k->b, s->value, s->y->dtype);
 }
 
@@ -26,7 +26,8 @@ static void store_results(Kernel *k, Blocks *s) {
         Val v = g->results.at[r];
         const TypeInfo *t = val_type(g, v);
         Dim at[MAX_RANK];
-        if (!kernel_forward(k, s->anchor, v, s->value_at, at)) BUG(k->cx, "result %u of a tiled contraction is out of reach", r);
+        if (!kernel_forward(k, s->anchor, v, s->value_at, at))
+            diag_fatal(k->cx, "schedule: result %u of the kernel is not made of its contraction by pointwise ops and views alone", r);
         kernel_store(k, k->outputs[r], t->dtype, access_offset(k->cx, t->dims, at, t->rank), kernel_eval(k, v, at));
     }
     k->memo.n = memo;
