@@ -68,15 +68,10 @@ static void visit_uses(Pass *p, const LInst *inst) {
         for (uint32_t i = 0; i < inst->blocks[b]->insts.n; i++) visit_uses(p, &inst->blocks[b]->insts.at[i]);
 }
 
-static int by_rank(const void *a, const void *b) {
-    const Free *x = a, *y = b;
-    return x->rank < y->rank ? -1 : x->rank > y->rank;
-}
-
 static int by_deadline(const void *a, const void *b) {
     const Free *x = a, *y = b;
     if (x->deadline != y->deadline) return x->deadline < y->deadline ? -1 : 1;
-    return by_rank(a, b);
+    return x->rank < y->rank ? -1 : x->rank > y->rank;
 }
 
 /* Free instructions with, for loads, the next anchor that may write. */

@@ -59,7 +59,7 @@ static const GroupKind group_kind[TEMPLATE_COUNT] = {
     [TEMPLATE_map] = GROUP_MAP,          [TEMPLATE_row] = GROUP_ROW,      [TEMPLATE_contraction] = GROUP_TILE,
     [TEMPLATE_convolution] = GROUP_TILE, [TEMPLATE_attention] = GROUP_TILE, [TEMPLATE_arg] = GROUP_ALONE,
     [TEMPLATE_scatter] = GROUP_ALONE,    [TEMPLATE_cumulate] = GROUP_ALONE, [TEMPLATE_top_k] = GROUP_ALONE,
-    [TEMPLATE_nonzero] = GROUP_ALONE,    [TEMPLATE_transpose] = GROUP_MAP,
+    [TEMPLATE_nonzero] = GROUP_ALONE,
 };
 
 /* dims are outer ++ inner of the group's first reduction, or a prefix of outer axes with extents 1 after it. */

@@ -144,7 +144,7 @@ static void attention(Context *cx, Schedule *s, const Target *t, const Node *anc
     while (rows > 8 && rows * (keys + columns) * dtype_bytes(y->dtype) > t->l2_bytes / 2) rows /= 2;
     int64_t tile_m = s->field[SCHED_tile_m], block = divide_up(rows, tile_m) * tile_m;
     s->field[SCHED_block_k] = keys, s->field[SCHED_block_m] = block, s->field[SCHED_block_n] = columns;
-    int64_t depth = dim_hint(cx, type_info(cx, anchor->type)->dims[y->rank - 1]) * 2; /* keys are as long as values, by and large */
+    int64_t depth = columns * 2; /* keys are as long as values, by and large */
     s->field[SCHED_grain] = (int64_t)TASK_COST * MULTIPLIES / (block * keys * (depth < 1 ? 1 : depth)) + 1;
 }
 

@@ -70,18 +70,18 @@ Dim range_attention(Kernel *k) {
 
 /* ---- scratch ------------------------------------------------------------------------------------------------------------ */
 
-typedef struct Place { Attention *a; LVal *to; Dim elements; } Place;
+typedef struct Place { LVal *to; Dim elements; } Place;
 enum { PLACES = 6 };
 
 static void list_places(Kernel *k, Attention *a, Place *p) {
     Context *cx = k->cx;
     Dim depth = a->product.anchor.id ? dim_upper(cx, a->product.channels) : dim_const(cx, 0);
-    p[0] = (Place){a, &a->scores, dim_const(cx, a->most_rows * a->keys)};
-    p[1] = (Place){a, &a->sums, dim_muli(cx, dim_upper(cx, a->pitch), a->most_rows)};
-    p[2] = (Place){a, &a->best, dim_const(cx, (a->most_rows + PANEL - 1) / PANEL * PANEL)};
-    p[3] = (Place){a, &a->total, dim_const(cx, a->most_rows * PANEL)};
-    p[4] = (Place){a, &a->product_panels, dim_muli(cx, depth, (int64_t)a->product.tile_n * PANEL)};
-    p[5] = (Place){a, &a->value_panels, dim_const(cx, a->keys * a->values.tile_n * PANEL)};
+    p[0] = (Place){&a->scores, dim_const(cx, a->most_rows * a->keys)};
+    p[1] = (Place){&a->sums, dim_muli(cx, dim_upper(cx, a->pitch), a->most_rows)};
+    p[2] = (Place){&a->best, dim_const(cx, (a->most_rows + PANEL - 1) / PANEL * PANEL)};
+    p[3] = (Place){&a->total, dim_const(cx, a->most_rows * PANEL)};
+    p[4] = (Place){&a->product_panels, dim_muli(cx, depth, (int64_t)a->product.tile_n * PANEL)};
+    p[5] = (Place){&a->value_panels, dim_const(cx, a->keys * a->values.tile_n * PANEL)};
 }
 
 Dim scratch_attention(Kernel *k) {
@@ -292,25 +292,17 @@ static void begin_rows(Kernel *k, Attention *a) {
     fill(k, a->best, vectors(k, rows), splat_of(k, a, -INFINITY));
 }
 
-static void run_block(Kernel *k, Attention *a, LVal first) {
+static void run_block(Kernel *k, Attention *a, Dim first) {
     LoopBuilder *b = k->b;
     KernelScope scope;
-    LVal keys = kernel_dim(k, a->values.channels);
-    a->first = first, a->count = l_min(b, l_sub(b, keys, first), l_i64(b, a->keys));
-    kernel_enter(k, &scope, NULL, 0);
+    a->first = kernel_dim(k, first);
+    a->count = l_min(b, l_sub(b, kernel_dim(k, a->values.channels), a->first), l_i64(b, a->keys));
     if (a->product.anchor.id) multiply_keys(k, a);
+    const Fact whole = {REL_DIVIDES, dim_const(k->cx, a->keys), first};
+    kernel_enter(k, &scope, &whole, 1);
+    soften(k, a, first);
     kernel_leave(k, &scope);
-    KernelScope outer;
-    kernel_enter(k, &outer, NULL, 0);
-    Dim at = kernel_index(k, first);
-    const Fact facts[] = {{REL_LE, dim_const(k->cx, 0), at}, {REL_LT, at, a->values.channels}, {REL_DIVIDES, dim_const(k->cx, a->keys), at}};
-    kernel_enter(k, &scope, facts, COUNT(facts));
-    soften(k, a, at);
-    kernel_leave(k, &scope);
-    kernel_leave(k, &outer);
-    kernel_enter(k, &scope, NULL, 0);
     each_group(k, a, multiply_values);
-    kernel_leave(k, &scope);
 }
 
 static void divide_rows(Kernel *k, Attention *a) {
@@ -330,14 +322,13 @@ static void store_group(Kernel *k, Attention *a, const Group *gr) {
 }
 
 static void run_task(Kernel *k, Attention *a, Dim block) {
-    LoopBuilder *b = k->b;
+    KernelLoop loop;
+    Dim keys = a->values.channels;
     a->rows = blocks_rows(k, &a->values, block);
     a->begin = rows_start(k, &a->rows, a->rows.begin), a->end = rows_start(k, &a->rows, a->rows.end);
     begin_rows(k, a);
-    LVal first;
-    LFor loop = l_for(b, l_i64(b, 0), kernel_dim(k, a->values.channels), a->keys, LOOP_SERIAL, NULL, 0, &first);
-    run_block(k, a, first);
-    l_for_end(b, &loop, NULL, 0);
+    run_block(k, a, kernel_loop(k, &loop, l_i64(k->b, 0), kernel_dim(k, keys), keys, a->keys, NULL, 0));
+    kernel_loop_end(k, &loop, NULL, 0);
     divide_rows(k, a);
     each_group(k, a, store_group);
 }

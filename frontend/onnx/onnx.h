@@ -393,6 +393,8 @@ Val join_heads(Call *, Val x);                                           /* [b, 
 Val grouped_dot(Call *, Val x, Val w);                                   /* x [b, h, s, k] by w [b, hk, k, n] */
 Val rotary_turn(Call *, Val x, Val cosine, Val sine, Dim rotary, bool neighbours);
 Val gelu_tanh(Call *, Val x);
+/* ops_quantize.c: what one step of u8 stands for over the range of x and 0, whose lower end is *low. */
+Val u8_step(Call *, Val x, Val zero, Val levels, Val *low);
 Val random_uniform(Call *, const Dims *, uint32_t stream);               /* f32 in [0, 1) */
 Val one_hot(Call *, Val index, uint32_t axis, Dim depth, Val off, Val on);
 /* region.c: extents found while running.  The symbol is named <value>_<what>; a declaration of it overrides `most`.

@@ -134,25 +134,20 @@ static Val less_zero(Call *c, Val x, Val zero) {
 
 /* a, b, a_scale, b_scale, a_zero, b_zero, bias. */
 Val import_matmul_to_float(Call *c) {
-    Val y = batched_matmul(c, less_zero(c, in(c, 0), maybe(c, 4)), less_zero(c, in(c, 1), maybe(c, 5)));
+    Val a = less_zero(c, in(c, 0), maybe(c, 4)), b = less_zero(c, in(c, 1), maybe(c, 5)), y = batched_matmul(c, a, b);
     return plus(c, ew2(c, OP_mul, to(c, y, DT_f32), ew2(c, OP_mul, in(c, 2), in(c, 3))), maybe(c, 6));
 }
 
 /* a (f32), b, b_scale, b_zero, bias: a is quantised to u8 over its own range. */
 Val import_dynamic_matmul(Call *c) {
-    Val x = in(c, 0), zero = num(c, x, 0), levels = num(c, x, 255);
-    int64_t axes[MAX_RANK];
+    Val x = in(c, 0), zero = num(c, x, 0), levels = num(c, x, 255), low;
     if (!x.id) return x;
-    uint32_t rank = val_rank(c->g, x);
-    for (uint32_t i = 0; i < rank; i++) axes[i] = i;
-    Val high = ew2(c, OP_max, reduce(c, OP_reduce_max, x, axes, rank, false), zero),
-        low = ew2(c, OP_min, reduce(c, OP_reduce_min, x, axes, rank, false), zero);
-    Val scale = ew2(c, OP_div, ew2(c, OP_sub, high, low), levels);
+    Val scale = u8_step(c, x, zero, levels, &low);
     scale = sel(c, ew2(c, OP_eq, scale, zero), num(c, x, 1), scale);
     Val point =
         ew1(c, OP_round, ew2(c, OP_min, ew2(c, OP_max, ew2(c, OP_div, ew1(c, OP_neg, low), scale), zero), levels));
     Val q = to(c, ew2(c, OP_add, ew1(c, OP_round, ew2(c, OP_div, x, scale)), point), DT_u8);
-    Val y = batched_matmul(c, less_zero(c, q, to(c, point, DT_u8)), less_zero(c, in(c, 1), maybe(c, 3)));
+    Val a = less_zero(c, q, to(c, point, DT_u8)), b = less_zero(c, in(c, 1), maybe(c, 3)), y = batched_matmul(c, a, b);
     return plus(c, ew2(c, OP_mul, to(c, y, DT_f32), ew2(c, OP_mul, scale, in(c, 2))), maybe(c, 4));
 }
 

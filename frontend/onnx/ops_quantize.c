@@ -65,15 +65,19 @@ Val import_dequantize_linear(Call *c) {
     return to(c, ew2(c, OP_mul, y, to(c, aligned(c, scale, x, axis, block), DT_f32)), t);
 }
 
-Val import_dynamic_quantize(Call *c) {
-    Val x = in(c, 0), zero = num(c, x, 0), levels = num(c, x, 255);
+Val u8_step(Call *c, Val x, Val zero, Val levels, Val *low) {
     int64_t axes[MAX_RANK];
-    if (!x.id) return x;
     uint32_t rank = val_rank(c->g, x);
     for (uint32_t i = 0; i < rank; i++) axes[i] = i;
     Val high = ew2(c, OP_max, reduce(c, OP_reduce_max, x, axes, rank, false), zero);
-    Val low = ew2(c, OP_min, reduce(c, OP_reduce_min, x, axes, rank, false), zero);
-    Val scale = ew2(c, OP_div, ew2(c, OP_sub, high, low), levels);
+    *low = ew2(c, OP_min, reduce(c, OP_reduce_min, x, axes, rank, false), zero);
+    return ew2(c, OP_div, ew2(c, OP_sub, high, *low), levels);
+}
+
+Val import_dynamic_quantize(Call *c) {
+    Val x = in(c, 0), zero = num(c, x, 0), levels = num(c, x, 255), low;
+    if (!x.id) return x;
+    Val scale = u8_step(c, x, zero, levels, &low);
     Val point = ew2(c, OP_div, ew2(c, OP_sub, zero, low), scale);
     point = ew1(c, OP_round, ew2(c, OP_min, ew2(c, OP_max, point, zero), levels));
     Val y = ew2(c, OP_add, ew1(c, OP_round, ew2(c, OP_div, x, scale)), point);
