@@ -3,7 +3,7 @@
 A peer is made from a Spec, loaded and ready.  run(n, processor) runs it n times and returns nanoseconds each; outputs() gives
 the arrays of the last run, in the model's order.  Where it has a C interface the loop is C (loop.c), else Python's, which costs
 about a microsecond a call.  What a peer lacks or refuses is an exception: the row's figure becomes a dash with that reason.
-PEERS: name -> class; `exact` peers compete, the others (bf16) are only shown; `slow` ones take minutes to compile a model.
+PEERS: name -> class; peers compete with the columns of ours that compute in the same `precision`; `slow` ones take minutes to compile a model.
 """
 import ctypes as C
 import hashlib
@@ -226,7 +226,7 @@ def frozen_inputs(spec):
 @dataclass
 class Peer:
     make: type
-    exact: bool = True
+    precision: str = "f32"
     slow: bool = False
     frozen: bool = False
     package: str = ""  # whose version is noted
@@ -237,9 +237,15 @@ PEERS = {
     "ort": Peer(OnnxRuntime, package="onnxruntime"),
     "ov": Peer(OpenVino, package="openvino"),
     "ovfixed": Peer(OpenVinoFixed, package="openvino"),
-    "ovbf16": Peer(OpenVinoBf16, exact=False, package="openvino"),
+    "ovbf16": Peer(OpenVinoBf16, precision="bf16", package="openvino"),
     "inductor": Peer(Inductor, frozen=True, package="torch"),
     "iree": Peer(Iree, slow=True, frozen=True, package="iree-base-compiler"),
     "emx": Peer(Emx, slow=True, frozen=True, package="emx-onnx-cgen"),
 }
 DEFAULT = ("ort", "ov", "ovbf16", "inductor")
+
+
+def precision(name):
+    """What a column computes in: a peer's, or ours as its flags say (`ingot:--precision=bf16`)."""
+    own, _, flags = name.partition(":")
+    return PEERS[own].precision if own != "ingot" else "bf16" if "--precision=bf16" in flags.split() else "f32"

@@ -5,18 +5,25 @@ import measure
 import peers
 
 
-def fastest(results):
-    """(name, us) of the fastest exact peer, or None."""
-    times = {n: r["us"] for n, r in results.items() if not measure.is_ours(n) and "us" in r and peers.PEERS[n].exact}
+def fastest(results, precision):
+    """(name, us) of the fastest peer that computes in `precision`, or None."""
+    times = {n: r["us"] for n, r in results.items()
+             if not measure.is_ours(n) and "us" in r and peers.precision(n) == precision}
     return min(times.items(), key=lambda item: item[1]) if times else None
 
 
 def judge(row):
-    """Adds to a measured row what follows from its figures: ratio to the fastest peer, share of the bound."""
-    ours, best = row["results"].get("ingot", {}).get("us"), fastest(row["results"])
+    """Adds to a measured row what follows from its figures: ratio to the fastest peer, share of the bound; for our other columns
+    (--also) the ratio to the fastest peer of their precision."""
+    results = row["results"]
+    ours, best = results.get("ingot", {}).get("us"), fastest(results, peers.precision("ingot"))
     row["fastest"] = best[0] if best else None
     row["ratio"] = ours / best[1] if ours and best else None
     row["share"] = row["bound"]["us"] / ours if ours and row.get("bound") else None
+    row["also"] = {}
+    for name in (n for n in results if measure.is_ours(n) and n != "ingot" and "us" in results[n]):
+        best = fastest(results, peers.precision(name))
+        row["also"][name] = {"fastest": best[0], "ratio": results[name]["us"] / best[1]} if best else {}
 
 
 def number(us):
@@ -56,7 +63,8 @@ def geomeans(rows):
 
 
 def means(rows, names):
-    """Lines: the geometric means; and of our time over that of other columns of ours (--also, --before)."""
+    """Lines: the geometric means; of our time over that of other columns of ours (--also, --before), and of those over the
+    fastest peer of their precision."""
     out, found = [], geomeans(rows)
     for group in sorted(found, key=lambda g: (g == "all", g)):
         text = "   ".join(f"{t} thread{'s' if t > 1 else ''} {mean:.2f} ({n} rows)" for t, (mean, n) in found[group].items())
@@ -66,6 +74,9 @@ def means(rows, names):
         logs = [math.log(a / b) for a, b in pairs if a and b]
         if logs:
             out.append(f"geomean ingot over {other}: {math.exp(sum(logs) / len(logs)):.3f} ({len(logs)} rows)")
+        logs = [math.log(found["ratio"]) for found in (r["also"].get(other) for r in rows) if found]
+        if logs and peers.precision(other) != "f32":
+            out.append(f"geomean {other} over {peers.precision(other)} peers: {math.exp(sum(logs) / len(logs)):.2f} ({len(logs)} rows)")
     return out
 
 

@@ -16,6 +16,7 @@ import numpy as np  # noqa: E402
 
 import measure  # noqa: E402
 import report  # noqa: E402
+import table  # noqa: E402
 
 RUN = os.path.join(ingot.ROOT, "bench", "run")
 results = []
@@ -39,23 +40,44 @@ def one_row():
         ours, ort = row["results"]["ingot"], row["results"]["ort"]
         ok &= ours["difference"] < 1e-5 and ort["reference"] and row["compiled"]["library_bytes"] > row["compiled"]["weights_bytes"]
         ok &= all(("us" in r) != ("refused" in r) for r in row["results"].values())
-        exact = [r["us"] for n, r in row["results"].items() if n != "ingot" and "us" in r]
-        ok &= math.isclose(row["ratio"], ours["us"] / min(exact)) and math.isclose(row["share"], row["bound"]["us"] / ours["us"])
+        theirs = [r["us"] for n, r in row["results"].items() if n != "ingot" and "us" in r]
+        ok &= math.isclose(row["ratio"], ours["us"] / min(theirs)) and math.isclose(row["share"], row["bound"]["us"] / ours["us"])
     share = rows[0]["work"]["flops"] / rows[0]["results"]["ingot"]["us"] * 1e-3 / peak
     return models.judge("bench rows", ok, f"gemm-256 at {share:.0%} of {peak:.0f} GFLOP/s, {rows[0]['ratio']:.2f} of ONNX Runtime's time")
+
+
+def into_a_document():
+    results = {"ingot": {"us": 20.0}, "ort": {"us": 40.0}, "ovbf16": {"us": 1.0}}
+    row = {"name": "some-model", "group": "big", "threads": 1, "bound": {"us": 10.0, "by": "flops"}, "results": results}
+    report.judge(row)
+    last = {"rows": [row], "peak_gflops": {"1": 100.0}, "versions": {"ort": "onnxruntime 1"},
+            "machine": {"cpu": "a CPU", "family": "1", "processors": 2}}
+    with tempfile.TemporaryDirectory() as folder:
+        document, file = os.path.join(folder, "d.md"), os.path.join(folder, "f.json")
+        with open(document, "w") as f:
+            f.write(f"before\n{table.BEGIN}old\n{table.END}after\n")
+        with open(file, "w") as f:
+            json.dump(last, f)
+        table.write_into(document, table.markdown(*table.merged([file]), ["big"]))
+        with open(document) as f:
+            text = f.read()
+    ok = "| some-model | 20 us | 40 us (ort) | **0.50** | 50% flops |" in text and "old" not in text
+    ok &= text.startswith(f"before\n{table.BEGIN}") and text.endswith(f"{table.END}after\n")
+    return models.judge("bench table", ok, "Markdown between two marks")
 
 
 def judgements():
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     ok = measure.difference([x], [x]) == 0 and measure.difference([x], [x + 1]) > measure.TOLERANCE
     ok &= measure.difference([x], [x.T]) == math.inf and measure.difference([x], []) == math.inf
-    row = {"results": {"ingot": {"us": 2.0}, "ort": {"us": 5.0}, "ov": {"us": 4.0}, "ovbf16": {"us": 1.0}, "emx": {"refused": "no"}},
+    row = {"results": {"ingot": {"us": 2.0}, "ingot:--precision=bf16": {"us": 1.5}, "ort": {"us": 5.0}, "ov": {"us": 4.0}, "ovbf16": {"us": 1.0}, "emx": {"refused": "no"}},
            "bound": {"us": 1.0, "by": "flops"}, "group": "big", "threads": 1}
     report.judge(row)
     ok &= (row["fastest"], row["ratio"], row["share"]) == ("ov", 0.5, 0.5)
+    ok &= row["also"] == {"ingot:--precision=bf16": {"fastest": "ovbf16", "ratio": 1.5}}
     means = report.geomeans([row, {**row, "ratio": 2.0, "group": "small"}])
     ok &= math.isclose(means["all"][1][0], 1.0) and means["big"][1] == (0.5, 1)
-    return models.judge("bench judgements", ok, "differences, the fastest exact peer, geometric means")
+    return models.judge("bench judgements", ok, "differences, the fastest peer of a precision, geometric means")
 
 
 def refusals():
@@ -63,4 +85,4 @@ def refusals():
     return models.judge("bench usage", statuses == [2] * 4, f"exit statuses {statuses}")
 
 
-models.finish([judgements(), refusals(), one_row()])
+models.finish([judgements(), into_a_document(), refusals(), one_row()])
