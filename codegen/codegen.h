@@ -10,7 +10,7 @@
 /* ---- launch.c: launches as calls, before any printer ---------------------------------------------------------------- */
 
 /* The module without `launch`.  Where the note "threads" is "1", arguments are packed into 8-byte slots on the stack and
- * the runtime's ingot_rt_launch(context, thunk, slots, n, grain) calls a generated thunk `<kernel>__task`; otherwise the
+ * the runtime's ingot_rt_launch(context, thunk, slots, n, pieces) calls a generated thunk `<kernel>__task`; otherwise the
  * kernel is called over [0, n) directly.  An empty range gives status 0 without a call.  Functions that launch nothing are
  * shared with the argument.  The printers below call it themselves. */
 const LoopModule *loop_legalise_launch(const LoopModule *);

@@ -73,7 +73,7 @@ static LVal from_slot(Rewriter *r, LBlock *block, LVal bits, LType t) {
 static void declare_runtime(Rewriter *r) {
     if (loop_func_find(r->to, RT_LAUNCH)) return;
     static const struct { const char *name; uint8_t dtype, pointer; } row[] = {
-        {"context", DT_u8, 1}, {"thunk", DT_u8, 1}, {"args", DT_u64, 1}, {"n", DT_i64, 0}, {"grain", DT_i64, 0}};
+        {"context", DT_u8, 1}, {"thunk", DT_u8, 1}, {"args", DT_u64, 1}, {"n", DT_i64, 0}, {"pieces", DT_i64, 0}};
     LFunc *f = arena_new_array(r->to->arena, LFunc, 1);
     LParam *params = arena_new_array(r->to->arena, LParam, COUNT(row));
     vec_push(r->to->arena, &f->types, (LType){0});

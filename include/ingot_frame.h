@@ -148,10 +148,10 @@ INGOT_RT_API ingot_status ingot_rt_run(ingot_context *, const ingot_call *, ingo
 INGOT_RT_API int32_t ingot_rt_cpu(const ingot_rt_model *, uint32_t end, ingot_error *);
 /* error.c: format: the code as first character, then text: %s is the name, %d the next of the values.  Returns the code. */
 INGOT_RT_API ingot_status ingot_rt_error(ingot_error *, const char *format, const char *name, int64_t, int64_t, int64_t);
-/* launch.c, threaded builds: cuts [0, n) into ranges of at least `grain` and runs them.  0, or the status of the lowest
- * range that failed, with its record in FAILS of worker 0: what a serial run would have met first. */
+/* launch.c, threaded builds: cuts [0, n) into at most `pieces` ranges and runs them.  0, or the status of the lowest range
+ * that failed, with its record in FAILS of worker 0: what a serial run would have met first. */
 INGOT_RT_API int32_t ingot_rt_launch(void *frame, int32_t (*task)(void *args, int64_t lo, int64_t hi, int64_t worker),
-                                     void *args, int64_t n, int64_t grain);
+                                     void *args, int64_t n, int64_t pieces);
 /* step.c: N_main calls it before launch number k: 0, or INGOT_E_CANCELLED; reports times to the call's trace. */
 INGOT_RT_API int32_t ingot_rt_step(void *frame, int64_t launch);
 /* pool.c, threaded builds */

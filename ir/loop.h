@@ -171,7 +171,7 @@ void l_else(LoopBuilder *, LIf *, const LVal *yield, uint32_t n);
 void l_if_end(LoopBuilder *, LIf *, const LVal *yield, uint32_t n, LVal *results); /* l_else must have been called */
 void l_return(LoopBuilder *, LVal);
 LVal l_call(LoopBuilder *, const char *function, LType result, const LVal *in, uint32_t n);
-LVal l_launch(LoopBuilder *, const char *kernel, const LVal *in, uint32_t n);  /* context, extent, grain, arguments; i32 */
+LVal l_launch(LoopBuilder *, const char *kernel, const LVal *in, uint32_t n);  /* context, extent, pieces, arguments; i32 */
 LVal l_shuffle(LoopBuilder *, LVal, LVal, const int64_t *lanes, uint32_t n);
 
 /* ---- loop_math.c: transcendental functions as instruction sequences, the same bits everywhere --------------------------- */

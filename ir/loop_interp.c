@@ -256,12 +256,13 @@ static uint64_t random_below(LoopInterp *in, uint64_t n) { /* xorshift64* */
     return (in->random * UINT64_C(0x2545F4914F6CDD1D) >> 11) % n;
 }
 
-/* Cuts [0, extent) at multiples of the grain and shuffles the pieces. */
-static uint32_t cut_range(LoopInterp *in, int64_t extent, int64_t grain, Piece *piece) {
-    if (grain <= 0 || grain >= extent || in->workers == 1) {
+/* Cuts [0, extent) into at most so many pieces and shuffles them. */
+static uint32_t cut_range(LoopInterp *in, int64_t extent, int64_t most, Piece *piece) {
+    if (most <= 1 || extent <= 1 || in->workers == 1) {
         piece[0] = (Piece){0, extent};
         return 1;
     }
+    int64_t grain = most < extent ? (extent - 1) / most + 1 : 1;
     int64_t units = extent / grain + (extent % grain != 0), at = 0;
     int64_t average = units / (in->workers * PIECES_PER_WORKER) + 1;
     uint32_t n = 0;
@@ -282,12 +283,12 @@ static uint32_t cut_range(LoopInterp *in, int64_t extent, int64_t grain, Piece *
 
 static bool launch(LoopInterp *in, Frame *frame, const LInst *inst) {
     Piece piece[MAX_PIECES];
-    int64_t extent = slots(frame, inst->in[1])->i, grain = slots(frame, inst->in[2])->i;
+    int64_t extent = slots(frame, inst->in[1])->i, most = slots(frame, inst->in[2])->i;
     LSlot *status = slots(frame, inst->out[0]);
     if (in->launching) return interp_fail(in, frame, inst, "launches while a launch is under way");
     status->i = 0;
     if (extent <= 0) return true;
-    uint32_t n = cut_range(in, extent, grain, piece), index = function_index(in, inst->imm.text);
+    uint32_t n = cut_range(in, extent, most, piece), index = function_index(in, inst->imm.text);
     Mark mark = values_mark(in);
     LSlot *arguments = values_push(in, inst->n_in);
     for (uint32_t i = 3; i < inst->n_in; i++) arguments[i] = *slots(frame, inst->in[i]);

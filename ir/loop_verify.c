@@ -126,7 +126,7 @@ static void check_launch(Verifier *v, const LInst *inst) {
         report(v, inst, "a launch gives an i32 status");
     if (inst->n_in < 3 || !type_of(v, inst->in[0]).pointer || !lt_same(type_of(v, inst->in[1]), i64) ||
         !lt_same(type_of(v, inst->in[2]), i64)) {
-        report(v, inst, "a launch takes a context pointer, extent (i64) and grain (i64) first");
+        report(v, inst, "a launch takes a context pointer, extent (i64) and pieces (i64) first");
         return;
     }
     check_arguments(v, inst, kernel, inst->in + 3, inst->n_in - 3, 3);

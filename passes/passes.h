@@ -38,6 +38,10 @@ uint32_t schedule_join(const Tiers *, Schedule *by_tier);
 void schedule_print(const Graph *, Text *out);
 Graph *schedule_override(Context *, const Graph *, const Tiers *, const char *file, const char *text, size_t n);
 
+/* work.c: lanes of instructions that a kernel takes at the hints, and elements of its first result. */
+int64_t body_work(Context *, const Graph *body);
+int64_t body_elements(Context *, const Graph *body);
+
 /* template.c: the template that computes an anchor; and for a reduction over exactly the innermost axes (a row kernel) the
  * number of outer axes, else -1. */
 Template anchor_template(const Graph *, const Node *anchor);

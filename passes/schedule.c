@@ -8,8 +8,7 @@
 #include <string.h>
 
 enum {
-    TASK_COST = 32768 /* elementary operations worth a thread: about 3 us */,
-    MULTIPLIES = 16 /* of a register tile, in the time of one elementary operation */,
+    TASK_WORK = 1 << 18 /* of body_work that is worth a thread: about 1.5 us */,
     WORTH_KEEPING = 8 /* elementary operations, against a store and a load */,
     MANY_TASKS = 64 /* enough for threads to share evenly */,
     PANEL = 16
@@ -112,8 +111,6 @@ static void blocks(Context *cx, Schedule *s, const Target *t, const Graph *body,
     s->field[SCHED_block_k] = chunk;
     s->field[SCHED_block_m] = block < tile_m ? tile_m : block / tile_m * tile_m;
     s->field[SCHED_block_n] = width;
-    int64_t taken = rows < block ? rows : block, work = (taken < 1 ? 1 : taken) * width * (depth < 1 ? 1 : depth);
-    s->field[SCHED_grain] = (int64_t)TASK_COST * MULTIPLIES / work + 1;
 }
 
 static bool panels_fit(int64_t columns, int64_t groups, int64_t panels) { return groups <= 1 || columns / groups % (panels * PANEL) == 0; }
@@ -144,8 +141,12 @@ static void attention(Context *cx, Schedule *s, const Target *t, const Node *anc
     while (rows > 8 && rows * (keys + columns) * dtype_bytes(y->dtype) > t->l2_bytes / 2) rows /= 2;
     int64_t tile_m = s->field[SCHED_tile_m], block = divide_up(rows, tile_m) * tile_m;
     s->field[SCHED_block_k] = keys, s->field[SCHED_block_m] = block, s->field[SCHED_block_n] = columns;
-    int64_t depth = columns * 2; /* keys are as long as values, by and large */
-    s->field[SCHED_grain] = (int64_t)TASK_COST * MULTIPLIES / (block * keys * (depth < 1 ? 1 : depth)) + 1;
+}
+
+/* Elements of the first result whose work is worth a thread. */
+static int64_t grain(Context *cx, const Graph *body) {
+    int64_t elements = body_elements(cx, body), work = body_work(cx, body), n = sat_mul(elements, TASK_WORK) / (work < 1 ? 1 : work);
+    return n < 1 ? 1 : n > INT32_MAX ? INT32_MAX : n;
 }
 
 static Schedule choose(Context *cx, const Graph *body, const Target *target) {
@@ -153,11 +154,8 @@ static Schedule choose(Context *cx, const Graph *body, const Target *target) {
     const Node *anchor;
     s.field[SCHED_template_] = body_template(body, &anchor);
     const TypeInfo *y = val_type(body, body->results.at[0]);
-    int64_t cost = 1, last = 0;
-    for (uint32_t i = 1; i < body->nodes.n; i++) cost += op_info[body->nodes.at[i].op].cost;
-    if (y->rank) dim_const_value(cx, y->dims[y->rank - 1], &last);
     s.field[SCHED_lanes] = y->rank == 0 || dim_is(cx, dim_product(cx, y->dims, y->rank), 1) ? 1 : 16;
-    s.field[SCHED_grain] = TASK_COST / cost + 1;
+    s.field[SCHED_grain] = grain(cx, body);
     int crossed = anchor ? -1 : crossed_axis(body);
     if (crossed >= 0) s.field[SCHED_template_] = TEMPLATE_transpose, s.field[SCHED_axis] = crossed;
     if (s.field[SCHED_template_] == TEMPLATE_row) s.field[SCHED_stage] = staged_nodes(cx, body, anchor, WORTH_KEEPING);

@@ -34,9 +34,9 @@ static void range_run(void *arg, int64_t i, int32_t worker) {
 }
 
 int32_t ingot_rt_launch(void *frame, int32_t (*task)(void *args, int64_t lo, int64_t hi, int64_t worker), void *args,
-                        int64_t n, int64_t grain) {
+                        int64_t n, int64_t pieces) {
     const ingot_context *c = (const ingot_context *)frame;
-    int64_t workers = c->workers, ranges = grain > 1 ? (n - 1) / grain + 1 : n;
+    int64_t workers = c->workers, ranges = pieces < n ? pieces : n;
     const ingot_parallel *p = c->parallel;
     if (ranges > workers) ranges = workers;
     if (ranges <= 1 || !p) return task(args, 0, n, 0);

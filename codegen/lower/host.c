@@ -223,7 +223,7 @@ static void launch(Host *h, Frame *fr, Val v) {
     VEC(LVal) in = {0};
     vec_push(p->arena, &in, p->frame);
     vec_push(p->arena, &in, program_extent(p, e, h->tier));
-    vec_push(p->arena, &in, program_grain(p, e, h->tier));
+    vec_push(p->arena, &in, program_pieces(p, e, h->tier));
     for (uint32_t i = 0; i < n->n_in; i++)
         vec_push(p->arena, &in, recast(p, pointer_of(h, fr, n->in[i]), loop_memory_dtype(val_dtype(body, body->params.at[i]))));
     for (uint32_t i = 0; i < body->results.n; i++)

@@ -3,7 +3,7 @@
  * Equal kernels (body and schedules) share one entry.  An entry has a function for the lowest tier, and a variant for each
  * higher one whose schedule differs, or whose registers hold more of the vectors than those the code is for (erf and exp over
  * vectors of 16: 1.6 times faster so).  Templates know a tier by its schedule alone, so equal schedules are equal texts.  Parameters are the same for all tiers: a scratch that
- * some variant needs, all get.  Extent and grain may differ; the host program selects them by the frame's tier.
+ * some variant needs, all get.  Extent and pieces may differ; the host program selects them by the frame's tier.
  */
 #include "program.h"
 #include <string.h>
@@ -100,11 +100,15 @@ LVal program_extent(Program *p, const KernelEntry *e, LVal tier) {
     return v;
 }
 
-LVal program_grain(Program *p, const KernelEntry *e, LVal tier) {
-    LVal v = l_i64(p->b, e->schedule[0].field[SCHED_grain]);
-    for (uint32_t t = 1; t < p->m->tiers.n; t++) {
+LVal program_pieces(Program *p, const KernelEntry *e, LVal tier) {
+    LVal one = l_i64(p->b, 1), v = {0};
+    if (dim_is(p->cx, e->info[0].range, 1)) return one; /* and elements may not be known yet */
+    LVal elements = program_dim(p, e->info[0].elements);
+    for (uint32_t t = 0; t < p->m->tiers.n; t++) {
         int64_t grain = e->schedule[t].field[SCHED_grain];
-        if (grain != e->schedule[t - 1].field[SCHED_grain]) v = select_above(p, tier, t, l_i64(p->b, grain), v);
+        if (t && grain == e->schedule[t - 1].field[SCHED_grain]) continue;
+        LVal pieces = l_bin(p->b, LOP_div, elements, l_i64(p->b, grain < 1 ? 1 : grain));
+        v = t ? select_above(p, tier, t, pieces, v) : pieces;
     }
-    return v;
+    return l_bin(p->b, LOP_max, v, one);
 }

@@ -41,7 +41,7 @@ void program_bind(Program *, const Graph *);
 const KernelEntry *program_kernel(Program *, const Graph *, const Node *); /* written where it is new */
 void program_kernels(Program *, const Graph *);      /* all of a graph's */
 LVal program_extent(Program *, const KernelEntry *, LVal tier); /* to launch over; tier: the frame's, where there are several */
-LVal program_grain(Program *, const KernelEntry *, LVal tier);
+LVal program_pieces(Program *, const KernelEntry *, LVal tier); /* most that the extent may be cut into */
 /* host_guard.c */
 bool program_guard_is_late(Program *, const Guard *); /* mentions a size found while running */
 LVal program_guard(Program *, const Guard *, LVal *x, LVal *y); /* whether it holds, and the two values compared */

@@ -111,7 +111,7 @@ static void write_main(LoopModule *m) {
     l_return(b, step);
     l_else(b, &stop, NULL, 0);
     l_if_end(b, &stop, NULL, 0, NULL);
-    LVal args[] = {loop_param(b, 0), l_load(b, symbols, l_i64(b, 0), 1, none), l_i64(b, 1), entry_of(b, in, 0, DT_f32), classes,
+    LVal args[] = {loop_param(b, 0), l_load(b, symbols, l_i64(b, 0), 1, none), l_i64(b, 64), entry_of(b, in, 0, DT_f32), classes,
                    entry_of(b, out, 0, DT_f32), frame_pointer_of(b, FRAME_FAILS, DT_i64)};
     LVal status = l_launch(b, suffixed(m, "k0"), args, 7);
     LIf bad = l_if(b, l_bin(b, LOP_ne, status, zero));

@@ -436,11 +436,11 @@ static void *find_dynamic(void *library, const char *name) { return dlsym(librar
 
 /* The runtime's launch, in uneven pieces. */
 typedef int32_t TaskFn(void *args, int64_t lo, int64_t hi, int64_t worker);
-static int32_t rt_launch(void *context, TaskFn *task, void *args, int64_t n, int64_t grain) {
+static int32_t rt_launch(void *context, TaskFn *task, void *args, int64_t n, int64_t pieces) {
     int32_t status = 0;
     (void)context;
-    for (int64_t lo = 0; lo < n; lo += 3 * grain) {
-        int32_t found = task(args, lo, lo + 3 * grain < n ? lo + 3 * grain : n, lo % 4);
+    for (int64_t i = 0; i < pieces; i++) {
+        int32_t found = task(args, i * i * n / (pieces * pieces), (i + 1) * (i + 1) * n / (pieces * pieces), i % 4);
         if (!status) status = found;
     }
     return status;
@@ -450,8 +450,8 @@ static CodeSymbol runtime_symbol(void) {
     return (CodeSymbol){"ingot_rt_launch", at.p};
 }
 static const char runtime_text[] =
-    "int ingot_rt_launch(void *c, int (*task)(void *, long, long, long), void *a, long n, long grain) {"
-    " int s = 0; for (long i = 0; i < n; i += grain) { int f = task(a, i, i + grain < n ? i + grain : n, 0); if (!s) s = f; }"
+    "int ingot_rt_launch(void *c, int (*task)(void *, long, long, long), void *a, long n, long pieces) {"
+    " int s = 0; for (long i = 0; i < pieces; i++) { int f = task(a, i * n / pieces, (i + 1) * n / pieces, 0); if (!s) s = f; }"
     " return s; }";
 
 /* Links the objects with a runtime and the weights, and opens the library. */

@@ -174,7 +174,7 @@ static void builds_memory(void **state) {
     LParam host[] = {{.name = "y", .type = lt_pointer(DT_f32)}};
     b = loop_begin(m, "f", LF_EXPORT, host, 1, lt_scalar(DT_i32));
     LVal context = l_inst(b, LOP_recast, lt_pointer(DT_u64), (LVal[]){loop_param(b, 0)}, 1, 0);
-    l_return(b, l_launch(b, "k", (LVal[]){context, l_i64(b, 21), l_i64(b, 8), loop_param(b, 0)}, 4));
+    l_return(b, l_launch(b, "k", (LVal[]){context, l_i64(b, 21), l_i64(b, 1), loop_param(b, 0)}, 4));
     loop_end(b);
     float values[8], at[21];
     for (int i = 0; i < 8; i++) values[i] = (float)i;

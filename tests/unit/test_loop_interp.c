@@ -352,9 +352,9 @@ static const char launch_text[] =
     "  %17 = const 0 : i32\n"
     "  return %17\n"
     "}\n"
-    "export @f(%y: ptr i32, %n: i64, %grain: i64, %shift: i64, %fail: i64) -> i32 {\n"
+    "export @f(%y: ptr i32, %n: i64, %pieces: i64, %shift: i64, %fail: i64) -> i32 {\n"
     "  %6 = const null : ptr u64\n"
-    "  %7 = launch @k(%6, %n, %grain, %y, %shift, %fail) : i32\n"
+    "  %7 = launch @k(%6, %n, %pieces, %y, %shift, %fail) : i32\n"
     "  return %7\n"
     "}\n";
 
@@ -364,16 +364,16 @@ static void launches_cover_the_range(void **state) {
     int32_t y[1000] = {0};
     LSlot out;
     loop_interp_memory(in, y, sizeof y, true, true);
-    static const int64_t grains[] = {0, 1, 3, 7, 999, 1000, 5000};
-    for (size_t i = 0; i < COUNT(grains); i++) {
-        assert_true(loop_interp_call(in, "f", (LSlot[]){{.p = y}, {.i = 1000}, {.i = grains[i]}, {.i = 0}, {.i = -1}},
+    static const int64_t pieces[] = {0, 1, 3, 7, 999, 1000, 5000};
+    for (size_t i = 0; i < COUNT(pieces); i++) {
+        assert_true(loop_interp_call(in, "f", (LSlot[]){{.p = y}, {.i = 1000}, {.i = pieces[i]}, {.i = 0}, {.i = -1}},
                                      5, &out));
         assert_int_equal(out.i, 0);
         for (int k = 0; k < 1000; k++) assert_int_equal(y[k], i + 1);
     }
     for (int i = 0; i < 20000; i++) /* stamps wrap around */
-        assert_true(loop_interp_call(in, "f", (LSlot[]){{.p = y}, {.i = 4}, {.i = 1}, {.i = 0}, {.i = -1}}, 5, &out));
-    assert_true(loop_interp_call(in, "f", (LSlot[]){{.p = y}, {.i = 1000}, {.i = 1}, {.i = 0}, {.i = 500}}, 5, &out));
+        assert_true(loop_interp_call(in, "f", (LSlot[]){{.p = y}, {.i = 4}, {.i = 4}, {.i = 0}, {.i = -1}}, 5, &out));
+    assert_true(loop_interp_call(in, "f", (LSlot[]){{.p = y}, {.i = 1000}, {.i = 1000}, {.i = 0}, {.i = 500}}, 5, &out));
     assert_int_equal(out.i, 9);
 }
 
@@ -381,7 +381,7 @@ static void launches_show_races(void **state) {
     Context *cx = *state;
     LoopInterp *in = loop_interp_new(must_parse(cx, launch_text), NULL, NULL);
     int32_t y[10] = {0};
-    LSlot out, arguments[] = {{.p = y}, {.i = 10}, {.i = 1}, {.i = 1}, {.i = -1}};
+    LSlot out, arguments[] = {{.p = y}, {.i = 10}, {.i = 10}, {.i = 1}, {.i = -1}};
     loop_interp_memory(in, y, sizeof y, true, true);
     assert_false(loop_interp_call(in, "f", arguments, 5, &out));
     expect_error(cx, "race:");
