@@ -125,6 +125,7 @@ void blocks_panels(Kernel *k, const Blocks *s, LVal tap, LVal first, Tile *t) {
     LVal start = l_offset(b, s->panels, l_mul(b, depth, l_i64(b, PANEL)));
     for (uint32_t j = 0; j < t->panels; j++) t->panel[j] = l_offset(b, start, l_mul(b, s->panel_stride, l_i64(b, j)));
     t->w = s->packs ? s->compute : s->w->dtype;
+    t->ahead = s->ahead;
 }
 
 /* ---- parts of K --------------------------------------------------------------------------------------------------------------- */

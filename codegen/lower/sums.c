@@ -177,6 +177,20 @@ static bool short_epilogue(const Graph *g, Val anchor) {
 
 typedef struct TileLoop { LFor loop; LVal size, end; } TileLoop;
 
+/* Constant panels are read from memory once a task: while its tiles run, those of the next group are fetched, a line for each
+ * k of each tile, until all are there. */
+static LVal fetch_ahead(Kernel *k, const TileRun *t, const Rows *r, LVal tile) {
+    LoopBuilder *b = k->b;
+    const Blocks *s = t->s;
+    if (s->packs || t->then == SUMS_KEEP) return (LVal){0};
+    LVal tiles = l_sub(b, r->end, r->begin), group = l_mul(b, s->panel_stride, l_i64(b, t->group->panels));
+    LVal start = l_mul(b, l_add(b, l_mul(b, t->part->tap, kernel_dim(k, s->channels)), t->part->first), l_i64(b, PANEL));
+    LVal depth = l_mul(b, l_mul(b, l_sub(b, t->part->end, t->part->tap), t->part->count), l_i64(b, PANEL));
+    LVal done = l_add(b, l_mul(b, tiles, start), l_mul(b, l_sub(b, tile, r->begin), depth));
+    LVal to = l_sub(b, l_add(b, group, done), start);
+    return l_select(b, l_lt(b, done, group), to, l_i64(b, 0));
+}
+
 static TileLoop begin_tiles(Kernel *k, const Rows *r, TileRun *t) {
     LoopBuilder *b = k->b;
     TileLoop l;
@@ -184,6 +198,7 @@ static TileLoop begin_tiles(Kernel *k, const Rows *r, TileRun *t) {
     l.loop = l_for(b, r->begin, r->end, 1, LOOP_SERIAL, NULL, 0, &tile);
     t->first = rows_start(k, r, tile);
     l.end = rows_start(k, r, l_add(b, tile, l_i64(b, 1))), l.size = l_sub(b, l.end, t->first);
+    t->s->ahead = fetch_ahead(k, t, r, tile);
     return l;
 }
 

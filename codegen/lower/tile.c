@@ -19,6 +19,7 @@ static void tile_step(Kernel *k, const Tile *t, LVal at, LVal from, LVal *acc) {
     LoopBuilder *b = k->b;
     LVal w[MAX_TILE_PANELS], column = l_mul(b, at, t->step.id ? t->step : l_i64(b, PANEL));
     for (uint32_t j = 0; j < t->panels; j++) w[j] = l_decode(b, l_load(b, t->panel[j], column, PANEL, (LVal){0}), t->w);
+    if (t->ahead.id) l_inst(b, LOP_prefetch, (LType){0}, (LVal[]){l_offset(b, t->panel[0], t->ahead), column}, 2, 0);
     for (uint32_t i = 0; i < t->rows; i++) {
         LVal x = l_splat(b, row_scalar(k, t, i, from), PANEL);
         for (uint32_t j = 0; j < t->panels; j++) {
