@@ -64,9 +64,46 @@ def layer_norm(rows, width):
     return single("LayerNormalization", (rows, width), constants={"w": 1 + weights(width), "b": weights(width)}, axis=-1)
 
 
-def lstm(steps, width):
-    return graph([("LSTM", "x w r b", "y", {"hidden_size": width})], {"x": (steps, 1, width)},
-                 {"w": weights(1, 4 * width, width), "r": weights(1, 4 * width, width), "b": weights(1, 8 * width)})
+def rms_norm(rows, width):
+    """As exporters spell it."""
+    return graph([("Mul", "x x", "s", {}), ("ReduceMean", "s axes", "m", {}), ("Add", "m e", "v", {}), ("Sqrt", "v", "d", {}),
+                  ("Div", "x d", "n", {}), ("Mul", "n w", "y", {})],
+                 {"x": (rows, width)}, {"axes": np.array([-1]), "e": np.float32(1e-6), "w": 1 + weights(width)})
+
+
+def group_norm(shape, groups):
+    """Likewise: an instance normalization of the groups, then the channels' own scale."""
+    channels = shape[1]
+    constants = {"grouped": np.array([0, groups, -1]), "one": np.ones(groups, np.float32), "zero": np.zeros(groups, np.float32),
+                 "shape": np.array(shape), "w": 1 + weights(channels, 1, 1), "b": weights(channels, 1, 1)}
+    return graph([("Reshape", "x grouped", "g", {}), ("InstanceNormalization", "g one zero", "n", {}), ("Reshape", "n shape", "r", {}),
+                  ("Mul", "r w", "m", {}), ("Add", "m b", "y", {})], {"x": shape}, constants)
+
+
+def instance_norm(*shape):
+    channels = shape[1]
+    return single("InstanceNormalization", shape, constants={"w": 1 + weights(channels), "b": weights(channels)})
+
+
+def recurrent(op, gates, steps, width, batch=1, biases=True):
+    constants = {"w": weights(1, gates * width, width), "r": weights(1, gates * width, width)}
+    if biases:
+        constants["b"] = weights(1, 2 * gates * width)
+    return graph([(op, " ".join(["x", *constants]), "y", {"hidden_size": width})], {"x": (steps, batch, width)}, constants)
+
+
+def gelu_tanh(*shape):
+    """The tanh form, spelt out as exporters do."""
+    return graph([("Pow", "x three", "p", {}), ("Mul", "p c", "q", {}), ("Add", "x q", "r", {}), ("Mul", "r root", "s", {}),
+                  ("Tanh", "s", "t", {}), ("Add", "t one", "u", {}), ("Mul", "x half", "h", {}), ("Mul", "h u", "y", {})],
+                 {"x": shape}, {"three": np.float32(3), "c": np.float32(0.044715), "root": np.float32(0.7978845608028654),
+                                "one": np.float32(1), "half": np.float32(0.5)})
+
+
+def residual_norm(rows, width):
+    """Add, normalize, and what a block hands on: two results."""
+    return graph([("Add", "x r", "s", {}), ("LayerNormalization", "s w b", "y", {"axis": -1})],
+                 {"x": (rows, width), "r": (rows, width)}, {"w": 1 + weights(width), "b": weights(width)}, outputs=("y", "s"))
 
 
 def gather(rows, width, taken):
@@ -95,20 +132,41 @@ OPERATORS = {  # name: its maker; 4096 x 4096 floats are what no cache holds
     "conv-transposed": lambda: transposed(128, 28, 64),
     "softmax-1536x128": lambda: single("Softmax", (1536, 128), axis=-1),
     "softmax-4096x4096": lambda: single("Softmax", (4096, 4096), axis=-1),
+    "softmax-768x10": lambda: single("Softmax", (64, 12, 10), axis=-1),
+    "softmax-768x100": lambda: single("Softmax", (64, 12, 100), axis=-1),
+    "softmax-middle": lambda: single("Softmax", (64, 128, 196), axis=1),
     "layer-norm-128x768": lambda: layer_norm(128, 768),
     "layer-norm-16384x1024": lambda: layer_norm(16384, 1024),
+    "rms-norm-16384x1024": lambda: rms_norm(16384, 1024),
+    "residual-norm-512x768": lambda: residual_norm(512, 768),
+    "group-norm": lambda: group_norm((8, 128, 64, 64), 32),
+    "instance-norm": lambda: instance_norm(8, 64, 112, 112),
     "attention-128": lambda: attention(128),
     "attention-1024": lambda: attention(1024),
     "attention-4096": lambda: attention(4096),
-    "lstm-128": lambda: lstm(64, 128),
+    "lstm-128": lambda: recurrent("LSTM", 4, 64, 128),
+    "lstm-512": lambda: recurrent("LSTM", 4, 64, 512),
+    "lstm-128-b8": lambda: recurrent("LSTM", 4, 64, 128, batch=8),
+    "gru-128": lambda: recurrent("GRU", 3, 64, 128),
+    "rnn-128": lambda: recurrent("RNN", 1, 64, 128),
     "gelu-128x3072": lambda: single("Gelu", (128, 3072)),
     "gelu-16M": lambda: single("Gelu", (4096, 4096)),
+    "gelu-tanh-16M": lambda: gelu_tanh(4096, 4096),
+    "exp-16M": lambda: single("Exp", (4096, 4096)),
+    "tanh-16M": lambda: single("Tanh", (4096, 4096)),
+    "sigmoid-16M": lambda: single("Sigmoid", (4096, 4096)),
+    "erf-16M": lambda: single("Erf", (4096, 4096)),
+    "softplus-16M": lambda: single("Softplus", (4096, 4096)),
     "add-16M": lambda: single("Add", (4096, 4096), (4096, 4096)),
     "reduce-rows": lambda: reduce("ReduceSum", 1, 4096, 4096),
     "reduce-columns": lambda: reduce("ReduceMax", 0, 4096, 4096),
+    "reduce-middle": lambda: reduce("ReduceSum", 1, 64, 256, 1024),
+    "mean-spatial": lambda: single("GlobalAveragePool", (8, 512, 28, 28)),
     "transpose-heads": lambda: single("Transpose", (8, 128, 12, 64), perm=[0, 2, 1, 3]),
     "transpose-4096": lambda: single("Transpose", (4096, 4096), perm=[1, 0]),
+    "transpose-channels": lambda: single("Transpose", (8, 64, 112, 112), perm=[0, 2, 3, 1]),
     "concat": lambda: single("Concat", (64, 192, 784), (64, 128, 784), axis=1),
+    "concat-last": lambda: single("Concat", (16384, 192), (16384, 128), axis=1),
     "gather": lambda: gather(30522, 768, 1024),
 }
 

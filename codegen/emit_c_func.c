@@ -344,7 +344,7 @@ static void print_inst(CPrinter *p, const LInst *inst, const LVal *results, cons
     if (inst->op == LOP_const) { print_constant(p, inst, inst->out[0]); return; }
     if (inst->n_out && print_vector(p, inst, inst->out[0])) return;
     const char *name;
-    if (inst->op == LOP_load_pointer || inst->op == LOP_store_pointer) {
+    if (inst->op == LOP_load_pointer || inst->op == LOP_store_pointer || inst->op == LOP_fence) {
         name = lop_info[inst->op].name;
     } else {
         LType r = inst->n_out ? type_of(p, inst->out[0]) : (LType){0}, in = r;

@@ -270,7 +270,9 @@ static const ShapeRow shapes[] = { /* MACRO(V, T, lanes, conversion) defines pre
     {LOP_gather_masked, "gather_masked", "GATHER_MASKED"}, {LOP_store_masked, "store_masked", "STORE_MASKED"},
     {LOP_scatter_masked, "scatter_masked", "SCATTER_MASKED"}};
 
-static bool is_store(LOp op) { return op == LOP_store || op == LOP_store_masked || op == LOP_scatter_masked; }
+static bool is_store(LOp op) {
+    return op == LOP_store || op == LOP_store_masked || op == LOP_scatter_masked || op == LOP_store_stream;
+}
 
 static void define_scalar_access(CPrinter *p, DType t) {
     const char *e = element_name[t];
@@ -285,6 +287,12 @@ static const char *access_op(CPrinter *p, LOp op, LType t) {
     bool store = is_store(op);
     if (op != LOP_splat && op != LOP_iota) define_scalar_access(p, t.dtype);
     const char *v = c_type(p, t), *e = element_name[t.dtype];
+    if (op == LOP_store_stream) {
+        const char *plain = access_op(p, LOP_store, t), *name = arena_print(p->arena, "store_stream_%s", v);
+        if (dtype_is_bool(t.dtype) || t.lanes * dtype_bytes(t.dtype) % 64) return plain;
+        if (c_define(p, name)) text_add(&p->ops, "VSTREAM(%s, %s)\n", v, e);
+        return name;
+    }
     if (op == LOP_load || op == LOP_store) {
         const char *name = arena_print(p->arena, "%s_%s", lop_info[op].name, v);
         if (t.lanes == 1 || !c_define(p, name)) return name;

@@ -49,6 +49,33 @@ static LLVMValueRef store(LlvmPrinter *p, const LInst *inst) {
     return NULL;
 }
 
+enum { LINE = 64 /* bytes that reach memory as one */ };
+
+/* A streaming store must be aligned: which of the two it is, only the address tells. */
+static LLVMValueRef store_stream(LlvmPrinter *p, const LInst *inst) {
+    LType t = llvm_loop_type(p, inst->in[2]);
+    if ((int64_t)t.lanes * dtype_bytes((DType)t.dtype) % LINE) return store(p, inst);
+    LLVMValueRef v = to_memory(p, t, llvm_operand(p, inst->in[2])), at = address(p, inst->in[0], inst->in[1]);
+    LLVMTypeRef i64 = p->types[DT_i64];
+    LLVMValueRef rest = LLVMBuildAnd(p->builder, LLVMBuildPtrToInt(p->builder, at, i64, ""), llvm_int(p, i64, LINE - 1), "");
+    LLVMBasicBlockRef stream = LLVMAppendBasicBlockInContext(p->context, p->llvm_func, "stream");
+    LLVMBasicBlockRef plain = LLVMAppendBasicBlockInContext(p->context, p->llvm_func, "plain");
+    LLVMBasicBlockRef next = LLVMAppendBasicBlockInContext(p->context, p->llvm_func, "stored");
+    LLVMBuildCondBr(p->builder, LLVMBuildICmp(p->builder, LLVMIntEQ, rest, llvm_int(p, i64, 0), ""), stream, plain);
+    LLVMPositionBuilderAtEnd(p->builder, stream);
+    LLVMValueRef put = LLVMBuildStore(p->builder, v, at);
+    LLVMSetAlignment(put, LINE);
+    LLVMMetadataRef one = LLVMValueAsMetadata(llvm_int(p, p->types[DT_i32], 1));
+    LLVMSetMetadata(put, LLVMGetMDKindIDInContext(p->context, "nontemporal", 11),
+                    LLVMMetadataAsValue(p->context, LLVMMDNodeInContext2(p->context, &one, 1)));
+    LLVMBuildBr(p->builder, next);
+    LLVMPositionBuilderAtEnd(p->builder, plain);
+    LLVMSetAlignment(LLVMBuildStore(p->builder, v, at), alignment(inst, t));
+    LLVMBuildBr(p->builder, next);
+    LLVMPositionBuilderAtEnd(p->builder, next);
+    return NULL;
+}
+
 static LLVMValueRef load_masked(LlvmPrinter *p, const LInst *inst) {
     LType t = llvm_loop_type(p, inst->out[0]);
     LLVMTypeRef type = vector_of(llvm_memory_type(p, t));
@@ -125,6 +152,8 @@ LLVMValueRef llvm_memory_op(LlvmPrinter *p, const LInst *inst) {
     case LOP_gather_masked: return gather(p, inst);
     case LOP_store: return store(p, inst);
     case LOP_store_masked: return store_masked(p, inst);
+    case LOP_store_stream: return store_stream(p, inst);
+    case LOP_fence: LLVMBuildFence(p->builder, LLVMAtomicOrderingSequentiallyConsistent, false, ""); return NULL;
     case LOP_scatter_masked: return scatter(p, inst);
     case LOP_offset: return address(p, inst->in[0], inst->in[1]);
     case LOP_recast: return llvm_operand(p, inst->in[0]);

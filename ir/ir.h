@@ -498,7 +498,7 @@ typedef struct Target {
     int32_t vector_registers;
     bool fma;
     const char *c_macro;     /* that C compilers define for this target and those above it, not for those below */
-    int64_t l1_bytes, l2_bytes;
+    int64_t l1_bytes, l2_bytes, last_bytes; /* last: shared by all cores */
 } Target;
 const Target *target_find(const char *name); /* by full or short name; NULL where unknown */
 const char *target_short_name(const Target *); /* "v3"; the full name where there is none */

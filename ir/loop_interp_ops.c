@@ -283,7 +283,8 @@ static bool run_pointer_access(LoopInterp *in, Frame *frame, const LInst *inst) 
 static bool run_memory(LoopInterp *in, Frame *frame, const LInst *inst) {
     switch ((int)inst->op) {
     case LOP_load: return load_all(in, frame, inst);
-    case LOP_store: return store_all(in, frame, inst);
+    case LOP_store:
+    case LOP_store_stream: return store_all(in, frame, inst);
     case LOP_load_masked: return each_lane(in, frame, inst, false, false, 2);
     case LOP_gather: return each_lane(in, frame, inst, false, true, -1);
     case LOP_gather_masked: return each_lane(in, frame, inst, false, true, 2);
@@ -299,7 +300,7 @@ static bool run_memory(LoopInterp *in, Frame *frame, const LInst *inst) {
     case LOP_alloc: return run_alloc(in, frame, inst);
     case LOP_load_pointer:
     case LOP_store_pointer: return run_pointer_access(in, frame, inst);
-    default: return true; /* prefetch */
+    default: return true; /* prefetch, fence */
     }
 }
 

@@ -305,7 +305,7 @@ static const char *read_plain(Parser *p, LInst *inst, Values *in) {
     default: break;
     }
     skip_space(p);
-    if (peek(p) == '%') {
+    if (lop_info[inst->op].operands && peek(p) == '%') {
         do add_value(p, in, read_value(p));
         while (accept(p, ','));
     }

@@ -73,6 +73,8 @@ static const Signature signature[LOP_COUNT] = {
     [LOP_load_pointer] = {'P', "Ui", 'a'},
     [LOP_store_pointer] = {'-', "UiP", 'a'},
     [LOP_prefetch] = {'-', "Pi", 'a'},
+    [LOP_store_stream] = {'-', "piT", 'a'},
+    [LOP_fence] = {'-', "", 'a'},
 };
 
 void lt_print(Text *out, LType t) {

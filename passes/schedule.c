@@ -149,6 +149,17 @@ static int64_t grain(Context *cx, const Graph *body) {
     return n < 1 ? 1 : n > INT32_MAX ? INT32_MAX : n;
 }
 
+/* Results that no cache can hold until somebody reads them. */
+static int64_t streamed_results(Context *cx, const Graph *body, const Target *t) {
+    int64_t results = 0, bytes;
+    for (uint32_t i = 0; i < body->results.n && i < 63; i++) {
+        const TypeInfo *y = val_type(body, body->results.at[i]);
+        if (!ck_mul(dim_hint(cx, dim_product(cx, y->dims, y->rank)), dtype_bytes(y->dtype), &bytes)) bytes = INT64_MAX;
+        if (bytes >= t->last_bytes) results |= INT64_C(1) << i;
+    }
+    return results;
+}
+
 static Schedule choose(Context *cx, const Graph *body, const Target *target) {
     Schedule s = {0};
     const Node *anchor;
@@ -158,6 +169,7 @@ static Schedule choose(Context *cx, const Graph *body, const Target *target) {
     s.field[SCHED_grain] = grain(cx, body);
     int crossed = anchor ? -1 : crossed_axis(body);
     if (crossed >= 0) s.field[SCHED_template_] = TEMPLATE_transpose, s.field[SCHED_axis] = crossed;
+    if (strstr(template_fields[s.field[SCHED_template_]], "stream")) s.field[SCHED_stream] = streamed_results(cx, body, target);
     if (s.field[SCHED_template_] == TEMPLATE_row) s.field[SCHED_stage] = staged_nodes(cx, body, anchor, WORTH_KEEPING);
     if (s.field[SCHED_template_] == TEMPLATE_contraction || s.field[SCHED_template_] == TEMPLATE_convolution)
         contraction(cx, &s, target, body, anchor);

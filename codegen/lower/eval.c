@@ -98,6 +98,12 @@ LVal kernel_load(Kernel *k, LVal pointer, DType dtype, Dim offset) {
     return l_decode(k->b, raw, dtype);
 }
 
+static bool streams(const Kernel *k, LVal pointer) {
+    for (uint32_t r = 0; r < k->body->results.n && k->stream >> r; r++)
+        if (k->outputs[r].id == pointer.id) return k->stream >> r & 1;
+    return false;
+}
+
 void kernel_store(Kernel *k, LVal pointer, DType dtype, Dim offset, LVal value) {
     LVal raw = l_encode(k->b, value, dtype);
     offset = kernel_simplify(k, offset);
@@ -109,7 +115,8 @@ void kernel_store(Kernel *k, LVal pointer, DType dtype, Dim offset, LVal value) 
     LVal index = element_pointer_index(k, offset, &contiguous);
     raw = l_splat(k->b, raw, k->lanes);
     if (contiguous) {
-        l_store(k->b, pointer, index, raw, k->mask);
+        if (!k->mask.id && streams(k, pointer)) l_inst(k->b, LOP_store_stream, (LType){0}, (LVal[]){pointer, index, raw}, 3, 0);
+        else l_store(k->b, pointer, index, raw, k->mask);
         return;
     }
     LVal all = k->mask.id ? k->mask : l_splat(k->b, l_bool(k->b, true), k->lanes);

@@ -189,7 +189,9 @@ void kernel_write(LoopModule *m, const Graph *body, const Schedule *schedule, co
     Signature s = make_signature(&k, info, m->arena, text->aliased);
     k.b = loop_begin(m, text->name, LF_KERNEL, s.params.at, s.params.n, lt_scalar(DT_i32));
     bind_arguments(&k, &s, info);
+    if (!text->aliased) k.stream = (uint64_t)schedule->field[SCHED_stream]; /* a line that was read is in the caches anyway */
     template_of(m->cx, schedule)->lower(&k, loop_param(k.b, 0), loop_param(k.b, 1));
+    if (k.stream) l_inst(k.b, LOP_fence, (LType){0}, NULL, 0, 0);
     l_return(k.b, l_int(k.b, lt_scalar(DT_i32), 0));
     info->func = loop_end(k.b);
     info->func->comment = text->comment;

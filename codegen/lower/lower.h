@@ -48,6 +48,7 @@ struct Kernel {
     Symbol lane;             /* of this kernel's vectors */
     uint32_t lanes;          /* of the current vector context; 1: scalar */
     LVal mask;               /* bool x lanes of active lanes, or 0: all */
+    uint64_t stream;         /* bit r: result r goes past the caches */
     const Dim *row_at;       /* index at which staged nodes are evaluated, and its offset within the row */
     Dim row_offset;
     uint32_t next_index;     /* index symbols in use */

@@ -260,6 +260,13 @@ static void add_memory_ops(Suite *s, DType t, uint32_t lanes) {
     l_store(o.b, stack, l_i64(o.b, lanes), load(&o, 0, t, lanes), (LVal){0});
     LVal back = l_inst(o.b, LOP_load_pointer, lt_pointer(t), put, 2, 0);
     close_case(&o, l_load(o.b, back, l_i64(o.b, 0), lanes, (LVal){0}));
+    for (uint32_t odd = 0; odd < 2; odd++) { /* at a multiple of 64 bytes, and not */
+        o = open_case(s, LOP_store_stream, t, t, t, t, lanes);
+        stack = l_alloc(o.b, t, lanes + 1);
+        l_inst(o.b, LOP_store_stream, (LType){0}, (LVal[]){stack, l_i64(o.b, odd), load(&o, 0, t, lanes)}, 3, 0);
+        l_inst(o.b, LOP_fence, (LType){0}, NULL, 0, 0);
+        close_case(&o, l_load(o.b, stack, l_i64(o.b, odd), lanes, (LVal){0}));
+    }
 }
 
 static void add_all_vector(Suite *s) {

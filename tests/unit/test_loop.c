@@ -169,6 +169,8 @@ static void builds_memory(void **state) {
     assert_true(lt_same(loop_type(b, sum), f32x8));
     l_store(b, y, index, l_add(b, sum, l_un(b, LOP_reduce_max, x)), mask);
     l_inst(b, LOP_prefetch, none, (LVal[]){y, index}, 2, 0);
+    l_inst(b, LOP_store_stream, none, (LVal[]){scratch, l_i64(b, 0), sum}, 3, 0);
+    l_inst(b, LOP_fence, none, NULL, 0, 0);
     l_for_end(b, &loop, NULL, 0);
     loop_end(b);
     LParam host[] = {{.name = "y", .type = lt_pointer(DT_f32)}};
@@ -283,6 +285,8 @@ static const char everything[] =
     "    store_masked %y, %9, %17, %13\n"
     "    scatter_masked %y, %15, %14, %13\n"
     "    prefetch %x, %9\n"
+    "    store_stream %y, %9, %16\n"
+    "    fence\n"
     "    %18 = add %10, %12 : f32x8\n"
     "    if %13x {\n"
     "  }\n";
@@ -290,7 +294,7 @@ static const char everything[] =
 static void reports_where_text_is_wrong(void **state) {
     static const struct { const char *text, *where, *what;
     } wrong[] = {
-        {everything, ":71:8", "%13x is not defined"},
+        {everything, ":73:8", "%13x is not defined"},
         {"", ":1:1", "found the end of the text, expected 'loop'"},
         {"loop @m target \"pdp11\"", "", "unknown target 'pdp11'"},
         {"loop @m\nfunc @f() {\n  %1 = frob : i64\n}\n", ":3:8", "found 'frob', expected an instruction"},
