@@ -13,7 +13,7 @@ typedef enum WeightsPlace { WEIGHTS_EMBEDDED, WEIGHTS_OUTSIDE } WeightsPlace;
 typedef struct SelfTest { uint64_t seed, hash; const int64_t *dims, *output_bytes, *sets; uint32_t n_dims, n_sets; } SelfTest;
 typedef struct InterfaceOptions {
     const char *model_file;     /* for the header's first line, without folders; NULL: the module's name */
-    const char *licence, *numerics; /* NULL: "", "strict" */
+    const char *licence, *numerics, *precision; /* NULL: "", "strict", "f32" */
     uint8_t model_sha256[32];
     uint64_t weights_layout;    /* hash of how weights are packed; 0: of the weights themselves */
     WeightsPlace weights;       /* outside: the runtime loads them (weights.c) */

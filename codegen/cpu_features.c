@@ -7,8 +7,9 @@
 #include <string.h>
 
 #define LEAF_EXTENDED 0x80000001u
-typedef struct Feature { const char *name; uint32_t leaf; uint8_t reg, bit; } Feature;
-/* Ascending by leaf.  The baseline's (fxsr, sse, sse2, x87, cx8, cmov) need no check.  Source: Intel SDM 2A, CPUID. */
+enum { SUBLEAF = 0x10000 };
+typedef struct Feature { const char *name; uint32_t leaf; uint8_t reg, bit; } Feature; /* leaf + SUBLEAF * subleaf */
+/* Ascending by leaf and subleaf.  The baseline's (fxsr, sse, sse2, x87, cx8, cmov) need no check.  Source: Intel SDM 2A, CPUID. */
 static const Feature features[] = {
     {"sse3", 1, 2, 0},       {"pclmul", 1, 2, 1},     {"ssse3", 1, 2, 9},      {"fma", 1, 2, 12},       {"cx16", 1, 2, 13},
     {"sse4.1", 1, 2, 19},    {"sse4.2", 1, 2, 20},    {"movbe", 1, 2, 22},     {"popcnt", 1, 2, 23},    {"aes", 1, 2, 25},
@@ -16,6 +17,7 @@ static const Feature features[] = {
     {"bmi2", 7, 1, 8},       {"avx512f", 7, 1, 16},   {"avx512dq", 7, 1, 17},  {"avx512ifma", 7, 1, 21}, {"avx512cd", 7, 1, 28},
     {"avx512bw", 7, 1, 30},  {"avx512vl", 7, 1, 31},  {"avx512vbmi", 7, 2, 1}, {"avx512vnni", 7, 2, 11},
     {"avx512fp16", 7, 3, 23}, {"amx-bf16", 7, 3, 22}, {"amx-tile", 7, 3, 24},  {"amx-int8", 7, 3, 25},
+    {"avx512bf16", SUBLEAF + 7, 0, 5},
     {"sahf", LEAF_EXTENDED, 2, 0}, {"lzcnt", LEAF_EXTENDED, 2, 5},
     {"avx (saved by the system)", INGOT_RT_SAVED, 0, 2}, {"avx512 (saved by the system)", INGOT_RT_SAVED, 0, 7},
 };
@@ -50,7 +52,8 @@ const ingot_rt_feature *cpu_features(Arena *arena, const Tiers *tiers, uint32_t 
         const Feature *f = &features[i];
         uint8_t mask = needed_by(tiers, f);
         if (!mask) continue;
-        all[(*n)++] = (ingot_rt_feature){.leaf = f->leaf, .reg = f->reg, .bit = f->bit, .tiers = mask, .name = f->name};
+        uint32_t subleaf = f->leaf < LEAF_EXTENDED ? f->leaf / SUBLEAF : 0;
+        all[(*n)++] = (ingot_rt_feature){.leaf = f->leaf - SUBLEAF * subleaf, .subleaf = (uint8_t)subleaf, .reg = f->reg, .bit = f->bit, .tiers = mask, .name = f->name};
     }
     return all;
 }

@@ -54,6 +54,7 @@ static const OpRow rows[] = {
     {LOP_shl, SU, "(($T)(($W)(a) << ((b) & $K)))", "($V)(($X)a << (($X)b & $K))"},
     {LOP_shr, SU, "(($T)((a) >> ((b) & $K)))", "a >> (b & $K)"},
     {LOP_fma, F, "LIBM(fma$F)(a, b, c)", NULL},
+    {LOP_dot_bf16, F, "LIBM(fmaf)(f32_bits((b) << 16), f32_bits((c) << 16), LIBM(fmaf)(f32_bits((b) & 0xffff0000u), f32_bits((c) & 0xffff0000u), a))", NULL},
     {LOP_select, ALL, "((a) ? (b) : (c))", "($V)((($X)b & $M(a)) | (($X)c & ~$M(a)))"},
     {LOP_eq, SU | F, "((b8)((a) == (b)))", "$C(a == b)"},
     {LOP_ne, SU | F, "((b8)((a) != (b)))", "$C(a != b)"},
@@ -239,7 +240,8 @@ static void define_vector(CPrinter *p, const OpRow *row, const char *name, const
     text_add(&p->ops, "%s%d(%s, %s, ", row->vector ? "OP" : "LANES", n, r, name);
     if (n == 3) {
         const char *first = row->op == LOP_select ? c_type(p, lt_vector(DT_bool, t.lanes)) : v;
-        text_add(&p->ops, "%s, %s, %s, %u, ", first, v, v, t.lanes);
+        const char *rest = row->op == LOP_dot_bf16 ? c_type(p, lt_vector(DT_u32, t.lanes)) : v;
+        text_add(&p->ops, "%s, %s, %s, %u, ", first, rest, rest, t.lanes);
     } else {
         text_add(&p->ops, "%s, %u, ", v, t.lanes);
     }

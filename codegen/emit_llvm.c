@@ -46,7 +46,7 @@ static bool report(LlvmPrinter *p, const char *what, char *message) {
 
 static bool create_machine(LlvmPrinter *p) {
     const Target *t = loop_target(p->m, NULL);
-    const char *triple = t ? t->triple : "x86_64-unknown-linux-gnu", *cpu = t ? t->name : "x86-64";
+    const char *triple = t ? t->triple : "x86_64-unknown-linux-gnu", *cpu = t ? t->cpu : "x86-64";
     static const LLVMCodeGenOptLevel levels[] = {LLVMCodeGenLevelNone, LLVMCodeGenLevelLess, LLVMCodeGenLevelDefault,
                                                  LLVMCodeGenLevelAggressive};
     int32_t level = p->options->opt_level;

@@ -249,7 +249,7 @@ void llvm_declare(LlvmPrinter *p, const LFunc *func) {
     if (extend) LLVMAddAttributeAtIndex(f, LLVMAttributeReturnIndex, attribute(p, extend, 0));
     const Target *target = loop_target(p->m, func);
     if (!func->body || !target) return;
-    add_text_attribute(p, f, "target-cpu", target->name);
+    add_text_attribute(p, f, "target-cpu", target->cpu);
     add_text_attribute(p, f, "target-features", target->features);
     add_text_attribute(p, f, "prefer-vector-width", arena_print(p->arena, "%d", target->vector_bytes * 8));
 }

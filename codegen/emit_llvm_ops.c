@@ -253,6 +253,30 @@ static LLVMValueRef vector_op(LlvmPrinter *p, const LInst *inst) {
     }
 }
 
+/* The half of each pair that comes first (the high one), or last. */
+static LLVMValueRef bf16_half(LlvmPrinter *p, LLVMValueRef pairs, bool high, LLVMTypeRef f32) {
+    LLVMTypeRef type = LLVMTypeOf(pairs);
+    LLVMValueRef bits = high ? LLVMBuildAnd(p->builder, pairs, llvm_int(p, type, -0x10000), "")
+                             : LLVMBuildShl(p->builder, pairs, llvm_int(p, type, 16), "");
+    return LLVMBuildBitCast(p->builder, bits, f32, "");
+}
+
+static LLVMValueRef dot_bf16(LlvmPrinter *p, LLVMValueRef *in, uint32_t lanes) {
+    const Target *target = loop_target(p->m, p->func);
+    LLVMTypeRef f32 = LLVMTypeOf(in[0]);
+    if (target && target->dot_bf16 && lanes == 16) {
+        LLVMTypeRef pairs = LLVMVectorType(LLVMBFloatTypeInContext(p->context), 2 * lanes);
+        for (uint32_t i = 1; i < 3; i++) in[i] = LLVMBuildBitCast(p->builder, in[i], pairs, "");
+        return llvm_intrinsic(p, "llvm.x86.avx512bf16.dpbf16ps.512", NULL, 0, in, 3);
+    }
+    LLVMValueRef sum = in[0];
+    for (int high = 1; high >= 0; high--) {
+        LLVMValueRef part[] = {bf16_half(p, in[1], high, f32), bf16_half(p, in[2], high, f32), sum};
+        sum = llvm_intrinsic(p, "llvm.fma", &f32, 1, part, 3);
+    }
+    return sum;
+}
+
 LLVMValueRef llvm_op(LlvmPrinter *p, const LInst *inst) {
     LType r = llvm_loop_type(p, inst->out[0]), t = inst->n_in ? llvm_loop_type(p, inst->in[0]) : r;
     LLVMValueRef in[3] = {NULL, NULL, NULL};
@@ -264,6 +288,7 @@ LLVMValueRef llvm_op(LlvmPrinter *p, const LInst *inst) {
     case LC_BINARY: return binary(p, inst->op, (DType)t.dtype, in[0], in[1]);
     case LC_TERNARY:
         if (inst->op == LOP_select) return LLVMBuildSelect(p->builder, in[0], in[1], in[2], "");
+        if (inst->op == LOP_dot_bf16) return dot_bf16(p, in, r.lanes);
         return llvm_intrinsic(p, "llvm.fma", (LLVMTypeRef[]){LLVMTypeOf(in[0])}, 1, in, 3);
     case LC_COMPARE: return compare(p, inst->op, t.pointer ? DT_u64 : (DType)t.dtype, in[0], in[1]);
     case LC_CAST: return inst->op == LOP_convert ? convert(p, t, r, in[0]) : bitcast(p, t, r, in[0]);

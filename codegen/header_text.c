@@ -122,6 +122,7 @@ static void add_opening(Header *h) {
     text_add(t, " * %s", tiers->at[0]->triple);
     if (h->found->features[0]) text_add(t, ", needs %s", h->found->features);
     for (uint32_t i = 0; i < tiers->n && tiers->n > 1; i++) text_add(t, "%s %s", i ? "," : "; variants", tiers->at[i]->name);
+    if (o->precision) text_add(t, "; precision %s", o->precision);
     text_add(t, "; numerics %s; imports memcpy memset%s%s\n */\n", o->numerics ? o->numerics : "strict",
              o->bare ? "" : " aligned_alloc free clock_gettime", o->threads ? ", pthreads, Linux 4.14" : "");
 }

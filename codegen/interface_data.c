@@ -284,6 +284,7 @@ static void write_public(Writer *out, const char *private_name, uint64_t symbols
     struct { size_t at; const char *text; } text[] = {
         {PUBLIC(name), w->p.m->name}, {PUBLIC(compiler), "ingot " INGOT_VERSION}, {PUBLIC(target), w->p.m->tiers.at[0]->triple},
         {PUBLIC(cpu), w->found.features}, {PUBLIC(numerics), o->numerics ? o->numerics : "strict"},
+        {PUBLIC(precision), o->precision ? o->precision : "f32"},
         {PUBLIC(licence), o->licence ? o->licence : ""}};
     uint32_t n_inputs = w->g->params.n;
     room(out, sizeof(ingot_rt_public), 64);

@@ -63,6 +63,7 @@ const Graph *job_import(Job *job) {
 static PipelineOptions pipeline_options(Job *job) {
     uint32_t flags = job->set.flags;
     return (PipelineOptions){.tiers = &job->tiers,
+                             .bf16 = job->precision == PRECISION_bf16,
                              .print_after = job->set.print_after,
                              .stop_after = job->set.stop_after,
                              .passes = job->set.passes,
@@ -122,6 +123,7 @@ static bool add_interface(Job *job, LoopModule *m, const Graph *g, const HostFac
     static const char *const places[] = {"embed", "file", "extern"};
     uint64_t layout = hash_layout(g, 1);
     InterfaceOptions o = {.model_file = job->origin,
+                          .precision = job->precision == PRECISION_f32 ? NULL : precision_names[job->precision],
                           .weights_layout = layout ? layout : 1,
                           .weights = job->weights == WEIGHTS_embed ? WEIGHTS_EMBEDDED : WEIGHTS_OUTSIDE,
                           .threads = (job->set.flags & INGOT_THREADS) != 0,
@@ -142,8 +144,8 @@ static bool add_interface(Job *job, LoopModule *m, const Graph *g, const HostFac
 static LoopModule *read_module(Job *job) {
     uint32_t fixed = INGOT_THREADS | INGOT_BARE;
     if (!refuse_import_settings(job)) return NULL;
-    if ((job->set.flags & fixed) || job->set.cpu || job->set.target || job->set.weights || job->set.name || job->set.self_tests || job->set.schedule) {
-        diag_usage(job->cx, (Loc){0}, "%s is Loop IR: name, target, cpu, threads, place of weights, schedules and self-tests are fixed in it", job->file);
+    if ((job->set.flags & fixed) || job->set.cpu || job->set.target || job->set.weights || job->set.name || job->set.self_tests || job->set.schedule || job->set.precision) {
+        diag_usage(job->cx, (Loc){0}, "%s is Loop IR: name, target, cpu, threads, precision, place of weights, schedules and self-tests are fixed in it", job->file);
         return NULL;
     }
     LoopModule *m = loop_parse(job->cx, job->file, (const char *)job->bytes, job->n, job->side, job->side_n);

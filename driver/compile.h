@@ -15,6 +15,8 @@ typedef enum Emit {
 #include "emits.def"
     EMIT_COUNT
 } Emit;
+typedef enum Precision { PRECISION_f32, PRECISION_bf16, PRECISION_COUNT } Precision;
+extern const char *const precision_names[PRECISION_COUNT];
 typedef enum Backend { BACKEND_llvm, BACKEND_c, BACKEND_interpreter, BACKEND_COUNT } Backend;
 typedef enum WeightsKind { WEIGHTS_embed, WEIGHTS_file, WEIGHTS_extern, WEIGHTS_COUNT } WeightsKind;
 
@@ -34,6 +36,7 @@ typedef struct Job {
     /* filled by job_open */
     Tiers tiers;                 /* that the artifact serves */
     Emit emit;
+    Precision precision;
     Backend backend;
     WeightsKind weights;
     const char *name;

@@ -12,7 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEFAULT_TIERS "v3,v4"
+const char *const precision_names[PRECISION_COUNT] = {"f32", "bf16"};
+static const char *const default_tiers[PRECISION_COUNT] = {"v3,v4", "v3,v4,v4-bf16"};
 
 static double now(void) {
     struct timespec t;
@@ -166,7 +167,14 @@ static bool choose_emit(Job *job) {
 }
 
 static bool choose_tiers(Job *job) {
-    return tiers_parse(job->cx, job->set.cpu ? job->set.cpu : DEFAULT_TIERS, &job->tiers);
+    const char *found = job->set.precision;
+    int precision = choose(job, "precision", found ? found : "f32", precision_names, PRECISION_COUNT);
+    if (precision < 0) return false;
+    job->precision = (Precision)precision;
+    if (!tiers_parse(job->cx, job->set.cpu ? job->set.cpu : default_tiers[precision], &job->tiers)) return false;
+    if (job->precision == PRECISION_f32 || job->tiers.at[0]->fma) return true;
+    diag_usage(job->cx, (Loc){0}, "precision %s needs fused multiply-add, which %s lacks: leave it out of --cpu", found, job->tiers.at[0]->name);
+    return false;
 }
 
 /* libminilm.so -> minilm; any file name becomes a C identifier. */

@@ -14,6 +14,7 @@ static const char *const order[] = {
     "expand",   /* composites had their chance to be seen whole; orders of summation are fixed from here on */
     "permute",  /* layout: one permutation at each end of a CNN instead of two around every convolution */
     "canon",    /* what met its inverse cancels; parameters of norms fold */
+    "narrow",   /* precision bf16 alone; after layout, so that an operand is rounded where it is read */
     "pack",     /* after layout, so that filters are packed from where they lie */
     "canon",    /* unpacked originals are dead now */
     "fuse",     /* kernels */
@@ -100,7 +101,8 @@ static bool choose_passes(Context *cx, const PipelineOptions *o, Passes *to) {
         if (!find_pass(cx, o->stop_after, "stop after")) return false;
         while (last > 0 && strcmp(order[last - 1], o->stop_after) != 0) last--;
     }
-    for (uint32_t i = 0; i < last; i++) vec_push(cx->arena, to, pass_find(order[i]));
+    for (uint32_t i = 0; i < last; i++)
+        if (o->bf16 || strcmp(order[i], "narrow") != 0) vec_push(cx->arena, to, pass_find(order[i]));
     return true;
 }
 

@@ -19,6 +19,7 @@ typedef struct PipelineOptions {
     void (*progress)(void *user, const char *stage, const Graph *before);
     void *user;
     bool verify_each, check_each, time_passes;
+    bool bf16;                   /* precision bf16: pass narrow runs */
 } PipelineOptions;
 
 /* The names in them; false after a diagnostic. */

@@ -196,7 +196,7 @@ bool reference_load(Job *job, InProcess *to) {
     }
     ingot_model *m = &to->public.model;
     *m = (ingot_model){.size = sizeof *m, .abi = INGOT_ABI, .name = job->name, .compiler = "ingot " INGOT_VERSION,
-                       .target = "interpreter", .cpu = "", .numerics = "reference", .licence = "", .alignment = 1,
+                       .target = "interpreter", .cpu = "", .numerics = "reference", .precision = "f64", .licence = "", .alignment = 1,
                        .n_entries = 1, .create = create, .destroy = destroy, .reserve = reserve, .run = run};
     m->symbols = make_symbols(cx, &m->n_symbols);
     const ingot_entry **entries = arena_new_array(cx->arena, const ingot_entry *, 1);

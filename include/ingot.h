@@ -77,6 +77,7 @@ typedef struct ingot_settings {
     const char *target;      /* "x86_64-linux-gnu" */
     const char *numerics;    /* "strict"; looser ones are refused until there are any */
     const char *schedule;    /* a file of overrides: what emit=schedule writes, changed */
+    const char *precision;   /* "f32": the model's own types; "bf16": products of f32 contractions with constants */
     uint32_t self_tests;     /* runs that ingot_model.self_test repeats; they are computed here, on this machine's CPU */
 } ingot_settings;
 

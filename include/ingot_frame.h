@@ -71,11 +71,11 @@ enum {
 enum { FRAME_FAIL_SLOTS = 4, FRAME_MAX_WORKERS = 256 };
 
 /* A feature of the CPU that tiers need (bit t of `tiers`): a bit of eax, ebx, ecx or edx (reg 0..3) of a cpuid leaf,
- * ascending by leaf.  Leaf INGOT_RT_SAVED: a bit of XCR0, register state that the operating system saves; these come last. */
+ * ascending by leaf and subleaf.  Leaf INGOT_RT_SAVED: a bit of XCR0, register state that the operating system saves; these come last. */
 #define INGOT_RT_SAVED 0xffffffffu
 typedef struct ingot_rt_feature {
     uint32_t leaf;
-    uint8_t reg, bit, tiers, pad;
+    uint8_t reg, bit, tiers, subleaf;
     const char *name;
 } ingot_rt_feature;
 

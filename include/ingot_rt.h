@@ -173,6 +173,7 @@ struct ingot_model {
     ingot_status (*self_test)(ingot_context *, ingot_error *);
     uint32_t n_tiers, reserved_1_1; /* since 1.1: CPU tiers that there is code for; create takes the best for the machine */
     const char *const *tiers;       /* lowest first: "x86-64-v3" */
+    const char *precision;          /* since 1.1: of products in contractions: "f32" (the model's own types), "bf16" */
 };
 typedef const ingot_model *(*ingot_get_model)(void); /* shared libraries export it as "ingot_model_v1"; never NULL */
 

@@ -311,7 +311,8 @@ Val b_mean(Graph *g, Loc loc, Val x, const int64_t *axes, uint32_t n_axes, bool 
 }
 
 Val b_dot(Graph *g, Loc loc, Val x, Val w, uint32_t batch) {
-    return EMIT(dot, ((const Val[]){x, w}), 2, INT(batch, batch), INT(chunk, CHUNK_K));
+    Val y = EMIT(dot, ((const Val[]){x, w}), 2, INT(batch, batch), INT(chunk, CHUNK_K));
+    return y.id ? b_convert(g, loc, y, val_dtype(g, x)) : y;
 }
 
 Val b_get(Graph *g, Loc loc, Val tuple, uint32_t index) {

@@ -6,7 +6,6 @@
 #define N_RELATIONS (REL_DIVIDES + 1)
 extern const char *const relation_name[N_RELATIONS];
 extern const char *const symbol_kind_name[]; /* by SymbolKind; "" for INPUT */
-#define ENCODING_NAME "panel16"
 
 enum { INLINE_ELEMENTS = 64, BLOB_ALIGN = 64, MAX_NESTING = 64 };
 
@@ -69,5 +68,6 @@ bool parse_ints(Parser *, uint32_t *n, const int64_t **);
 bool parse_dim(Parser *, Dim *);
 bool parse_dtype(Parser *, DType *);
 bool parse_type(Parser *, Type *);
+bool parse_encoding(Parser *, Encoding *); /* behind "{", to "}" */
 bool parse_where(Parser *);
 bool parse_const(Parser *, Const *); /* parse_const.c */

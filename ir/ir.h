@@ -137,7 +137,11 @@ Dim dim_simplify(Context *, const Scope *, Dim);
  * its dims stay the logical ones. */
 typedef enum Encoding {
     ENCODING_DENSE,
-    ENCODING_PANEL16 /* [.., K, N] f32 as [..][ceil(N/16)][K][16], tail columns zero; conv weights: K = taps * channels */
+    ENCODING_PANEL16, /* [.., K, N] f32 as [..][ceil(N/16)][K][16], tail columns zero; conv weights: K = taps * channels */
+    /* [taps.., K, N] bf16 as [ceil(N/16)][taps][ceil(K/2)][16][2], tails zero.  It also fixes an order: a contraction adds the
+     * products of a pair the second first, as instruction dot_bf16 of Loop IR does. */
+    ENCODING_PAIR16,
+    ENCODING_COUNT
 } Encoding;
 typedef struct Type { uint32_t id; } Type;
 typedef struct TypeInfo {
@@ -150,6 +154,7 @@ typedef struct TypeInfo {
 #define MAX_RANK 16
 #define MAX_ORDER 64         /* of a reduction: no vector of Loop IR has more lanes */
 Type type_tensor(Context *, DType, uint32_t rank, const Dim *dims);
+extern const char *const encoding_name[ENCODING_COUNT];
 Type type_encoded(Context *, Type, Encoding);
 Type type_tuple(Context *, uint32_t n, const Type *elements);
 const TypeInfo *type_info(Context *, Type);
@@ -493,10 +498,13 @@ extern ExpandFn *const expand_fn[OP_COUNT];
 typedef struct Target {
     const char *name;        /* "x86-64-v3" */
     const char *triple;      /* "x86_64-unknown-linux-gnu" */
+    const char *cpu;         /* what compilers know it by, without extensions */
     const char *features;    /* LLVM spelling, and what the artifact checks at load */
+    const char *cc_option;   /* extensions in the spelling of C compilers, or NULL */
     int32_t vector_bytes;    /* 32, 64 */
     int32_t vector_registers;
     bool fma;
+    bool dot_bf16;           /* instruction dot_bf16 of Loop IR, at sixteen lanes */
     const char *c_macro;     /* that C compilers define for this target and those above it, not for those below */
     int64_t l1_bytes, l2_bytes, last_bytes; /* last: shared by all cores */
 } Target;

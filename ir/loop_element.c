@@ -219,6 +219,13 @@ static LSlot bitcast(DType to, LSlot in) {
     return out;
 }
 
+/* Products of two bf16 are exact in f32, so that each fma rounds its sum alone.  Source: Intel SDM 2C, VDPBF16PS. */
+static LSlot dot_bf16(const LSlot *in) {
+    uint32_t x = (uint32_t)in[1].u, w = (uint32_t)in[2].u;
+    float first = fmaf(bf16_to_f32((uint16_t)(x >> 16)), bf16_to_f32((uint16_t)(w >> 16)), in[0].f32);
+    return slot_f32(fmaf(bf16_to_f32((uint16_t)x), bf16_to_f32((uint16_t)w), first));
+}
+
 bool loop_element(LOp op, DType from, DType to, const LSlot *in, LSlot *out) {
     if (op == LOP_select) {
         *out = in[0].u ? in[1] : in[2];
@@ -230,6 +237,10 @@ bool loop_element(LOp op, DType from, DType to, const LSlot *in, LSlot *out) {
     }
     if (op == LOP_bitcast) {
         *out = bitcast(to, in[0]);
+        return true;
+    }
+    if (op == LOP_dot_bf16) {
+        *out = dot_bf16(in);
         return true;
     }
     if (from == DT_f32) return element_f32(op, in, out);

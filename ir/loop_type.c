@@ -5,8 +5,9 @@
  *   S  any number or bool with T's lanes (casts)                       m  bool with T's lanes
  *   i  i64              I  i64 with T's lanes                          M  bool of any lanes
  *   p  pointer to T's dtype     P  a pointer, the same at each P       Q  any pointer
+ *   w  u32 with T's lanes (T is f32)
  *   U  ptr u64                  V  T's dtype, lanes of its own         -  nothing
- * Kinds of T: n number, f float, d integer, b integer or bool, a number or bool, A also pointers. */
+ * Kinds of T: n number, f float, s f32, d integer, b integer or bool, a number or bool, A also pointers. */
 #include "loop.h"
 #include <string.h>
 
@@ -42,6 +43,7 @@ static const Signature signature[LOP_COUNT] = {
     [LOP_shl] = {'T', "TT", 'd'},
     [LOP_shr] = {'T', "TT", 'd'},
     [LOP_fma] = {'T', "TTT", 'f'},
+    [LOP_dot_bf16] = {'T', "Tww", 's'},
     [LOP_select] = {'T', "mTT", 'A'},
     [LOP_eq] = {'m', "TT", 'A'},
     [LOP_ne] = {'m', "TT", 'A'},
@@ -114,6 +116,7 @@ static bool kind_holds(char kind, LType t) {
     switch (kind) {
     case 'n': return dtype_is_int(d) || dtype_is_float(d);
     case 'f': return dtype_is_float(d);
+    case 's': return d == DT_f32;
     case 'd': return dtype_is_int(d);
     case 'b': return dtype_is_int(d) || dtype_is_bool(d);
     default: return true;
@@ -124,6 +127,7 @@ static const char *kind_text(char kind) {
     switch (kind) {
     case 'n': return "a number";
     case 'f': return "a float";
+    case 's': return "f32";
     case 'd': return "an integer";
     case 'b': return "an integer or bool";
     default: return "a number or bool";
@@ -136,6 +140,7 @@ static LType expected(char letter, LType t, LType p) {
     case 'T': return t;
     case 'e': return (LType){t.dtype, 0, 1};
     case 'm': return lt_vector(DT_bool, t.lanes);
+    case 'w': return lt_vector(DT_u32, t.lanes);
     case 'i': return lt_scalar(DT_i64);
     case 'I': return lt_vector(DT_i64, t.lanes);
     case 'p': return lt_pointer((DType)t.dtype);

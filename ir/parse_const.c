@@ -95,9 +95,8 @@ bool parse_const(Parser *p, Const *out) {
     if (!parse_dtype(p, &dtype))
         return false;
     if (lex_accept(p, "{")) {
-        if (!lex_expect_name(p, ENCODING_NAME) || !lex_expect(p, "}"))
+        if (!parse_encoding(p, &encoding))
             return false;
-        encoding = ENCODING_PANEL16;
     }
     uint64_t elements = 0;
     const uint8_t *data = NULL;

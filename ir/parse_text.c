@@ -159,6 +159,15 @@ bool parse_dtype(Parser *p, DType *dtype) {
     return !p->failed;
 }
 
+bool parse_encoding(Parser *p, Encoding *encoding) {
+    for (int e = ENCODING_DENSE + 1; e < ENCODING_COUNT; e++) {
+        *encoding = (Encoding)e;
+        if (lex_accept_name(p, encoding_name[e]))
+            return lex_expect(p, "}");
+    }
+    return lex_expect_name(p, encoding_name[ENCODING_PANEL16]);
+}
+
 static bool parse_tensor(Parser *p, Type *type) {
     DType dtype;
     Dim dims[MAX_RANK];
@@ -177,8 +186,11 @@ static bool parse_tensor(Parser *p, Type *type) {
     *type = type_tensor(p->cx, dtype, rank, dims);
     if (!lex_accept(p, "{"))
         return true;
-    *type = type_encoded(p->cx, *type, ENCODING_PANEL16);
-    return lex_expect_name(p, ENCODING_NAME) && lex_expect(p, "}");
+    Encoding encoding;
+    if (!parse_encoding(p, &encoding))
+        return false;
+    *type = type_encoded(p->cx, *type, encoding);
+    return true;
 }
 
 bool parse_type(Parser *p, Type *type) {

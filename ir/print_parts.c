@@ -202,8 +202,9 @@ static void print_blob(Text *out, Text *blob, const ConstInfo *c) {
 
 void const_print(Context *cx, Text *out, Text *blob, Const data) {
     const ConstInfo *c = const_info(cx, data);
-    text_add(out, "%s%s", dtype_info[c->dtype].name,
-             c->encoding == ENCODING_PANEL16 ? "{" ENCODING_NAME "}" : "");
+    text_add(out, "%s", dtype_info[c->dtype].name);
+    if (c->encoding != ENCODING_DENSE)
+        text_add(out, "{%s}", encoding_name[c->encoding]);
     if (c->splat) {
         uint8_t bits[8] = {0};
         scalar_store(c->dtype, bits, c->value);

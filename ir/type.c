@@ -14,6 +14,9 @@ typedef struct TypeTable {
     Map by_hash;
 } TypeTable;
 
+const char *const encoding_name[ENCODING_COUNT] = {
+    [ENCODING_DENSE] = "dense", [ENCODING_PANEL16] = "panel16", [ENCODING_PAIR16] = "pair16"};
+
 static const TypeInfo poison_type = {.dtype = DT_none};
 
 static TypeTable *table(Context *cx) {
@@ -119,8 +122,8 @@ void type_print(Context *cx, Text *out, Type type) {
             dim_print(cx, out, t->dims[i]);
     }
     text_add(out, tuple ? ")" : "]");
-    if (t->encoding == ENCODING_PANEL16)
-        text_add(out, "{panel16}");
+    if (t->encoding != ENCODING_DENSE)
+        text_add(out, "{%s}", encoding_name[t->encoding]);
 }
 
 bool type_is_static(Context *cx, Type type) {

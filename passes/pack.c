@@ -25,14 +25,7 @@ static void read_source(void *user, Val leaf, const Dim *at) {
 
 static bool not_view(void *user, Val v) { return op_info[val_op(((Source *)user)->g, v)].kind != KIND_VIEW; }
 
-/* v is views of a dense constant at an affine address: base element offset[0] + sum of i_a * stride[a]. */
-typedef struct ConstView {
-    const ConstInfo *data;
-    int64_t origin, stride[MAX_RANK], dims[MAX_RANK];
-    uint32_t rank;
-} ConstView;
-
-static bool const_view(const Graph *g, Val v, ConstView *out) {
+bool const_view(const Graph *g, Val v, ConstView *out) {
     Context *cx = g->cx;
     const TypeInfo *t = val_type(g, v);
     Dim at[MAX_RANK];
@@ -93,8 +86,8 @@ static Const copy_dense(Context *cx, const ConstView *v, DType dtype) {
     return const_data(cx, dtype, (uint64_t)elements, out);
 }
 
-static bool wants_panels(const Graph *g, const Node *n) {
-    if (op_info[n->op].kind != KIND_CONTRACT || type_info(g->cx, n->type)->dtype != DT_f32) return false;
+bool wants_panels(const Graph *g, const Node *n) {
+    if (op_info[n->op].kind != KIND_CONTRACT || val_dtype(g, n->in[1]) != DT_f32) return false;
     if (n->op == OP_conv) { /* a panel's columns read one group of channels */
         const TypeInfo *w = val_type(g, n->in[1]);
         int64_t groups = attr_int(n, ATTR_groups), filters;
@@ -103,7 +96,7 @@ static bool wants_panels(const Graph *g, const Node *n) {
     return attr_int(n, ATTR_batch) == 0 && val_rank(g, n->in[1]) == 2;
 }
 
-static Val new_const(Rewrite *rw, Loc loc, Const c, const TypeInfo *t) {
+Val rewrite_const(Rewrite *rw, Loc loc, Const c, const TypeInfo *t) {
     Attr attrs[] = {{.key = ATTR_data, .as.data = c}, {.key = ATTR_dtype, .as.dtype = t->dtype},
                     {.key = ATTR_shape, .n = t->rank, .as.dims = t->dims}};
     return emit(rw->to, OP_const, loc, NULL, 0, attrs, COUNT(attrs));
@@ -143,7 +136,7 @@ static Val pack_contraction(Rewrite *rw, const Node *old, const Val *in) {
         vec_push(rw->to->arena, &memo->from, w);
         vec_push(rw->to->arena, &memo->to, c);
     }
-    Val operands[] = {in[0], new_const(rw, node(rw->from, w)->loc, c, val_type(rw->from, w))};
+    Val operands[] = {in[0], rewrite_const(rw, node(rw->from, w)->loc, c, val_type(rw->from, w))};
     return rewrite_copy(rw, old, operands);
 }
 
@@ -158,7 +151,7 @@ static Val pack(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     find_dense(rw->user, rw->from);
     if (!((Packed *)rw->user)->dense[old_val.id] || !const_view(rw->from, old_val, &view)) return (Val){0};
     Const c = copy_dense(rw->to->cx, &view, t->dtype);
-    return c.id ? new_const(rw, old->loc, c, t) : (Val){0};
+    return c.id ? rewrite_const(rw, old->loc, c, t) : (Val){0};
 }
 
 Graph *pass_pack(Context *cx, const Graph *g, const Tiers *tiers) {

@@ -70,15 +70,16 @@ int64_t schedule_stageable(Context *cx, const Graph *body) {
 /* ---- contractions -------------------------------------------------------------------------------------------------------- */
 
 /* Register tile of rows x panels: as many accumulators as leave room for the panels and a broadcast.  Four panels share each
- * broadcast where registers allow; few rows are one tile, so that the weights are read once. */
-static void tile(Schedule *s, const Target *t, DType compute, int64_t rows, int64_t columns) {
+ * broadcast where registers allow; few rows are one tile, so that the weights are read once.
+ * halves: panels and broadcasts are pairs of bf16 that take two registers each, as f32. */
+static void tile(Schedule *s, const Target *t, DType compute, bool halves, int64_t rows, int64_t columns) {
     int64_t each = PANEL * dtype_bytes(compute) / t->vector_bytes, room = t->vector_registers - 1; /* registers a panel takes */
     if (each < 1) each = 1;
     int64_t panels = each >= 2 ? 1 : 4, needed = (columns + PANEL - 1) / PANEL;
     if (t->vector_registers >= 32 && each == 2) panels = 2;
     if (needed > 0 && panels > needed) panels = needed;
     while (panels > 1 && rows > 6 && rows <= 14 && (rows + 1) * panels * each > room) panels--;
-    int64_t most = room / (panels * each) - 1;
+    int64_t most = halves ? (room - 1) / (panels * each) - 2 : room / (panels * each) - 1;
     if (most > 14) most = 14;
     if (rows <= 0 && panels == 1 && most > 8) most = 8; /* eight chains keep the units busy; any number of rows is code of its own */
     s->field[SCHED_tile_n] = panels;
@@ -103,9 +104,9 @@ static void blocks(Context *cx, Schedule *s, const Target *t, const Graph *body,
     int64_t rows = dim_hint(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
     int64_t depth = dim_hint(cx, dim_product(cx, w->dims + batch, w->rank - batch - 1)), part = depth < chunk ? depth : chunk;
     int64_t others = dim_hint(cx, dim_product(cx, y->dims, batch)) * divide_up(dim_hint(cx, y->dims[y->rank - 1]), width);
-    int64_t block = t->l2_bytes / 2 / ((part < 128 ? 128 : part) * 4);
+    int64_t block = t->l2_bytes / 2 / ((part < 128 ? 128 : part) * (w->encoding == ENCODING_PAIR16 ? 2 : 4));
     /* A run-time operand is packed again for every block of rows. */
-    bool packs = w->encoding != ENCODING_PANEL16;
+    bool packs = w->encoding == ENCODING_DENSE;
     if (packs && block < 512) block = 512;
     while (block / 2 >= (packs ? 192 : 48) && others * divide_up(rows, block) < MANY_TASKS) block /= 2;
     s->field[SCHED_block_k] = chunk;
@@ -128,7 +129,8 @@ static void contraction(Context *cx, Schedule *s, const Target *t, const Graph *
     DType compute = dtype_bytes(y->dtype) < 4 ? DT_f32 : y->dtype;
     int64_t rows = known(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
     int64_t columns = known(cx, y->dims[y->rank - 1]), groups = node_attr(anchor, ATTR_groups) ? attr_int(anchor, ATTR_groups) : 1;
-    tile(s, t, compute, rows, columns / groups);
+    bool halves = val_type(body, anchor->in[1])->encoding == ENCODING_PAIR16 && !t->dot_bf16;
+    tile(s, t, compute, halves, rows, columns / groups);
     while (!panels_fit(columns, groups, s->field[SCHED_tile_n])) s->field[SCHED_tile_n]--; /* a tile lies in one group */
     blocks(cx, s, t, body, anchor);
 }
@@ -137,7 +139,7 @@ static void contraction(Context *cx, Schedule *s, const Target *t, const Graph *
 static void attention(Context *cx, Schedule *s, const Target *t, const Node *anchor) {
     const TypeInfo *y = type_info(cx, anchor->type);
     int64_t keys = attr_int(anchor, ATTR_chunk), columns = dim_hint(cx, y->dims[y->rank - 1]), rows = 64;
-    tile(s, t, y->dtype, 0, keys);
+    tile(s, t, y->dtype, false, 0, keys);
     while (rows > 8 && rows * (keys + columns) * dtype_bytes(y->dtype) > t->l2_bytes / 2) rows /= 2;
     int64_t tile_m = s->field[SCHED_tile_m], block = divide_up(rows, tile_m) * tile_m;
     s->field[SCHED_block_k] = keys, s->field[SCHED_block_m] = block, s->field[SCHED_block_n] = columns;

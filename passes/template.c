@@ -32,7 +32,7 @@ int reduces_rows(const Graph *g, const Node *n) {
 
 Template anchor_template(const Graph *g, const Node *anchor) {
     if (op_template[anchor->op]) return op_template[anchor->op];
-    if (op_info[anchor->op].kind == KIND_CONTRACT && val_type(g, anchor->in[1])->encoding == ENCODING_PANEL16) return TEMPLATE_convolution;
+    if (op_info[anchor->op].kind == KIND_CONTRACT && val_type(g, anchor->in[1])->encoding != ENCODING_DENSE) return TEMPLATE_convolution;
     return reduces_rows(g, anchor) >= 0 ? TEMPLATE_row : TEMPLATE_map;
 }
 

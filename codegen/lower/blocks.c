@@ -38,7 +38,7 @@ Blocks blocks_at(Kernel *k, Val anchor) {
     s.channels = s.w->dims[s.w->rank - 2];
     s.chunk = attr_int(s.node, ATTR_chunk);
     s.whole = prove(cx, k->scope, REL_LE, dim_mul(cx, s.taps, s.channels), dim_const(cx, s.chunk)) == YES;
-    s.packs = s.w->encoding != ENCODING_PANEL16;
+    s.packs = s.w->encoding == ENCODING_DENSE, s.pairs = s.w->encoding == ENCODING_PAIR16;
     int64_t m = k->schedule->field[SCHED_tile_m], n = k->schedule->field[SCHED_tile_n], rows;
     if (m < 1 || m > MAX_TILE_ROWS || n < 1 || n > MAX_TILE_PANELS)
         diag_fatal(cx, "schedule: a register tile of %lld x %lld panels, at most %d x %d are possible", (long long)m, (long long)n, MAX_TILE_ROWS, MAX_TILE_PANELS);
@@ -118,13 +118,17 @@ void blocks_row(Kernel *k, const Blocks *s, Dim row, Dim *at) {
     }
 }
 
+/* Vectors of a panel that one tap takes. */
+static Dim steps_of_tap(Kernel *k, const Blocks *s) { return s->pairs ? dim_cdiv(k->cx, s->channels, dim_const(k->cx, 2)) : s->channels; }
+
 void blocks_panels(Kernel *k, const Blocks *s, LVal tap, LVal first, Tile *t) {
     LoopBuilder *b = k->b;
     LVal depth = l_i64(b, 0);
-    if (!s->packs) depth = l_add(b, l_mul(b, tap, kernel_dim(k, s->channels)), first);
+    if (s->pairs) first = l_bin(b, LOP_div, first, l_i64(b, 2));
+    if (!s->packs) depth = l_add(b, l_mul(b, tap, kernel_dim(k, steps_of_tap(k, s))), first);
     LVal start = l_offset(b, s->panels, l_mul(b, depth, l_i64(b, PANEL)));
     for (uint32_t j = 0; j < t->panels; j++) t->panel[j] = l_offset(b, start, l_mul(b, s->panel_stride, l_i64(b, j)));
-    t->w = s->packs ? s->compute : s->w->dtype;
+    t->w = s->packs ? s->compute : s->w->dtype, t->pairs = s->pairs;
     t->ahead = s->ahead;
 }
 
@@ -194,8 +198,9 @@ static void run_group(Kernel *k, Blocks *s, const Group *gr, Dim block, Dim colu
         s->panels = scratch_at(k, sums_bytes(s), s->compute);
         s->panel_stride = l_i64(b, pack_depth(k, s) * PANEL);
     } else {
-        s->panel_stride = kernel_dim(k, dim_muli(cx, dim_mul(cx, s->taps, s->channels), PANEL));
+        s->panel_stride = kernel_dim(k, dim_muli(cx, dim_mul(cx, s->taps, steps_of_tap(k, s)), PANEL));
         LVal w = k->pointers[attr_int(node(k->body, s->node->in[1]), ATTR_index)];
+        if (s->pairs) w = l_inst(b, LOP_recast, lt_pointer(DT_u32), &w, 1, 0);
         s->panels = l_offset(b, w, l_mul(b, kernel_dim(k, s->panel), s->panel_stride));
     }
     Rows r = blocks_rows(k, s, block);

@@ -211,6 +211,7 @@ LVal kernel_contract(Kernel *k, Val v, const Dim *at) {
                      .compute = loop_compute_dtype(dtype), .fma = k->fma, .lanes = 1};
     for (uint32_t i = 0; i < val_rank(k->body, v); i++)
         if (kernel_varies(k, at[i])) c.lanes = k->lanes;
+    if (c.w->encoding == ENCODING_PAIR16) diag_fatal(k->cx, "schedule: an operand in pairs of bf16 asks for register tiles");
     LVal mask = k->mask;
     uint32_t lanes = k->lanes;
     if (c.lanes == 1) k->lanes = 1, k->mask = (LVal){0};

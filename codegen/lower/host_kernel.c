@@ -1,7 +1,7 @@
 /* host_kernel.c: the functions that a kernel node becomes, and what the host program passes to launch them.
  *
  * Equal kernels (body and schedules) share one entry.  An entry has a function for the lowest tier, and a variant for each
- * higher one whose schedule differs, or whose registers hold more of the vectors than those the code is for (erf and exp over
+ * higher one whose schedule differs, or whose registers or instructions do more with the text than those the code is for (erf and exp over
  * vectors of 16: 1.6 times faster so).  Templates know a tier by its schedule alone, so equal schedules are equal texts.  Parameters are the same for all tiers: a scratch that
  * some variant needs, all get.  Extent and pieces may differ; the host program selects them by the frame's tier.
  */
@@ -32,15 +32,30 @@ static int64_t widest(const LFunc *f) {
     return most;
 }
 
+static bool uses(const LBlock *block, LOp op) {
+    for (uint32_t i = 0; i < block->insts.n; i++) {
+        const LInst *inst = &block->insts.at[i];
+        if (inst->op == op) return true;
+        for (uint32_t n = 0; n < inst->n_blocks; n++)
+            if (uses(inst->blocks[n], op)) return true;
+    }
+    return false;
+}
+
+/* The function's machine code for one target serves the other, above it, as well as its own would. */
+static bool code_serves(const LFunc *f, const Target *code, const Target *t) {
+    bool gains = t->dot_bf16 && !code->dot_bf16 && uses(f->body, LOP_dot_bf16);
+    return !gains && (t->vector_bytes <= code->vector_bytes || widest(f) <= code->vector_bytes);
+}
+
 static void write_functions(Program *p, KernelEntry *e, const char *comment) {
     const Tiers *tiers = &p->m->tiers;
     kernel_write(p->m, e->body, &e->schedule[0], &(KernelText){e->name, comment, e->aliased}, &e->info[0]);
     uint32_t text = 0, code = 0; /* tiers whose text, and whose code, serve the one before t */
     for (uint32_t t = 1; t < tiers->n; t++) {
         bool same = memcmp(&e->schedule[t], &e->schedule[text], sizeof e->schedule[t]) == 0;
-        int64_t held = tiers->at[code]->vector_bytes;
         e->info[t].func = e->info[text].func;
-        if (same && (tiers->at[t]->vector_bytes <= held || widest(e->info[text].func) <= held)) continue;
+        if (same && code_serves(e->info[text].func, tiers->at[code], tiers->at[t])) continue;
         code = t;
         if (same && text == 0) {
             loop_variant(p->m, e->info[0].func, tiers->at[t]);

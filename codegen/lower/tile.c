@@ -2,6 +2,7 @@
  *
  * Per k: a vector of 16 columns from each panel, a scalar from each row, one fma a pair.  Vectors are 16 lanes on every
  * target; LLVM splits them where registers are narrower.  Unrolling leaves the chain of each accumulator as it is.
+ * Pairs of bf16 take the place of single k where w lies in pairs; both round alike on every target (dot_bf16).
  * Source: cpu.md section 1 ("IR recipe that produced zero spills").
  */
 #include "tile.h"
@@ -29,6 +30,60 @@ static void tile_step(Kernel *k, const Tile *t, LVal at, LVal from, LVal *acc) {
     }
 }
 
+/* Two k of x as the bits of a u32, the first one low; or the last k alone, beside 0. */
+static LVal row_pair(Kernel *k, const Tile *t, uint32_t i, LVal at, bool alone) {
+    LoopBuilder *b = k->b;
+    LVal first = l_mul(b, l_mul(b, at, l_i64(b, 2)), t->stride), low, high;
+    LType u32 = lt_scalar(DT_u32);
+    int64_t stride;
+    if (t->same.id) low = high = l_convert(b, l_encode(b, t->same, t->x), DT_u32);
+    else if (!alone && loop_const_int(b, t->stride, &stride) && stride == 1) {
+        LVal pairs = l_inst(b, LOP_recast, lt_pointer(DT_u32), &t->row[i], 1, 0);
+        return l_inst(b, LOP_load, u32, (LVal[]){pairs, at}, 2, 2);
+    } else {
+        low = l_convert(b, l_load(b, t->row[i], first, 1, (LVal){0}), DT_u32);
+        high = alone ? low : l_convert(b, l_load(b, t->row[i], l_add(b, first, t->stride), 1, (LVal){0}), DT_u32);
+    }
+    return alone ? low : l_bin(b, LOP_or, low, l_bin(b, LOP_shl, high, l_int(b, u32, 16)));
+}
+
+/* Pair number at. */
+static void pair_step(Kernel *k, const Tile *t, LVal at, bool alone, LVal *acc) {
+    LoopBuilder *b = k->b;
+    LVal w[MAX_TILE_PANELS], column = l_mul(b, at, l_i64(b, PANEL)), none = l_int(b, lt_scalar(DT_u32), 0);
+    for (uint32_t j = 0; j < t->panels; j++) w[j] = l_load(b, t->panel[j], column, PANEL, (LVal){0});
+    for (uint32_t i = 0; i < t->rows; i++) {
+        LVal x = row_pair(k, t, i, at, alone);
+        if (t->inside[i].id) x = l_select(b, t->inside[i], x, none);
+        x = l_splat(b, x, PANEL);
+        for (uint32_t j = 0; j < t->panels; j++) {
+            LVal *a = &acc[i * t->panels + j];
+            *a = l_dot_bf16(b, *a, x, w[j]);
+        }
+    }
+}
+
+static void pair_loop(Kernel *k, const Tile *t, LVal begin, LVal end, uint32_t unroll, bool alone, LVal *acc) {
+    LoopBuilder *b = k->b;
+    int64_t first, last;
+    if (loop_const_int(b, begin, &first) && loop_const_int(b, end, &last) && first >= last) return;
+    uint32_t n = t->rows * t->panels;
+    LVal at;
+    LFor loop = l_for(b, begin, end, unroll, LOOP_SERIAL, acc, n, &at);
+    for (uint32_t u = 0; u < unroll; u++) pair_step(k, t, l_add(b, at, l_i64(b, u)), alone, acc);
+    l_for_end(b, &loop, acc, n);
+}
+
+static void pairs_run(Kernel *k, const Tile *t, LVal *acc) {
+    LoopBuilder *b = k->b;
+    uint32_t unroll = t->rows * t->panels >= 12 ? 2 : 4;
+    LVal two = l_i64(b, 2), whole = l_bin(b, LOP_div, t->count, two), all = l_bin(b, LOP_div, l_add(b, t->count, l_i64(b, 1)), two);
+    LVal main = l_bin(b, LOP_and, whole, l_i64(b, -(int64_t)unroll));
+    pair_loop(k, t, l_i64(b, 0), main, unroll, false, acc);
+    pair_loop(k, t, main, whole, 1, false, acc);
+    pair_loop(k, t, whole, all, 1, true, acc);
+}
+
 static void tile_loop(Kernel *k, const Tile *t, LVal begin, LVal end, uint32_t unroll, LVal *acc) {
     LoopBuilder *b = k->b;
     int64_t first, last;
@@ -48,6 +103,10 @@ static void tile_loop(Kernel *k, const Tile *t, LVal begin, LVal end, uint32_t u
 
 void tile_run(Kernel *k, const Tile *t, LVal *acc) {
     LoopBuilder *b = k->b;
+    if (t->pairs) {
+        pairs_run(k, t, acc);
+        return;
+    }
     uint32_t unroll = t->depth > 1 ? 1 : t->rows * t->panels >= 12 ? 2 : 4;
     LVal main = l_bin(b, LOP_and, t->count, l_i64(b, -(int64_t)unroll));
     tile_loop(k, t, l_i64(b, 0), main, unroll, acc);

@@ -19,6 +19,7 @@ typedef struct Tile {
     LVal stride;                 /* elements from one k of x to the next */
     LVal same;                   /* x is this one number: row is not used; or 0 */
     DType x;                     /* graph dtype of x */
+    bool pairs;                  /* w in pairs of bf16 (ENCODING_PAIR16), x bf16: panel and its steps count pairs as u32 */
     LVal panel[MAX_TILE_PANELS]; /* pointer to 16 columns of w at the run's first k */
     LVal step;                   /* elements from one k of w to the next; 0: 16, as in panels */
     DType w;                     /* graph dtype of w in memory: that of the constant, or the compute dtype where packed */
@@ -51,6 +52,7 @@ struct Blocks {
     Dim rows, columns, taps, channels;
     int64_t chunk;
     bool whole;                  /* K is one part */
+    bool pairs;                  /* w lies in pairs (ENCODING_PAIR16) */
     bool packs;                  /* w is copied into panels part by part */
     uint32_t tile_m, tile_n, block_tiles; /* rows and panels of a tile, tiles of a block of rows */
     AccumulateFn *accumulate;

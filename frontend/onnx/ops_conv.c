@@ -92,7 +92,8 @@ static Val emit_conv(Call *c, Val x, Val w, const Window *k, int64_t groups) {
                     {.key = ATTR_groups, .as.i = groups},
                     {.key = ATTR_chunk, .as.i = CHUNK_K}};
     Val pair[2] = {x, w};
-    return x.id && w.id ? emit(c->g, OP_conv, c->loc, pair, 2, attrs, COUNT(attrs)) : NO_VAL;
+    Val y = x.id && w.id ? emit(c->g, OP_conv, c->loc, pair, 2, attrs, COUNT(attrs)) : NO_VAL;
+    return y.id ? b_convert(c->g, c->loc, y, val_dtype(c->g, x)) : y;
 }
 
 /* [f, c/g, r..] -> [r.., c/g, f]. */

@@ -78,12 +78,31 @@ static bool unpack_panels(Interp *ip, const Tensor *t, int64_t batch, int64_t k,
     return true;
 }
 
-static bool decode(Interp *ip, const Tensor *w, int64_t batch, int64_t k, int64_t cols,
-                   Tensor *out) {
+/* Pairs of bf16: [ceil(n/16)][taps][ceil(k/2)][16][2] -> [taps][k][n]. */
+static bool unpack_pairs(Interp *ip, const Tensor *t, int64_t taps, int64_t k, int64_t n,
+                         Tensor *out) {
+    if (!tensor_alloc(ip, t->dtype, t->rank, t->dims, out))
+        return false;
+    const uint16_t *from = t->data;
+    uint16_t *to = out->data;
+    int64_t pairs = (k + 1) / 2;
+    for (int64_t tap = 0; tap < taps; tap++)
+        for (int64_t i = 0; i < k; i++)
+            for (int64_t j = 0; j < n; j++)
+                to[(tap * k + i) * n + j] =
+                    from[((j / 16 * taps + tap) * pairs + i / 2) * 32 + j % 16 * 2 + i % 2];
+    return true;
+}
+
+/* w as [batch or taps][k][cols]. */
+static bool decode(Interp *ip, const Tensor *w, int64_t batch, int64_t taps, int64_t k,
+                   int64_t cols, Tensor *out) {
     *out = *w;
     if (w->splat || w->encoding == ENCODING_DENSE)
         return true;
-    return unpack_panels(ip, w, batch, k, cols, out);
+    if (w->encoding == ENCODING_PAIR16)
+        return unpack_pairs(ip, w, taps, k, cols, out);
+    return unpack_panels(ip, w, batch, taps * k, cols, out);
 }
 
 static bool mismatch(Interp *ip, const Node *n, const char *what, int64_t a, int64_t b) {
@@ -107,7 +126,7 @@ bool eval_dot(Interp *ip, const Graph *g, const Node *n, const Tensor *in, Tenso
         if (x->dims[i] != in[1].dims[i])
             return mismatch(ip, n, "batch extents", x->dims[i], in[1].dims[i]);
     Numbers a, b;
-    if (!tensor_new(ip, n->type, out) || !decode(ip, &in[1], batches, depth, cols, &w))
+    if (!tensor_new(ip, n->type, out) || !decode(ip, &in[1], batches, 1, depth, cols, &w))
         return false;
     bool is_float = dtype_is_float(out->dtype);
     if (!numbers_of(ip, x, is_float, &a) || !numbers_of(ip, &w, is_float, &b))
@@ -188,7 +207,7 @@ bool eval_conv(Interp *ip, const Graph *g, const Node *n, const Tensor *in, Tens
     int64_t taps = product_of(c.kernel, c.spatial);
     if (tensor_elements(out) == 0 || taps == 0 || c.channels == 0)
         return true;
-    if (!decode(ip, &in[1], 1, taps * depth, c.filters, &w))
+    if (!decode(ip, &in[1], 1, taps, depth, c.filters, &w))
         return false;
     bool is_float = dtype_is_float(out->dtype);
     if (!numbers_of(ip, &in[0], is_float, &c.x) || !numbers_of(ip, &w, is_float, &c.w))

@@ -16,24 +16,27 @@ static Type declared(Infer *k) {
     return infer_tensor(k, node_attr(k->n, ATTR_dtype)->as.dtype, rank, dims);
 }
 
-static bool can_be_panels(Infer *k, DType dtype, uint32_t rank) {
-    if (dtype == DT_f32 && rank >= 2)
+static bool can_be_encoded(Infer *k, Encoding encoding, DType dtype, uint32_t rank) {
+    DType expected = encoding == ENCODING_PAIR16 ? DT_bf16 : DT_f32;
+    if (encoding == ENCODING_DENSE || (dtype == expected && rank >= 2))
         return true;
-    infer_error(k, "panel16 expects f32 of rank 2 or more");
+    infer_error(k, "%s expects %s of rank 2 or more", encoding_name[encoding],
+                dtype_info[expected].name);
     return false;
 }
 
 Type infer_param(Infer *k) {
     int64_t index, encoding;
     if (!int_attr(k, ATTR_index, 0, UINT32_MAX, &index) ||
-        !int_attr(k, ATTR_encoding, ENCODING_DENSE, ENCODING_PANEL16, &encoding))
+        !int_attr(k, ATTR_encoding, ENCODING_DENSE, ENCODING_COUNT - 1, &encoding))
         return no_type;
     Type type = declared(k);
     if (type.id == 0 || encoding == ENCODING_DENSE)
         return type;
     const TypeInfo *t = type_info(k->cx, type);
-    return can_be_panels(k, t->dtype, t->rank) ? type_encoded(k->cx, type, (Encoding)encoding)
-                                               : no_type;
+    if (!can_be_encoded(k, (Encoding)encoding, t->dtype, t->rank))
+        return no_type;
+    return type_encoded(k->cx, type, (Encoding)encoding);
 }
 
 /* Elements that a constant of these extents stores under an encoding; false where symbolic or too
@@ -46,7 +49,9 @@ static bool stored_elements(Context *cx, Encoding encoding, uint32_t rank, const
         int64_t extent;
         if (!dim_const_value(cx, dims[i], &extent))
             return false;
-        if (encoding == ENCODING_PANEL16 && i + 1 == rank && !ck_align_up(extent, PANEL, &extent))
+        if (encoding != ENCODING_DENSE && i + 1 == rank && !ck_align_up(extent, PANEL, &extent))
+            return false;
+        if (encoding == ENCODING_PAIR16 && i + 2 == rank && !ck_align_up(extent, 2, &extent))
             return false;
         if (!ck_mul(n, extent, &n))
             return false;
@@ -66,7 +71,7 @@ Type infer_const(Infer *k) {
     Type type = declared(k);
     if (type.id == 0 || c->splat)
         return type;
-    if (c->encoding == ENCODING_PANEL16 && !can_be_panels(k, dtype, rank))
+    if (!can_be_encoded(k, c->encoding, dtype, rank))
         return no_type;
     uint64_t expected;
     if (!stored_elements(k->cx, c->encoding, rank, dims, &expected))

@@ -144,6 +144,9 @@ Type infer_nonzero(Infer *k) {
     return infer_tensor(k, DT_i64, 2, dims);
 }
 
+/* Sums of bf16 are f32. */
+static DType sum_dtype(const TypeInfo *x) { return x->dtype == DT_bf16 ? DT_f32 : x->dtype; }
+
 Type infer_dot(Infer *k) {
     const TypeInfo *x = operand_info(k, 0), *w = operand_info(k, 1);
     int64_t batch, chunk;
@@ -165,7 +168,7 @@ Type infer_dot(Infer *k) {
     for (uint32_t i = 0; i + 1 < x->rank; i++)
         dims[i] = x->dims[i];
     dims[x->rank - 1] = w->dims[w->rank - 1];
-    return infer_tensor(k, x->dtype, x->rank, dims);
+    return infer_tensor(k, sum_dtype(x), x->rank, dims);
 }
 
 Type infer_attend(Infer *k) {
@@ -215,5 +218,5 @@ Type infer_conv(Infer *k) {
         dims[i + 1] = window_extent(k->cx, x->dims[i + 1], low[i], high[i], w->dims[i], dilation[i],
                                     stride[i]);
     dims[x->rank - 1] = w->dims[w->rank - 1];
-    return infer_tensor(k, x->dtype, x->rank, dims);
+    return infer_tensor(k, sum_dtype(x), x->rank, dims);
 }

@@ -1,0 +1,83 @@
+/* narrow.c: pass `narrow`, run for --precision=bf16: contractions of f32 with a constant take bf16 operands, and stay sums in f32.
+ *
+ * The constant is rounded here, once, and laid out in pairs along k (ENCODING_PAIR16), which every tier reads: half the bytes,
+ * and one instruction for two products where the CPU has one.  The other operand is rounded by a convert, which pass `fuse` puts
+ * at the end of the kernel that makes the operand; everything but products stays f32.  Convolutions of few channels stay as they are:
+ * their pairs would be mostly empty.
+ * Source: Intel SDM 2C, VDPBF16PS.
+ */
+#include "passes.h"
+#include <string.h>
+
+enum { PANEL = 16, LEAST_CHANNELS = 8 };
+
+/* Rounded to even.  Subnormal numbers become 0, as instructions on bf16 take them. */
+static uint16_t rounded(const void *at) {
+    float x;
+    memcpy(&x, at, sizeof x);
+    uint16_t bits = f32_to_bf16(x);
+    return bits & 0x7F80 ? bits : bits & 0x8000;
+}
+
+/* [taps.., k, n] into [ceil(n / 16)][taps][ceil(k / 2)][16][2]. */
+static Const pack_pairs(Context *cx, const ConstView *v) {
+    int64_t columns = v->dims[v->rank - 1], depth = v->dims[v->rank - 2], taps = 1, vectors, elements;
+    int64_t panels = (columns + PANEL - 1) / PANEL, pairs = (depth + 1) / 2;
+    for (uint32_t i = 0; i + 2 < v->rank; i++)
+        if (!ck_mul(taps, v->dims[i], &taps)) return (Const){0};
+    if (!ck_mul(taps, pairs, &vectors) || !ck_mul(vectors, panels, &elements) || !ck_mul(elements, 2 * PANEL, &elements)) return (Const){0};
+    uint16_t *out = arena_new_array(cx->arena, uint16_t, (size_t)elements);
+    const uint8_t *from = v->data->data;
+    int64_t index[MAX_RANK] = {0};
+    for (int64_t row = 0; row < taps * depth; row++) {
+        int64_t at = v->origin, tap = row / depth, k = row % depth;
+        for (uint32_t i = 0; i + 1 < v->rank; i++) at += index[i] * v->stride[i];
+        uint16_t *to = out + (tap * pairs + k / 2) * 2 * PANEL + k % 2;
+        for (int64_t n = 0; n < columns; n++, at += v->stride[v->rank - 1])
+            to[n / PANEL * vectors * 2 * PANEL + n % PANEL * 2] = rounded(from + 4 * at);
+        for (uint32_t i = v->rank - 1; i-- > 0 && ++index[i] == v->dims[i];) index[i] = 0;
+    }
+    return const_encoded(cx, DT_bf16, ENCODING_PAIR16, (uint64_t)elements, out);
+}
+
+typedef struct Narrowed {        /* old operands of one graph, and their pairs */
+    const Graph *of;
+    VEC(Val) from;
+    VEC(Const) to;
+} Narrowed;
+
+static Const pairs_of(Rewrite *rw, Val w) {
+    Narrowed *memo = rw->user;
+    ConstView view;
+    if (memo->of != rw->from) memo->of = rw->from, memo->from.n = memo->to.n = 0;
+    for (uint32_t i = 0; i < memo->from.n; i++)
+        if (memo->from.at[i].id == w.id) return memo->to.at[i];
+    Const c = const_view(rw->from, w, &view) ? pack_pairs(rw->to->cx, &view) : (Const){0};
+    vec_push(rw->to->arena, &memo->from, w);
+    vec_push(rw->to->arena, &memo->to, c);
+    return c;
+}
+
+static bool is_narrowed(const Graph *g, const Node *n) {
+    int64_t channels;
+    Scalar splat;
+    if (!wants_panels(g, n) || val_splat(g, n->in[0], &splat)) return false;
+    const TypeInfo *w = val_type(g, n->in[1]);
+    return n->op != OP_conv || !dim_const_value(g->cx, w->dims[w->rank - 2], &channels) || channels >= LEAST_CHANNELS;
+}
+
+static Val narrow(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
+    Const c;
+    (void)old_val;
+    if (!is_narrowed(rw->from, old) || !(c = pairs_of(rw, old->in[1])).id) return (Val){0};
+    TypeInfo w = *val_type(rw->from, old->in[1]);
+    w.dtype = DT_bf16;
+    Val operands[] = {b_convert(rw->to, old->loc, in[0], DT_bf16), rewrite_const(rw, node(rw->from, old->in[1])->loc, c, &w)};
+    return rewrite_copy(rw, old, operands);
+}
+
+Graph *pass_narrow(Context *cx, const Graph *g, const Tiers *tiers) {
+    Narrowed memo = {0};
+    (void)tiers;
+    return graph_rewrite(cx, g, narrow, &memo, true);
+}
