@@ -118,14 +118,19 @@ void blocks_row(Kernel *k, const Blocks *s, Dim row, Dim *at) {
     }
 }
 
-/* Vectors of a panel that one tap takes. */
-static Dim steps_of_tap(Kernel *k, const Blocks *s) { return s->pairs ? dim_cdiv(k->cx, s->channels, dim_const(k->cx, 2)) : s->channels; }
+Dim blocks_vectors(Kernel *k, const Blocks *s) {
+    return s->pairs ? dim_cdiv(k->cx, s->channels, dim_const(k->cx, 2)) : s->channels;
+}
+
+LVal blocks_vectors_of(Kernel *k, const Blocks *s, LVal depth) {
+    LoopBuilder *b = k->b;
+    return s->pairs ? l_bin(b, LOP_div, l_add(b, depth, l_i64(b, 1)), l_i64(b, 2)) : depth;
+}
 
 void blocks_panels(Kernel *k, const Blocks *s, LVal tap, LVal first, Tile *t) {
     LoopBuilder *b = k->b;
     LVal depth = l_i64(b, 0);
-    if (s->pairs) first = l_bin(b, LOP_div, first, l_i64(b, 2));
-    if (!s->packs) depth = l_add(b, l_mul(b, tap, kernel_dim(k, steps_of_tap(k, s))), first);
+    if (!s->packs) depth = l_add(b, l_mul(b, tap, kernel_dim(k, blocks_vectors(k, s))), blocks_vectors_of(k, s, first));
     LVal start = l_offset(b, s->panels, l_mul(b, depth, l_i64(b, PANEL)));
     for (uint32_t j = 0; j < t->panels; j++) t->panel[j] = l_offset(b, start, l_mul(b, s->panel_stride, l_i64(b, j)));
     t->w = s->packs ? s->compute : s->w->dtype, t->pairs = s->pairs;
@@ -198,7 +203,7 @@ static void run_group(Kernel *k, Blocks *s, const Group *gr, Dim block, Dim colu
         s->panels = scratch_at(k, sums_bytes(s), s->compute);
         s->panel_stride = l_i64(b, pack_depth(k, s) * PANEL);
     } else {
-        s->panel_stride = kernel_dim(k, dim_muli(cx, dim_mul(cx, s->taps, steps_of_tap(k, s)), PANEL));
+        s->panel_stride = kernel_dim(k, dim_muli(cx, dim_mul(cx, s->taps, blocks_vectors(k, s)), PANEL));
         LVal w = k->pointers[attr_int(node(k->body, s->node->in[1]), ATTR_index)];
         if (s->pairs) w = l_inst(b, LOP_recast, lt_pointer(DT_u32), &w, 1, 0);
         s->panels = l_offset(b, w, l_mul(b, kernel_dim(k, s->panel), s->panel_stride));

@@ -184,8 +184,9 @@ static LVal fetch_ahead(Kernel *k, const TileRun *t, const Rows *r, LVal tile) {
     const Blocks *s = t->s;
     if (s->packs || t->then == SUMS_KEEP) return (LVal){0};
     LVal tiles = l_sub(b, r->end, r->begin), group = l_mul(b, s->panel_stride, l_i64(b, t->group->panels));
-    LVal start = l_mul(b, l_add(b, l_mul(b, t->part->tap, kernel_dim(k, s->channels)), t->part->first), l_i64(b, PANEL));
-    LVal depth = l_mul(b, l_mul(b, l_sub(b, t->part->end, t->part->tap), t->part->count), l_i64(b, PANEL));
+    LVal first = blocks_vectors_of(k, s, t->part->first), count = blocks_vectors_of(k, s, t->part->count);
+    LVal start = l_mul(b, l_add(b, l_mul(b, t->part->tap, kernel_dim(k, blocks_vectors(k, s))), first), l_i64(b, PANEL));
+    LVal depth = l_mul(b, l_mul(b, l_sub(b, t->part->end, t->part->tap), count), l_i64(b, PANEL));
     LVal done = l_add(b, l_mul(b, tiles, start), l_mul(b, l_sub(b, tile, r->begin), depth));
     LVal to = l_sub(b, l_add(b, group, done), start);
     return l_select(b, l_lt(b, done, group), to, l_i64(b, 0));

@@ -52,6 +52,7 @@ static void pair_step(Kernel *k, const Tile *t, LVal at, bool alone, LVal *acc) 
     LoopBuilder *b = k->b;
     LVal w[MAX_TILE_PANELS], column = l_mul(b, at, l_i64(b, PANEL)), none = l_int(b, lt_scalar(DT_u32), 0);
     for (uint32_t j = 0; j < t->panels; j++) w[j] = l_load(b, t->panel[j], column, PANEL, (LVal){0});
+    if (t->ahead.id) l_inst(b, LOP_prefetch, (LType){0}, (LVal[]){l_offset(b, t->panel[0], t->ahead), column}, 2, 0);
     for (uint32_t i = 0; i < t->rows; i++) {
         LVal x = row_pair(k, t, i, at, alone);
         if (t->inside[i].id) x = l_select(b, t->inside[i], x, none);

@@ -73,6 +73,9 @@ Dim blocks_scratch(Kernel *, const Blocks *);
 void blocks_lower(Kernel *, Blocks *, LVal lo, LVal hi);
 /* at[] of the row axes of the result from the flat row. */
 void blocks_row(Kernel *, const Blocks *, Dim row, Dim *at);
+/* Vectors of a panel that one tap takes; that so many k of a tap take. */
+Dim blocks_vectors(Kernel *, const Blocks *);
+LVal blocks_vectors_of(Kernel *, const Blocks *, LVal depth);
 /* Panel pointers at channel `first` of tap `tap`. */
 void blocks_panels(Kernel *, const Blocks *, LVal tap, LVal first, Tile *);
 

@@ -29,3 +29,11 @@ r = json.load(open("stdout"))
 assert r["entries"][0]["inputs"][0] == {"name": "x", "dtype": "f32", "dims": ["batch", 4], "optional": False}
 assert len(r["model_sha256"]) == 64 and r["weights"] == "embedded" and r["threads"] is False
 EOT
+expect 0 '' "$INGOT" inspect libm.so
+grep -q 'numerics strict, precision f32' stdout
+"$INGOT" compile m.graph --precision=bf16 -o libbf16.so
+expect 0 '' "$INGOT" inspect libbf16.so
+grep -q 'variants x86-64-v3, x86-64-v4, x86-64-v4-bf16' stdout
+grep -q 'numerics strict, precision bf16' stdout
+expect 0 '' "$INGOT" inspect libbf16.so --json
+grep -q '"precision": "bf16"' stdout

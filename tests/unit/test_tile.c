@@ -1,5 +1,6 @@
 /* test_tile.c: templates contraction and convolution against the graph interpreter (within rounding) and, bit by bit, against
- * template map, whose loops follow the order law one element at a time; by the Loop interpreter and as machine code. */
+ * template map, whose loops follow the order law one element at a time; by the Loop interpreter and as machine code.
+ * With bf16 operands in pairs (pass narrow): against the interpreter of the narrowed graph, and every tier and engine bit by bit. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "artifact.h"
 #include "codegen.h"
 #include "lower/lower.h"
 #include "passes.h"
@@ -268,6 +270,34 @@ static void check_target(Case *c, const char *name, Tensor *inputs, const Tensor
     free(reference);
 }
 
+/* The same with the constants in pairs of bf16: no template but the tiles takes them. */
+static void check_narrow(Case *c, Tensor *inputs) {
+    static const char *const names[] = {"x86-64-v3", "x86-64-v4", "x86-64-v4-bf16"};
+    Tensor expected;
+    void *reference = NULL;
+    Graph *g = c->g;
+    c->g = pass_narrow(c->cx, g, NULL);
+    if (!c->g || !interp_run(c->cx, c->cx->arena, c->g, inputs, g->params.n, &expected)) fail_with_diagnostics(c->cx, "narrow");
+    size_t bytes = (size_t)(tensor_elements(&expected) * dtype_bytes(expected.dtype));
+    for (uint32_t variant = 0; variant < 3 * COUNT(names) && graph_hash(g) != graph_hash(c->g); variant++) {
+        const Target *target = target_find(names[variant % 3]);
+        Run run = {.cx = c->cx, .target = target, .symbols = c->symbols, .engine = (Engine)(variant / 3)};
+        bool runs = run.engine != ENGINE_LLVM || cpu_best(c->cx->arena, &(Tiers){2, {target_find("x86-64"), target}}) == target;
+        if (!runs || (run.engine == ENGINE_LOOP && c->large) || (run.engine == ENGINE_TCC && !have_tcc())) continue;
+        run.g = compile(c, target, true);
+        void *found = run_graph(&run, inputs);
+        char what[64];
+        snprintf(what, sizeof what, "bf16, %s, engine %u", target->name, variant / 3);
+        compare_reference(c, &expected, found, what);
+        if (!run.tiled) fail_msg("%s %s: no tiled kernel", c->g->name, what);
+        if (reference && memcmp(reference, found, bytes)) fail_msg("%s %s: other bits", c->g->name, what);
+        if (reference) free(found);
+        else reference = found;
+    }
+    free(reference);
+    c->g = g;
+}
+
 static void end_case(Case *c, Val result) {
     graph_result(c->g, result, "y");
     if (!context_enter(c->cx)) fail_with_diagnostics(c->cx, c->g->name);
@@ -276,6 +306,7 @@ static void end_case(Case *c, Val result) {
     uint32_t n = c->g->params.n;
     for (uint32_t i = 0; i < n; i++) fill_input(c, c->g, &inputs[i], c->g->params.at[i]);
     if (!interp_run(c->cx, c->cx->arena, c->g, inputs, n, &expected)) fail_with_diagnostics(c->cx, "interp_run");
+    if (__builtin_cpu_supports("x86-64-v3")) check_narrow(c, inputs);
     check_target(c, "x86-64", inputs, &expected);
     if (__builtin_cpu_supports("x86-64-v3")) check_target(c, "x86-64-v3", inputs, &expected);
     if (__builtin_cpu_supports("x86-64-v4")) check_target(c, "x86-64-v4", inputs, &expected);
