@@ -135,6 +135,22 @@ static void contraction(Context *cx, Schedule *s, const Target *t, const Graph *
     blocks(cx, s, t, body, anchor);
 }
 
+/* Pixels under a tile: chains enough to keep the units busy, in registers that its weights and a line of the operand share. */
+static void grouped(Context *cx, Schedule *s, const Target *t, const Graph *body, const Node *anchor) {
+    const TypeInfo *y = type_info(cx, anchor->type), *w = val_type(body, anchor->in[1]);
+    int64_t each = PANEL * 4 / t->vector_bytes, room = t->vector_registers / 2 / (each < 1 ? 1 : each), best = 0;
+    uint32_t spatial = y->rank - 2;
+    bool dealt = !dim_is(cx, w->dims[spatial], 1); /* then lines share no vector that is worth its register */
+    int64_t lines = !dealt && spatial > 1 && room >= 8 && known(cx, y->dims[spatial - 1]) != 1 ? 2 : 1, columns = known(cx, y->dims[spatial]);
+    if (room > 8 * lines) room = 8 * lines;
+    for (int64_t n = room / lines; n >= (room + 1) / 2 / lines; n--) { /* the last tile as full as can be */
+        int64_t tiles = divide_up(columns < 1 ? n : columns, n), waste = tiles * n - columns;
+        if (best == 0 || waste * divide_up(columns, best) < (divide_up(columns, best) * best - columns) * tiles) best = n;
+    }
+    if (columns > 0 && best > columns) best = columns;
+    s->field[SCHED_tile_m] = best < 1 ? 1 : best, s->field[SCHED_unroll] = lines;
+}
+
 /* A task's rows share each block of keys; its scores and sums fit in half of the cache. */
 static void attention(Context *cx, Schedule *s, const Target *t, const Node *anchor) {
     const TypeInfo *y = type_info(cx, anchor->type);
@@ -175,6 +191,7 @@ static Schedule choose(Context *cx, const Graph *body, const Target *target) {
     if (s.field[SCHED_template_] == TEMPLATE_row) s.field[SCHED_stage] = staged_nodes(cx, body, anchor, WORTH_KEEPING);
     if (s.field[SCHED_template_] == TEMPLATE_contraction || s.field[SCHED_template_] == TEMPLATE_convolution)
         contraction(cx, &s, target, body, anchor);
+    if (s.field[SCHED_template_] == TEMPLATE_grouped) grouped(cx, &s, target, body, anchor);
     if (s.field[SCHED_template_] == TEMPLATE_attention) attention(cx, &s, target, anchor);
     return s;
 }

@@ -30,9 +30,28 @@ int reduces_rows(const Graph *g, const Node *n) {
     return (int)(rank - n_axes);
 }
 
+/* A convolution in groups so small that sixteen filters lie in several, and need at most two vectors of channels. */
+static bool small_groups(const Graph *g, const Node *n) {
+    enum { MOST_TAPS = 64, WIDEST = 64, MOST_CHANNELS = 16384, LANES = 16 };
+    const TypeInfo *w = val_type(g, n->in[1]);
+    int64_t groups = attr_int(n, ATTR_groups), filters, channels, taps = 1;
+    if (groups < 2 || w->dtype != DT_f32 || w->encoding != ENCODING_DENSE || type_info(g->cx, n->type)->dtype != DT_f32) return false;
+    if (!dim_const_value(g->cx, w->dims[w->rank - 1], &filters) || !dim_const_value(g->cx, w->dims[w->rank - 2], &channels)) return false;
+    for (uint32_t i = 0; i + 2 < w->rank; i++) {
+        int64_t extent, reach;
+        if (!dim_const_value(g->cx, w->dims[i], &extent) || extent < 1 || !ck_mul(taps, extent, &taps) || taps > MOST_TAPS) return false;
+        if (!ck_mul(extent - 1, attr_ints(n, ATTR_dilation, NULL)[i], &reach) || reach > WIDEST) return false;
+        if (attr_ints(n, ATTR_stride, NULL)[i] > WIDEST / LANES) return false;
+    }
+    filters /= groups;
+    if (filters < 1 || channels < 1 || LANES % filters || LANES / filters * channels > 2 * LANES) return false;
+    return channels * groups <= MOST_CHANNELS && taps * channels <= attr_int(n, ATTR_chunk) && !val_splat(g, n->in[0], &(Scalar){0});
+}
+
 Template anchor_template(const Graph *g, const Node *anchor) {
     if (op_template[anchor->op]) return op_template[anchor->op];
     if (op_info[anchor->op].kind == KIND_CONTRACT && val_type(g, anchor->in[1])->encoding != ENCODING_DENSE) return TEMPLATE_convolution;
+    if (anchor->op == OP_conv && small_groups(g, anchor)) return TEMPLATE_grouped;
     return reduces_rows(g, anchor) >= 0 ? TEMPLATE_row : TEMPLATE_map;
 }
 

@@ -10,38 +10,10 @@
 
 enum { FEW_CHANNELS = 4, MOST_ZEROS = 4096 };
 
-typedef struct Image {           /* x at [n, y.., c]: offset origin + n * step + sum of y[i] * axis[i] + c * channel */
-    Source x;
-    Dim origin, step, axis[MAX_RANK], channel;
-    uint32_t spatial;
-    const int64_t *stride, *dilation;
-    const Dim *low;
-    bool checked[MAX_RANK];      /* taps may leave the image along this axis */
-    bool any_checked;
-    LVal zeros;                  /* pointer to a row of zeros, or 0: not contiguous */
-    uint32_t merged;             /* few channels: a run covers all taps of the innermost axis, this many; or 0 */
-} Image;
-
 typedef struct Pixels {          /* of the rows of a tile */
     LVal base[MAX_TILE_ROWS];            /* offset of the pixel under tap 0 */
     LVal y[MAX_TILE_ROWS][MAX_RANK];     /* its place along each spatial axis */
 } Pixels;
-
-static bool is_at_most(Context *cx, Dim d, int64_t value) {
-    int64_t known;
-    return dim_const_value(cx, d, &known) && known <= value;
-}
-
-/* A read-only object of zeros that the module's convolutions share: at least `bytes`. */
-static LVal zero_row(Kernel *k, DType memory, int64_t bytes) {
-    LoopModule *m = k->b->module;
-    const char *name = intern(k->cx, arena_print(k->arena, "%s_zeros", m->name));
-    uint32_t i = 0;
-    while (i < m->datas.n && m->datas.at[i].name != name) i++;
-    if (i == m->datas.n) vec_push(m->arena, &m->datas, (LData){.name = name, .align = 64});
-    if (m->datas.at[i].size < (uint64_t)bytes) m->datas.at[i].size = ((uint64_t)bytes + 63) & ~UINT64_C(63);
-    return l_addr(k->b, name, lt_pointer(memory));
-}
 
 /* Elements that a run over a row of taps spans where channels are contiguous; 0: unknown. */
 static int64_t run_elements(Context *cx, const Image *im, int64_t channels, int64_t taps) {
@@ -62,34 +34,6 @@ static void plan_runs(Kernel *k, const Blocks *s, Image *im) {
     span = contiguous ? run_elements(cx, im, channels, taps) : 0;
     if (merges && (!contiguous || (span > 0 && span < MOST_ZEROS))) im->merged = (uint32_t)taps;
     if (im->any_checked && contiguous) im->zeros = zero_row(k, memory, (im->merged ? span : channels) * dtype_bytes(memory));
-}
-
-static Image image_of(Kernel *k, const Blocks *s) {
-    Context *cx = k->cx;
-    Image im = {.spatial = s->x->rank - 2};
-    im.stride = attr_ints(s->node, ATTR_stride, NULL), im.dilation = attr_ints(s->node, ATTR_dilation, NULL);
-    im.low = attr_dims(s->node, ATTR_low, NULL);
-    const Dim *high = attr_dims(s->node, ATTR_high, NULL);
-    Dim at[MAX_RANK], rest;
-    Fact facts[MAX_RANK];
-    KernelScope scope;
-    kernel_enter(k, &scope, NULL, 0);
-    for (uint32_t i = 0; i < s->x->rank; i++) at[i] = kernel_index(k, l_i64(k->b, 0)), facts[i] = (Fact){REL_LT, at[i], s->x->dims[i]};
-    KernelScope inner;
-    kernel_enter(k, &inner, facts, s->x->rank);
-    im.x = blocks_source(k, s->node->in[0], at);
-    bool ok = dim_affine(cx, im.x.offset, kernel_index_symbol(k, at[0]), &im.step, &rest);
-    for (uint32_t i = 0; i < im.spatial; i++) ok = ok && dim_affine(cx, rest, kernel_index_symbol(k, at[i + 1]), &im.axis[i], &rest);
-    ok = ok && dim_affine(cx, rest, kernel_index_symbol(k, at[s->x->rank - 1]), &im.channel, &im.origin);
-    if (!ok) diag_fatal(cx, "schedule: the image of a convolution has no strides");
-    kernel_leave(k, &inner);
-    kernel_leave(k, &scope);
-    for (uint32_t i = 0; i < im.spatial; i++) {
-        im.checked[i] = !is_at_most(cx, im.low[i], 0) || !is_at_most(cx, high[i], 0);
-        im.any_checked |= im.checked[i];
-    }
-    plan_runs(k, s, &im);
-    return im;
 }
 
 static void find_pixels(Kernel *k, const Blocks *s, const Image *im, LVal first_row, uint32_t rows, Pixels *p) {
@@ -249,7 +193,8 @@ static void check_groups(Kernel *k, const Blocks *s) {
 void lower_convolution(Kernel *k, LVal lo, LVal hi) {
     Blocks s = blocks_of(k);
     check_groups(k, &s);
-    Image image = image_of(k, &s);
+    Image image = image_of(k, s.node);
+    plan_runs(k, &s, &image);
     s.accumulate = accumulate;
     s.state = &image;
     blocks_lower(k, &s, lo, hi);

@@ -18,15 +18,14 @@ LVal blocks_value(Kernel *k, const Blocks *s, Val v, const Dim *at) {
 
 LVal blocks_anchor(Kernel *k, Val v, const Dim *at) { return blocks_value(k, k->state, v, at); }
 
-/* Every result at the sixteen columns of value_at. */
-static void store_results(Kernel *k, Blocks *s) {
+void store_results(Kernel *k, Val anchor, const Dim *place) {
     const Graph *g = k->body;
     uint32_t memo = k->memo.n;
     for (uint32_t r = 0; r < g->results.n; r++) {
         Val v = g->results.at[r];
         const TypeInfo *t = val_type(g, v);
         Dim at[MAX_RANK];
-        if (!kernel_forward(k, s->anchor, v, s->value_at, at))
+        if (!kernel_forward(k, anchor, v, place, at))
             diag_fatal(k->cx, "schedule: result %u of the kernel is not made of its contraction by pointwise ops and views alone", r);
         kernel_store(k, k->outputs[r], t->dtype, access_offset(k->cx, t->dims, at, t->rank), kernel_eval(k, v, at));
     }
@@ -40,7 +39,7 @@ static void store_panel(Kernel *k, Blocks *s, Dim column, LVal value, LVal mask)
     k->lanes = LANES, k->mask = mask;
     s->value = value;
     s->value_at[s->y->rank - 1] = column;
-    store_results(k, s);
+    store_results(k, s->anchor, s->value_at);
     k->lanes = 1, k->mask = (LVal){0};
     kernel_leave(k, &scope);
 }

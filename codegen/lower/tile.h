@@ -98,6 +98,8 @@ void blocks_store_rows(Kernel *, Blocks *, const Group *, LVal first, LVal end, 
 LVal blocks_anchor(Kernel *, Val, const Dim *at);
 LVal blocks_value(Kernel *, const Blocks *, Val, const Dim *at);
 
+/* Every result of the body, from the anchor's values (AnchorFn) at these places: followed forwards through views. */
+void store_results(Kernel *, Val anchor, const Dim *at);
 LVal blocks_zero(Kernel *, const Blocks *);  /* sixteen of the compute dtype */
 /* A run of the contraction's own: rows of x against s->panels.  contraction.c */
 AccumulateFn contraction_accumulate;
@@ -110,3 +112,20 @@ void blocks_pack(Kernel *, Blocks *, const Part *, const Group *);
 /* x read at `at`: the parameter behind its views, and the offset there.  splat: x is one number, in *same. */
 typedef struct Source { Val base; LVal pointer, same; Dim offset; } Source;
 Source blocks_source(Kernel *, Val x, const Dim *at);
+
+/* ---- image.c ------------------------------------------------------------------------------------------------------ */
+
+typedef struct Image {           /* x at [n, y.., c]: offset origin + n * step + sum of y[i] * axis[i] + c * channel */
+    Source x;
+    Dim origin, step, axis[MAX_RANK], channel;
+    uint32_t spatial;
+    const int64_t *stride, *dilation;
+    const Dim *low;
+    bool checked[MAX_RANK];      /* taps may leave the image along this axis */
+    bool any_checked;
+    LVal zeros;                  /* pointer to a row of zeros, or 0: not contiguous */
+    uint32_t merged;             /* few channels: a run covers all taps of the innermost axis, this many; or 0 */
+} Image;
+Image image_of(Kernel *, const Node *conv);
+/* A read-only object of zeros that the module's convolutions share: at least `bytes`. */
+LVal zero_row(Kernel *, DType memory, int64_t bytes);

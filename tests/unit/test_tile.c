@@ -1,5 +1,5 @@
-/* test_tile.c: templates contraction and convolution against the graph interpreter (within rounding) and, bit by bit, against
- * template map, whose loops follow the order law one element at a time; by the Loop interpreter and as machine code.
+/* test_tile.c: templates contraction, convolution and grouped against the graph interpreter (within rounding) and, bit by bit,
+ * against template map, whose loops follow the order law one element at a time; by the Loop interpreter and as machine code.
  * With bf16 operands in pairs (pass narrow): against the interpreter of the narrowed graph, and every tier and engine bit by bit. */
 #include <math.h>
 #include <setjmp.h>
@@ -125,7 +125,8 @@ static void run_interpreted(const Run *r, LoopModule *m, Slots *s, const Node *n
 static void run_kernel(Run *r, uint32_t v) {
     const Node *n = node(r->g, (Val){v});
     Schedule schedule = *node_attr(n, ATTR_schedule)->as.schedule;
-    bool tiled = schedule.field[SCHED_template_] == TEMPLATE_contraction || schedule.field[SCHED_template_] == TEMPLATE_convolution;
+    int64_t its = schedule.field[SCHED_template_];
+    bool tiled = its == TEMPLATE_contraction || its == TEMPLATE_convolution || its == TEMPLATE_grouped;
     r->tiled += tiled;
     if (tiled && r->map) schedule.field[SCHED_template_] = TEMPLATE_map;
     LoopModule *m = loop_module_new(r->cx, "test", &(Tiers){1, {r->target}});
@@ -416,7 +417,7 @@ static void test_dot_dtypes(void **state) {
 
 typedef struct Shape { int64_t h, w, c, f, r, s, stride, dilation, low, high; bool symbolic, planes; } Shape;
 
-static Val conv(Case *c, Val x, Val w, uint32_t spatial, const Shape *z) {
+static Val conv(Case *c, Val x, Val w, uint32_t spatial, const Shape *z, int64_t groups) {
     int64_t stride[MAX_RANK], dilation[MAX_RANK];
     Dim low[MAX_RANK], high[MAX_RANK];
     for (uint32_t i = 0; i < spatial; i++) {
@@ -425,7 +426,7 @@ static Val conv(Case *c, Val x, Val w, uint32_t spatial, const Shape *z) {
     }
     Attr attrs[] = {{.key = ATTR_stride, .n = spatial, .as.ints = stride}, {.key = ATTR_dilation, .n = spatial, .as.ints = dilation},
                     {.key = ATTR_low, .n = spatial, .as.dims = low}, {.key = ATTR_high, .n = spatial, .as.dims = high},
-                    {.key = ATTR_groups, .as.i = 1}, {.key = ATTR_chunk, .as.i = CHUNK_K}};
+                    {.key = ATTR_groups, .as.i = groups}, {.key = ATTR_chunk, .as.i = CHUNK_K}};
     return emit(c->g, OP_conv, (Loc){0}, (Val[]){x, w}, 2, attrs, COUNT(attrs));
 }
 
@@ -448,11 +449,46 @@ static void test_conv(void **state) {
         Dim n = z->symbolic ? symbol(&c, "n", 3) : dim_const(c.cx, 2), ch = dim_const(c.cx, z->c);
         Dim dims[] = {n, z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h), dim_const(c.cx, z->w), ch}, planes[] = {n, ch, dims[1], dims[2]};
         Val x = z->planes ? b_permute(c.g, l, param(&c, DT_f32, 4, planes), DIMS(0, 2, 3, 1)) : param(&c, DT_f32, 4, dims);
-        Val y = conv(&c, x, weights(&c, 4, DIMS(z->r, z->s, z->c, z->f)), 2, z);
+        Val y = conv(&c, x, weights(&c, 4, DIMS(z->r, z->s, z->c, z->f)), 2, z, 1);
         y = b_binary(c.g, l, OP_add, y, weights(&c, 1, DIMS(z->f)));
         if (i & 1) y = b_binary(c.g, l, OP_add, y, param(&c, DT_f32, 4, val_type(c.g, y)->dims));
         end_case(&c, b_binary(c.g, l, OP_max, y, b_scalar(c.g, l, DT_f32, 0)));
     }
+}
+
+/* Lanes over several groups: z->c channels and z->f filters in all. */
+static void test_conv_groups(void **state) {
+    (void)state;
+    static const struct { int64_t groups; Shape shape; } cases[] = {
+        {16, {5, 5, 16, 16, 3, 3, 1, 1, 1, 1, false, false}}, {40, {13, 11, 40, 40, 3, 3, 1, 1, 1, 1, false, false}},
+        {21, {9, 17, 21, 21, 3, 3, 2, 1, 1, 1, false, false}}, {33, {7, 19, 33, 33, 5, 3, 1, 2, 2, 3, true, false}},
+        {3, {6, 23, 3, 3, 3, 3, 1, 1, 1, 1, true, true}}, {12, {8, 10, 12, 24, 3, 3, 1, 1, 1, 0, false, false}},
+        {8, {7, 9, 32, 32, 3, 3, 1, 1, 1, 1, true, false}}, {5, {5, 18, 40, 20, 1, 3, 1, 1, 0, 1, false, true}},
+        {4, {6, 7, 12, 8, 2, 2, 2, 1, 0, 1, false, false}}, {7, {5, 12, 56, 56, 3, 3, 1, 3, 3, 3, false, false}}};
+    for (uint32_t i = 0; i < COUNT(cases); i++) {
+        const Shape *z = &cases[i].shape;
+        int64_t groups = cases[i].groups;
+        char name[32];
+        snprintf(name, sizeof name, "conv_groups_%u", i);
+        Case c = begin_case(name);
+        c.depth = z->r * z->s * z->c / groups;
+        Loc l = {0};
+        Dim n = z->symbolic ? symbol(&c, "n", 2) : dim_const(c.cx, 2), ch = dim_const(c.cx, z->c);
+        Dim width = z->symbolic ? symbol(&c, "w", z->w) : dim_const(c.cx, z->w);
+        Dim dims[] = {n, z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h), width, ch}, planes[] = {n, ch, dims[1], dims[2]};
+        Val x = z->planes ? b_permute(c.g, l, param(&c, DT_f32, 4, planes), DIMS(0, 2, 3, 1)) : param(&c, DT_f32, 4, dims);
+        Val y = conv(&c, x, weights(&c, 4, DIMS(z->r, z->s, z->c / groups, z->f)), 2, z, groups);
+        y = b_binary(c.g, l, OP_add, y, weights(&c, 1, DIMS(z->f)));
+        if (i & 1) y = b_binary(c.g, l, OP_add, y, param(&c, DT_f32, 4, val_type(c.g, y)->dims));
+        end_case(&c, b_binary(c.g, l, OP_max, y, b_scalar(c.g, l, DT_f32, 0)));
+    }
+    Shape z = {.stride = 2, .dilation = 1, .low = 1, .high = 1};
+    Case c = begin_case("conv_groups_1d");
+    c.depth = 3;
+    end_case(&c, conv(&c, param_i(&c, DT_f32, 3, DIMS(2, 19, 20)), weights(&c, 3, DIMS(3, 1, 20)), 1, &z, 20));
+    c = begin_case("conv_groups_3d");
+    c.depth = 27;
+    end_case(&c, conv(&c, param_i(&c, DT_f32, 5, DIMS(1, 5, 4, 9, 20)), weights(&c, 5, DIMS(3, 3, 3, 1, 20)), 3, &z, 20));
 }
 
 static void test_conv_ranks(void **state) {
@@ -460,10 +496,10 @@ static void test_conv_ranks(void **state) {
     Shape z = {.stride = 2, .dilation = 1, .low = 1, .high = 1};
     Case c = begin_case("conv_1d");
     c.depth = 30;
-    end_case(&c, conv(&c, param_i(&c, DT_f32, 3, DIMS(2, 19, 10)), weights(&c, 3, DIMS(3, 10, 20)), 1, &z));
+    end_case(&c, conv(&c, param_i(&c, DT_f32, 3, DIMS(2, 19, 10)), weights(&c, 3, DIMS(3, 10, 20)), 1, &z, 1));
     c = begin_case("conv_3d");
     c.depth = 81;
-    end_case(&c, conv(&c, param_i(&c, DT_f32, 5, DIMS(1, 5, 4, 6, 3)), weights(&c, 5, DIMS(3, 3, 3, 3, 18)), 3, &z));
+    end_case(&c, conv(&c, param_i(&c, DT_f32, 5, DIMS(1, 5, 4, 6, 3)), weights(&c, 5, DIMS(3, 3, 3, 3, 18)), 3, &z, 1));
 }
 
 int main(void) {
@@ -471,6 +507,7 @@ int main(void) {
         cmocka_unit_test(test_dot_sizes),  cmocka_unit_test(test_dot_depths),     cmocka_unit_test(test_dot_symbolic),
         cmocka_unit_test(test_dot_heads),  cmocka_unit_test(test_dot_split),      cmocka_unit_test(test_dot_transposed),
         cmocka_unit_test(test_dot_dtypes), cmocka_unit_test(test_conv),           cmocka_unit_test(test_conv_ranks),
+        cmocka_unit_test(test_conv_groups),
     };
     return have_llvm() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
 }
