@@ -46,6 +46,7 @@ runtime_object(launch "" 1 0 1)
 runtime_object(pool "" 1 0 1)
 runtime_object(weights "" 0 1 1)
 runtime_object(self_test "" 0 0 1)
+runtime_object(profile "" 0 0 1)
 
 file(GLOB runtime_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/runtime/*.c)
 foreach(path ${runtime_headers} ${runtime_sources})

@@ -21,6 +21,7 @@ typedef struct InterfaceOptions {
     bool bare;                  /* no malloc: contexts live in the caller's memory alone */
     const SelfTest *tests;
     uint32_t n_tests;           /* 0: no self-test */
+    bool profile;               /* as the facts were made: launches report what they take */
     bool shared;                /* exports ingot_model_v1 as well */
 } InterfaceOptions;
 /* Adds to the module: N_init, N_measure, N_layout, N_start, N_enter, N_query; the data N_private and N_public; the typed
@@ -49,7 +50,7 @@ const Target *cpu_best(Arena *, const Tiers *);
 
 /* ---- runtime.c: the runtime's parts ---------------------------------------------------------------------------------- */
 
-typedef struct RuntimeUse { bool threads, weights, bare, tests; } RuntimeUse;
+typedef struct RuntimeUse { bool threads, weights, bare, tests, profile; } RuntimeUse;
 typedef struct RuntimeObject { const char *name; const uint8_t *bytes; size_t n; } RuntimeObject;
 /* The objects of such an artifact, in a fixed order; the number written to *n. */
 const RuntimeObject *runtime_objects(Arena *, RuntimeUse, uint32_t *n);

@@ -215,6 +215,9 @@ static void add_prototypes(Header *h) {
     text_add(t, "/* From then on runs up to these sizes allocate nothing. */\ningot_status %s_reserve(%s *", n, n);
     add_sizes(h, ", ", "", "");
     text_add(t, ", ingot_error *err);\ningot_status %s_run(%s *, %s_io *io, ingot_error *err);\n", n, n, n);
+    if (h->options->profile)
+        text_add(t, "/* Told what each launch takes, by numbers of %s_model()->kernels, from the next run on; NULL: no longer. */\n"
+                    "void %s_observe(%s *, ingot_observer observer, void *user);\n", n, n, n);
     text_add(t, "/* The generic interface: tensors with dims, queries%s. */\nconst ingot_model *%s_model(void);\n",
              h->options->threads ? ", threads" : "", n);
     text_add(t, "\n#ifdef __cplusplus\n}\n#endif\n#endif\n");

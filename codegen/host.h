@@ -12,11 +12,16 @@
 #pragma once
 #include "loop.h"
 
+/* A kernel's function and template. */
+typedef struct LaunchFact { const char *function, *kind; } LaunchFact;
+
 typedef struct HostFacts {
+    bool profile;                  /* given, not found: launches report what they take */
     VEC(Symbol) symbols;           /* in the frame's order: INPUT symbols (public) first, then FOUND ones */
     uint32_t n_input_symbols;
     VEC(const char *) guards;      /* by number: first byte the status, then the message, two %d for the values compared */
     VEC(const char *) launches;    /* the model's nodes behind launch number i */
+    VEC(LaunchFact) launch_facts;  /* the same, where there is a profile */
     VEC(int64_t) output_offset;    /* per output: -1 written in place, else index into offsets: run copies it out */
     uint32_t n_offsets;
 } HostFacts;

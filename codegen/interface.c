@@ -177,6 +177,13 @@ static void write_run(Interface *w) {
     loop_end(b);
 }
 
+static void write_observe(Interface *w) {
+    LParam params[] = {param("context", DT_u8, true), param("observer", DT_u8, true), param("user", DT_u8, true)};
+    LoopBuilder *b = typed_begin(w, "observe", params, 3, (LType){0});
+    (void)l_call(b, "ingot_rt_observe", (LType){0}, (LVal[]){loop_param(b, 0), loop_param(b, 1), loop_param(b, 2)}, 3);
+    loop_end(b);
+}
+
 static void write_model(Interface *w, const char *name) {
     LoopBuilder *b = w->p.b = loop_begin(w->p.m, name, LF_EXPORT, NULL, 0, lt_pointer(DT_u8));
     l_return(b, interface_address(w, "public"));
@@ -252,7 +259,7 @@ static const struct { const char *name, *types; } externs[] = {
     {"ingot_rt_error", "ippplll"},      {"ingot_rt_create", "ipprp"},   {"ingot_rt_destroy", "vp"},
     {"ingot_rt_reserve", "ipuqp"},      {"ingot_rt_run", "ippp"},       {"ingot_rt_pool_open", "iipp"},
     {"ingot_rt_pool_close", "vp"},      {"ingot_rt_weights_open", "ipppp"}, {"ingot_rt_weights_close", "vp"},
-    {"ingot_rt_use_weights", "ippp"},   {"ingot_rt_self_test", "ipp"},
+    {"ingot_rt_use_weights", "ippp"},   {"ingot_rt_self_test", "ipp"},  {"ingot_rt_observe", "vppp"},
 };
 
 static LType letter_type(char c) {
@@ -275,6 +282,7 @@ static void declare_runtime(Interface *w) {
         bool weights = strstr(externs[i].name, "weights") != NULL, pool = strstr(externs[i].name, "pool") != NULL;
         if ((weights && w->options->weights == WEIGHTS_EMBEDDED) || (pool && !w->options->threads)) continue;
         if (!w->options->n_tests && strstr(externs[i].name, "self_test")) continue;
+        if (!w->options->profile && strstr(externs[i].name, "observe")) continue;
         if (loop_func_find(w->p.m, externs[i].name)) continue;
         for (uint32_t k = 0; k < n; k++)
             params[k] = (LParam){.name = arena_print(w->p.arena, "a%u", k), .type = letter_type(types[k + 1])};
@@ -320,11 +328,12 @@ bool artifact_interface(LoopModule *m, const Graph *g, const HostFacts *facts, c
     HostFacts copy = *facts;
     w.p = (Program){.cx = m->cx, .arena = m->arena, .m = m, .facts = &copy};
     if (!check_border(&w)) return false;
-    if (options->bare && (options->threads || options->weights != WEIGHTS_EMBEDDED || options->n_tests)) {
-        diag_usage(m->cx, (Loc){0}, "freestanding artifacts have neither threads nor weights outside nor self-tests: drop one of the two");
+    if (options->bare && (options->threads || options->weights != WEIGHTS_EMBEDDED || options->n_tests || options->profile)) {
+        diag_usage(m->cx, (Loc){0}, "freestanding artifacts have neither threads nor weights outside nor a profile nor self-tests: drop one of the two");
         return false;
     }
     if (options->threads) add_note(&w, "threads", "1");
+    if (options->profile) add_note(&w, "profile", "1");
     if (options->n_tests) add_note(&w, "tests", arena_print(m->arena, "%u", options->n_tests));
     declare_runtime(&w);
     for (uint32_t i = 0; i < facts->guards.n; i++) (void)interface_guard(&w, facts->guards.at[i]);
@@ -335,12 +344,14 @@ bool artifact_interface(LoopModule *m, const Graph *g, const HostFacts *facts, c
     write_destroy(&w);
     write_reserve(&w);
     write_run(&w);
+    if (options->profile) write_observe(&w);
     write_model(&w, program_name(&w.p, "model"));
     if (options->shared) write_model(&w, "ingot_model_v1");
     lower_host(m);
     add_note(&w, "header", header_text(m, g, facts, options, &w.found));
     const char *n = m->name;
-    add_note(&w, "exports", arena_print(m->arena, "%s_memory_bytes %s_create %s_destroy %s_reserve %s_run %s_model%s", n, n, n, n,
-                                        n, n, options->shared ? " ingot_model_v1" : ""));
+    add_note(&w, "exports", arena_print(m->arena, "%s_memory_bytes %s_create %s_destroy %s_reserve %s_run %s_model%s%s", n, n, n, n, n, n,
+                                        options->profile ? arena_print(m->arena, " %s_observe", n) : "",
+                                        options->shared ? " ingot_model_v1" : ""));
     return true;
 }

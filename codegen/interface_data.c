@@ -174,8 +174,9 @@ static uint64_t write_features(Writer *out, uint32_t *n) {
 
 /* Places of the context's arrays, and its bytes. */
 static void lay_context(Interface *w) {
-    int64_t dims = 0, at = (int64_t)((sizeof(ingot_context) + 63) & ~(size_t)63);
+    int64_t dims = 0, at;
     uint32_t n_inputs = w->g->params.n, n_outputs = w->g->results.n, workers = w->options->threads ? FRAME_MAX_WORKERS : 1;
+    at = (int64_t)(((w->options->profile ? sizeof(ingot_rt_observed) : sizeof(ingot_context)) + 63) & ~(size_t)63);
     for (uint32_t k = 0; k < n_inputs; k++) dims += (int64_t)val_rank(w->g, w->g->params.at[k]);
     const struct { uint32_t slot; int64_t words; } arrays[] = {
         {FRAME_SYMBOLS, (int64_t)w->facts->symbols.n},
@@ -270,6 +271,26 @@ static void write_private(Writer *out, uint64_t *symbols, uint64_t *tensors) {
 
 #define PUBLIC(member) offsetof(ingot_model, member)
 
+static uint64_t write_kernel(Writer *out, uint32_t i) {
+    const HostFacts *f = out->w->facts;
+    uint64_t at = room(out, sizeof(ingot_kernel), 8);
+    put_u32(out, at + offsetof(ingot_kernel, size), sizeof(ingot_kernel));
+    point_text(out, at + offsetof(ingot_kernel, nodes), f->launches.at[i]);
+    point_text(out, at + offsetof(ingot_kernel, function), f->launch_facts.at[i].function);
+    point_text(out, at + offsetof(ingot_kernel, kind), f->launch_facts.at[i].kind);
+    return at;
+}
+
+/* What ABI 1.2 added. */
+static void write_profile(Writer *out) {
+    uint32_t n = out->w->facts->launch_facts.n;
+    put_u32(out, PUBLIC(size), sizeof(ingot_model));
+    put_u32(out, PUBLIC(abi), INGOT_ABI);
+    put_u32(out, PUBLIC(n_kernels), n);
+    point_own(out, PUBLIC(kernels), pointers(out, n, write_kernel));
+    point(out, PUBLIC(observe), "ingot_rt_observe", 0);
+}
+
 static void write_public(Writer *out, const char *private_name, uint64_t symbols, uint64_t tensors) {
     Interface *w = out->w;
     const InterfaceOptions *o = w->options;
@@ -287,9 +308,9 @@ static void write_public(Writer *out, const char *private_name, uint64_t symbols
         {PUBLIC(precision), o->precision ? o->precision : "f32"},
         {PUBLIC(licence), o->licence ? o->licence : ""}};
     uint32_t n_inputs = w->g->params.n;
-    room(out, sizeof(ingot_rt_public), 64);
-    put_u32(out, PUBLIC(size), sizeof(ingot_model));
-    put_u32(out, PUBLIC(abi), INGOT_ABI);
+    room(out, o->profile ? sizeof(ingot_model) : PUBLIC(n_kernels), 64);
+    put_u32(out, PUBLIC(size), PUBLIC(own));
+    put_u32(out, PUBLIC(abi), 0x00010001u); /* the least that has all of it */
     for (uint32_t i = 0; i < COUNT(text); i++) point_text(out, text[i].at, text[i].text);
     put(out, PUBLIC(model_sha256), o->model_sha256, 32);
     put(out, PUBLIC(weights_sha256), w->found.weights_sha256, 32);
@@ -313,7 +334,8 @@ static void write_public(Writer *out, const char *private_name, uint64_t symbols
     point_own(out, PUBLIC(tiers), write_texts(out, tiers, w->p.m->tiers.n));
     for (uint32_t i = 0; i < COUNT(row); i++)
         if (row[i].present) point(out, row[i].at, row[i].function, 0);
-    point(out, offsetof(ingot_rt_public, rt), private_name, 0);
+    point(out, PUBLIC(own), private_name, 0);
+    if (o->profile) write_profile(out);
 }
 
 /* Bytes of a context at the largest sizes, by running N_measure in the interpreter; -1 where sizes have no bound. */

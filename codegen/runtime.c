@@ -24,7 +24,8 @@ static const Part parts[] = {
     {"launch.c", {NULL, NULL, "launch.o", "launch.o", NULL}},
     {"pool.c", {NULL, NULL, "pool.o", "pool.o", NULL}},
     {"weights.c", {NULL, "weights.o", NULL, "weights.o", NULL}},
-    {"self_test.c", {"self_test.o", "self_test.o", "self_test.o", "self_test.o", NULL}}, /* where asked for */
+    {"self_test.c", {"self_test.o", "self_test.o", "self_test.o", "self_test.o", NULL}}, /* where asked for, */
+    {"profile.c", {"profile.o", "profile.o", "profile.o", "profile.o", NULL}},           /* both */
 };
 
 static int use_index(RuntimeUse use) {
@@ -32,7 +33,9 @@ static int use_index(RuntimeUse use) {
 }
 
 static const char *part_object(const Part *part, RuntimeUse use) {
-    return !use.tests && strcmp(part->source, "self_test.c") == 0 ? NULL : part->object[use_index(use)];
+    if (!use.tests && strcmp(part->source, "self_test.c") == 0) return NULL;
+    if (!use.profile && strcmp(part->source, "profile.c") == 0) return NULL;
+    return part->object[use_index(use)];
 }
 
 const RuntimeObject *runtime_objects(Arena *arena, RuntimeUse use, uint32_t *n) {
@@ -77,7 +80,7 @@ const char *runtime_header(void) {
 
 #define RUNTIME_FUNCTIONS(X)                                                                                           \
     X(create) X(destroy) X(reserve) X(run) X(cpu) X(error) X(launch) X(step) X(pool_open) X(pool_close) X(weights_open)  \
-    X(weights_close) X(use_weights) X(self_test)
+    X(weights_close) X(use_weights) X(self_test) X(observe) X(begin) X(end)
 
 const char *const *runtime_functions(uint32_t *n) {
 #define NAME(f) "ingot_rt_" #f,

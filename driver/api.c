@@ -87,7 +87,7 @@ ingot_status ingot_jit(const ingot_input *in, const ingot_settings *settings, co
     job_run(job, load, p);
     ingot_status status = job_end(job, true, err);
     if (status) free(p);
-    else *out = &p->public.model;
+    else *out = &p->public;
     return status;
 }
 

@@ -128,6 +128,7 @@ static bool add_interface(Job *job, LoopModule *m, const Graph *g, const HostFac
                           .weights = job->weights == WEIGHTS_embed ? WEIGHTS_EMBEDDED : WEIGHTS_OUTSIDE,
                           .threads = (job->set.flags & INGOT_THREADS) != 0,
                           .bare = (job->set.flags & INGOT_BARE) != 0,
+                          .profile = facts->profile,
                           .shared = true}; /* outputs that are no shared library leave the getter out: emit.c */
     memcpy(o.model_sha256, job->origin_sha256, sizeof o.model_sha256);
     o.n_tests = job->set.self_tests;
@@ -142,10 +143,10 @@ static bool add_interface(Job *job, LoopModule *m, const Graph *g, const HostFac
 
 /* A module that was printed: its settings are fixed. */
 static LoopModule *read_module(Job *job) {
-    uint32_t fixed = INGOT_THREADS | INGOT_BARE;
+    uint32_t fixed = INGOT_THREADS | INGOT_BARE | INGOT_PROFILE;
     if (!refuse_import_settings(job)) return NULL;
     if ((job->set.flags & fixed) || job->set.cpu || job->set.target || job->set.weights || job->set.name || job->set.self_tests || job->set.schedule || job->set.precision) {
-        diag_usage(job->cx, (Loc){0}, "%s is Loop IR: name, target, cpu, threads, precision, place of weights, schedules and self-tests are fixed in it", job->file);
+        diag_usage(job->cx, (Loc){0}, "%s is Loop IR: name, target, cpu, threads, precision, place of weights, schedules, profile and self-tests are fixed in it", job->file);
         return NULL;
     }
     LoopModule *m = loop_parse(job->cx, job->file, (const char *)job->bytes, job->n, job->side, job->side_n);
@@ -168,7 +169,7 @@ LoopModule *job_module(Job *job) {
             diag_usage(job->cx, (Loc){0}, "the graph after %s cannot become code: only --emit=graph and dot go with it", job->set.stop_after ? "--stop-after" : "--passes");
             return NULL;
         }
-        HostFacts facts = {0};
+        HostFacts facts = {.profile = (job->set.flags & INGOT_PROFILE) != 0};
         job->graph = g;
         job_progress(job, "lower");
         m = lower_graph(job->cx, g, job->name, &job->tiers, &facts);

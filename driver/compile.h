@@ -89,7 +89,7 @@ void give_reproducer(Job *, const char *stage_or_null); /* after a BUG */
 
 /* What an in-process `const ingot_model *` points to. */
 typedef struct InProcess {
-    ingot_rt_public public;
+    ingot_model public;
     void (*close)(struct InProcess *);
     Job *job;                    /* its Context owns code, weights and graph */
     LoadedCode *code;            /* NULL: interpreted */

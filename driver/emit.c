@@ -20,7 +20,8 @@ static RuntimeUse runtime_use(const LoopModule *m) {
     return (RuntimeUse){.threads = has_note(m, "threads", "1"),
                         .weights = weights && strcmp(weights, "embed") != 0,
                         .bare = has_note(m, "bare", "1"),
-                        .tests = loop_note(m, "tests") != NULL};
+                        .tests = loop_note(m, "tests") != NULL,
+                        .profile = has_note(m, "profile", "1")};
 }
 
 static const LData *find_weights(const LoopModule *m) {

@@ -50,7 +50,9 @@ bool jit_load(Job *job, InProcess *to) {
         return false;
     }
     memcpy(&get, &at, sizeof get);
-    memcpy(&to->public, get(), sizeof to->public);
+    const ingot_model *made = get();
+    memcpy(&to->public, made, made->size);
+    to->public.own = made->own;
     code_detach(code);
     to->code = code;
     to->close = close_code;

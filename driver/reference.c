@@ -23,7 +23,7 @@ typedef struct ingot_reference_context ReferenceContext;
 static ReferenceContext *of(ingot_context *c) { return (ReferenceContext *)(void *)c; }
 
 /* The graph is found behind the model's private pointer, which generated code uses for its own facts. */
-static Reference *reference_of(const ingot_model *m) { return (Reference *)(uintptr_t)((const ingot_rt_public *)(const void *)m)->rt; }
+static Reference *reference_of(const ingot_model *m) { return (Reference *)(uintptr_t)m->own; }
 
 static ingot_status answer(ingot_error *err, ingot_status code, const char *text) {
     if (err) {
@@ -181,7 +181,7 @@ static const ingot_entry *make_entry(const Graph *g, const ingot_symbol *const *
     return to;
 }
 
-static void close_reference(InProcess *p) { pthread_mutex_destroy(&reference_of(&p->public.model)->turn); }
+static void close_reference(InProcess *p) { pthread_mutex_destroy(&reference_of(&p->public)->turn); }
 
 bool reference_load(Job *job, InProcess *to) {
     Context *cx = job->cx;
@@ -194,7 +194,7 @@ bool reference_load(Job *job, InProcess *to) {
         diag_machine(cx, (Loc){0}, "cannot make a lock");
         return false;
     }
-    ingot_model *m = &to->public.model;
+    ingot_model *m = &to->public;
     *m = (ingot_model){.size = sizeof *m, .abi = INGOT_ABI, .name = job->name, .compiler = "ingot " INGOT_VERSION,
                        .target = "interpreter", .cpu = "", .numerics = "reference", .precision = "f64", .licence = "", .alignment = 1,
                        .n_entries = 1, .create = create, .destroy = destroy, .reserve = reserve, .run = run};
@@ -203,7 +203,7 @@ bool reference_load(Job *job, InProcess *to) {
     entries[0] = make_entry(g, m->symbols, m->n_symbols);
     m->entries = entries;
     cx->limits.fuel = UINT64_MAX / 2;
-    to->public.rt = (const ingot_rt_model *)(const void *)r;
+    to->public.own = r;
     to->close = close_reference;
     return true;
 }

@@ -47,7 +47,8 @@ enum { /* flags of settings */
     INGOT_VERIFY = 4,      /* checks the form of every intermediate result */
     INGOT_CHECK = 8,       /* interprets before and after every pass, and names the pass that changed the answer */
     INGOT_TIME = 16,       /* times of passes go to text() */
-    INGOT_BARE = 32        /* the artifact never allocates */
+    INGOT_BARE = 32,       /* the artifact never allocates */
+    INGOT_PROFILE = 64     /* the artifact tells an observer what each kernel takes */
 };
 enum { INGOT_ERROR, INGOT_WARNING, INGOT_NOTE };
 /* NULL and 0 stand for the default. */

@@ -70,6 +70,14 @@ enum {
 };
 enum { FRAME_FAIL_SLOTS = 4, FRAME_MAX_WORKERS = 256 };
 
+/* A context of a build with a profile: its arrays lie behind this. */
+typedef struct ingot_rt_observed {
+    struct ingot_context context;
+    ingot_observer observer;
+    void *user;
+} ingot_rt_observed;
+enum { WORK_FLOPS, WORK_READ, WORK_WRITTEN, WORK_WEIGHTS, WORK_SLOTS }; /* as in ingot_launch */
+
 /* A feature of the CPU that tiers need (bit t of `tiers`): a bit of eax, ebx, ecx or edx (reg 0..3) of a cpuid leaf,
  * ascending by leaf and subleaf.  Leaf INGOT_RT_SAVED: a bit of XCR0, register state that the operating system saves; these come last. */
 #define INGOT_RT_SAVED 0xffffffffu
@@ -116,12 +124,6 @@ typedef struct ingot_rt_model {
     uint64_t n_tests;
 } ingot_rt_model;
 
-/* What N_model() points to. */
-typedef struct ingot_rt_public {
-    ingot_model model;
-    const ingot_rt_model *rt;
-} ingot_rt_public;
-
 /* How the weights travel outside of the artifact: this header, then the packed bytes. */
 typedef struct ingot_rt_weights_header {
     uint8_t magic[8];    /* "INGOTWT1" */
@@ -154,6 +156,11 @@ INGOT_RT_API int32_t ingot_rt_launch(void *frame, int32_t (*task)(void *args, in
                                      void *args, int64_t n, int64_t pieces);
 /* step.c: N_main calls it before launch number k: 0, or INGOT_E_CANCELLED; reports times to the call's trace. */
 INGOT_RT_API int32_t ingot_rt_step(void *frame, int64_t launch);
+/* profile.c, builds with a profile.  N_main calls begin before a launch: the time, or 0: nobody observes; then end, with its
+ * work. */
+INGOT_RT_API void ingot_rt_observe(ingot_context *, ingot_observer, void *user);
+INGOT_RT_API int64_t ingot_rt_begin(void *frame);
+INGOT_RT_API void ingot_rt_end(void *frame, int64_t kernel, int64_t begin_ns, const int64_t *work);
 /* pool.c, threaded builds */
 INGOT_RT_API ingot_status ingot_rt_pool_open(int32_t workers, ingot_parallel *, ingot_error *);
 INGOT_RT_API void ingot_rt_pool_close(ingot_parallel *);

@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-#define INGOT_ABI 0x00010001u /* major << 16 | minor */
+#define INGOT_ABI 0x00010002u /* major << 16 | minor */
 #define INGOT_HAS(T, p, f) (offsetof(T, f) + sizeof((p)->f) <= (p)->size)
 
 typedef int32_t ingot_status;
@@ -145,6 +145,22 @@ typedef struct ingot_call {
     void *trace_user;
 } ingot_call;
 
+/* Since 1.2, in builds with --profile: a launch of generated code, and what one run of it took. */
+typedef struct ingot_kernel {
+    uint32_t size, flags;
+    const char *nodes;    /* the model's: "m.onnx: node 'conv1' (Conv), node 'relu1' (Relu)"; " #2": their second kernel */
+    const char *function; /* several launches may share one: "m_k3" */
+    const char *kind;     /* its template: "convolution" */
+} ingot_kernel;
+typedef struct ingot_launch {
+    uint32_t size, kernel;      /* index into the model's kernels */
+    uint64_t begin_ns, end_ns;  /* of the monotonic clock, all threads together */
+    int64_t flops;              /* least floating-point operations at the sizes of this run, a multiply-add is two */
+    int64_t read, written;      /* least bytes: each element of an operand that matters once, and the results */
+    int64_t weights;            /* those of `read` that are the model's constants */
+} ingot_launch;
+typedef void (*ingot_observer)(void *user, const ingot_launch *); /* on the thread that calls run; the struct is lent */
+
 /* Functions that a build lacks are NULL: weights_* and use_weights where weights are embedded, state_* without states,
  * pool_* without --threads, self_test where none was asked for. */
 struct ingot_model {
@@ -174,6 +190,11 @@ struct ingot_model {
     uint32_t n_tiers, reserved_1_1; /* since 1.1: CPU tiers that there is code for; create takes the best for the machine */
     const char *const *tiers;       /* lowest first: "x86-64-v3" */
     const char *precision;          /* since 1.1: of products in contractions: "f32" (the model's own types), "bf16" */
+    const void *own;                /* the runtime's */
+    /* Since 1.2; builds without --profile are of 1.1 and end before: look at `size`. */
+    uint32_t n_kernels, reserved_1_2;
+    const ingot_kernel *const *kernels;
+    void (*observe)(ingot_context *, ingot_observer, void *user); /* from the next run on; NULL: no longer */
 };
 typedef const ingot_model *(*ingot_get_model)(void); /* shared libraries export it as "ingot_model_v1"; never NULL */
 

@@ -393,6 +393,12 @@ Dim graph_upper_elements(const Graph *, Val v, uint32_t element);
 /* What v stands for in memory: through ops that alias their operand; *element, if asked for, of the tuple there. */
 Val graph_memory(const Graph *, Val v, uint32_t *element);
 
+/* ---- work.c ------------------------------------------------------------------------------------------------------- */
+
+/* The least that a closed graph takes: floating-point operations, and bytes of results and (by parameter) of operands. */
+typedef struct GraphWork { Dim flops, written, *read; } GraphWork;
+GraphWork graph_work(const Graph *);
+
 /* ---- print.c, parse.c, verify.c ----------------------------------------------------------------------------------- */
 
 /* The text form; parse(print(g)) == g.  Constants above 64 elements go to `blob` (appended, 64-aligned) and are written

@@ -26,7 +26,7 @@
 #endif
 typedef const ingot_rt_model Model;
 
-static Model *private_of(const ingot_model *model) { return ((const ingot_rt_public *)(const void *)model)->rt; }
+static Model *private_of(const ingot_model *model) { return (Model *)model->own; }
 /* Without a name; a call of fewer arguments is shorter. */
 static NOINLINE ingot_status mismatch(ingot_error *err, const char *what, int64_t found, int64_t expected) {
     return refuse(err, what, NULL, found, expected, 0);

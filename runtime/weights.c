@@ -194,7 +194,7 @@ static ingot_status weights_open(const ingot_rt_model *m, const ingot_source *so
 }
 
 ingot_status ingot_rt_weights_open(const ingot_model *model, const ingot_source *source, ingot_weights **out, ingot_error *err) {
-    return weights_open(((const ingot_rt_public *)(const void *)model)->rt, source, out, err);
+    return weights_open((const ingot_rt_model *)model->own, source, out, err);
 }
 
 void ingot_rt_weights_close(ingot_weights *w) {

@@ -235,10 +235,12 @@ static void launch(Host *h, Frame *fr, Val v) {
         vec_push(p->arena, &in, h->scratch_bytes);
     }
     for (uint32_t i = 0; i < info->n_symbols; i++) vec_push(p->arena, &in, program_dim(p, dim_symbol(p->cx, info->symbols[i])));
+    LVal begin = p->facts->profile ? program_launch_begins(p) : (LVal){0};
     LVal status = l_inst(p->b, LOP_launch, lt_scalar(DT_i32), in.at, in.n, 0);
     vec_last(&p->b->block->insts).imm.text = e->name;
     check_status(h, status, loc_string(p->cx, n->loc));
     find_symbols(h, info);
+    if (begin.id) program_launch_ended(p, fr->g, n, e, begin);
     if (info->found.id) program_late_guards(p, fr->g, fr->region, fr->checked, h->fail);
 }
 
@@ -439,6 +441,7 @@ LoopModule *lower_graph(Context *cx, const Graph *g, const char *name, const Tie
     add_weights(&p);
     program_kernels(&p, g);
     declare_step(&p);
+    if (facts->profile) program_declare_profile(&p);
     place_outputs(&p, g);
     program_bind(&p, g);
     program_plan(&p, g);

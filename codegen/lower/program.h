@@ -42,6 +42,10 @@ const KernelEntry *program_kernel(Program *, const Graph *, const Node *); /* wr
 void program_kernels(Program *, const Graph *);      /* all of a graph's */
 LVal program_extent(Program *, const KernelEntry *, LVal tier); /* to launch over; tier: the frame's, where there are several */
 LVal program_pieces(Program *, const KernelEntry *, LVal tier); /* most that the extent may be cut into */
+/* host_profile.c */
+void program_declare_profile(Program *);
+LVal program_launch_begins(Program *);               /* when; 0: nobody observes */
+void program_launch_ended(Program *, const Graph *, const Node *, const KernelEntry *, LVal begin);
 /* host_guard.c */
 bool program_guard_is_late(Program *, const Guard *); /* mentions a size found while running */
 LVal program_guard(Program *, const Guard *, LVal *x, LVal *y); /* whether it holds, and the two values compared */

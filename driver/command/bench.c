@@ -1,4 +1,4 @@
-/* bench.c: ingot bench: the time of a run, by threads, with percentiles and kernels. */
+/* bench.c: ingot bench: the time of a run, by threads, with percentiles; kernels: profile.c. */
 #define _GNU_SOURCE
 #include "command.h"
 #include <stdlib.h>
@@ -11,23 +11,8 @@ static double now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-enum { MOST_KERNELS = 512, LEAST_RUNS = 10, MOST_RUNS = 100000 };
-typedef struct Kernel { const char *name; uint64_t ns; } Kernel;
-typedef struct Profile { Kernel kernels[MOST_KERNELS]; int n; } Profile;
+enum { LEAST_RUNS = 10, MOST_RUNS = 100000 };
 
-static void traced(void *user, const char *kernel, uint64_t ns) {
-    Profile *p = user;
-    int i = 0;
-    while (i < p->n && strcmp(p->kernels[i].name, kernel) != 0) i++;
-    if (i == MOST_KERNELS) return;
-    if (i == p->n) p->kernels[p->n++] = (Kernel){kernel, 0};
-    p->kernels[i].ns += ns;
-}
-
-static int by_time(const void *a, const void *b) {
-    const Kernel *x = a, *y = b;
-    return (x->ns < y->ns) - (x->ns > y->ns);
-}
 static int by_value(const void *a, const void *b) {
     const double *x = a, *y = b;
     return (*x > *y) - (*x < *y);
@@ -55,36 +40,6 @@ static int measure(Session *s, uint64_t repeat, Times *t) {
     return status;
 }
 
-static void print_profile(const Profile *p, int runs, bool json) {
-    double sum = 0;
-    for (int i = 0; i < p->n; i++) sum += (double)p->kernels[i].ns;
-    if (json) printf(", \"kernels\": [");
-    for (int i = 0; i < p->n; i++) {
-        double ms = (double)p->kernels[i].ns * 1e-6 / runs;
-        if (json) {
-            printf("%s{\"name\": ", i ? ", " : "");
-            json_string(stdout, p->kernels[i].name);
-            printf(", \"ms\": %.6f}", ms);
-        } else {
-            printf("  %9.4f ms %5.1f %%  %.100s\n", ms, 100 * (double)p->kernels[i].ns / sum, p->kernels[i].name);
-        }
-    }
-    if (json) printf("]");
-}
-
-static int profile(Session *s, bool json) {
-    static const int runs = 5;
-    Profile *p = calloc(1, sizeof *p);
-    int status = p ? EXIT_YES : fail_machine("out of memory");
-    for (int i = 0; i < runs && !status; i++) status = session_run(s, traced, p);
-    if (!status) {
-        qsort(p->kernels, (size_t)p->n, sizeof *p->kernels, by_time);
-        print_profile(p, runs, json);
-    }
-    free(p);
-    return status;
-}
-
 static void print_times(Arguments *a, const Times *t, int threads, bool first) {
     bool jitter = a->value[OPT_jitter] != NULL;
     if (a->value[OPT_json]) {
@@ -98,7 +53,9 @@ static void print_times(Arguments *a, const Times *t, int threads, bool first) {
 }
 
 static int bench(Arguments *a, int threads, bool first) {
-    Session s = {0};
+    bool profiled = a->value[OPT_profile] || a->value[OPT_trace];
+    Watch watch = {.on = false};
+    Session s = {.watch = profiled && threads > 1 ? &watch : NULL};
     Times t = {0};
     uint64_t seed = 1, repeat = 0;
     if (!option_count(a, OPT_seed, 0, UINT64_MAX, &seed) || !option_count(a, OPT_repeat, 1, MOST_RUNS, &repeat)) return EXIT_USAGE;
@@ -108,7 +65,7 @@ static int bench(Arguments *a, int threads, bool first) {
     progress_end();
     if (!status) status = measure(&s, repeat, &t);
     if (!status) print_times(a, &t, threads, first);
-    if (!status && a->value[OPT_profile]) status = profile(&s, a->value[OPT_json] != NULL);
+    if (!status && profiled) status = profile_run(&s, a, threads, repeat);
     if (!status && a->value[OPT_json]) printf("}");
     free(t.at);
     session_close(&s);
@@ -119,6 +76,7 @@ int command_bench(Arguments *a) {
     const char *list = a->value[OPT_threads] && *a->value[OPT_threads] ? a->value[OPT_threads] : "1";
     int status = EXIT_YES;
     if (a->rest.n != 1) return fail_usage("expected one library or model; usage: ingot bench %s", a->command->usage);
+    if (a->value[OPT_trace] && strchr(list, ',')) return fail_usage("--trace takes one number of threads, found --threads=%s", list);
     if (a->value[OPT_json]) printf("[");
     for (const char *at = list; !status;) {
         char *end;

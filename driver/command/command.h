@@ -100,6 +100,14 @@ int npy_write(const char *path, const ingot_tensor *, char text[256]);
 
 /* ---- session.c: a model that can be run ------------------------------------------------------------------------------------ */
 
+/* Ranges of launches by thread, for a trace: a pool over the session's own, which takes notes while `on`. */
+typedef struct Span { uint64_t begin_ns, end_ns; } Span;
+typedef struct Spans { Span *at; uint32_t n, capacity; } Spans;
+typedef struct Watch {
+    ingot_parallel pool, *inner;
+    bool on;
+    Spans spans[MOST_THREADS]; /* by worker */
+} Watch;
 typedef struct Session {
     const char *path;
     const ingot_model *model;
@@ -108,6 +116,7 @@ typedef struct Session {
     ingot_weights *weights;
     ingot_parallel pool;
     bool has_pool;
+    Watch *watch;            /* set before session_open: it stands between the context and the pool */
     ingot_context *context;
     ingot_tensor *in, *out;  /* data of inputs is malloc'd */
     int64_t *symbols;
@@ -125,6 +134,56 @@ int session_run(Session *, void (*trace)(void *, const char *, uint64_t), void *
 bool session_try(Session *, ingot_error *);  /* true where it fails; no message */
 uint64_t element_count(const ingot_tensor *);
 void print_shape(FILE *, const ingot_tensor *);
+
+/* ---- machine.c: what this machine can do --------------------------------------------------------------------------------- */
+
+enum { LEAST_SIZE = 14, MOST_SIZE = 28 }; /* of buffers: powers of two */
+typedef struct Machine {     /* zeroed but for threads; what was measured is kept */
+    int threads;
+    double flops, read[MOST_SIZE + 1];
+} Machine;
+double machine_flops(Machine *);                   /* of fused multiply-adds, per second; 0 where it cannot be measured */
+double machine_bandwidth(Machine *, double bytes); /* of reading a buffer of that size again and again, bytes per second */
+
+/* ---- trace.c: a run as a Chrome trace -------------------------------------------------------------------------------------- */
+
+const ingot_parallel *watch_pool(Watch *, ingot_parallel *inner);
+typedef struct Trace {       /* zeroed but for watch (NULL: one thread) and model */
+    Watch *watch;
+    const ingot_model *model;
+    ingot_launch *at, *best; /* of this run; of the fastest */
+    uint32_t n, capacity, n_best;
+    uint64_t best_took;
+    Spans best_spans[MOST_THREADS];
+    bool lost;               /* no memory */
+} Trace;
+void trace_begin(Trace *);
+void trace_launch(Trace *, const ingot_launch *);
+void trace_end(Trace *);
+int trace_write(const Trace *, const char *path, int threads);
+void trace_free(Trace *);
+
+/* ---- profile.c: time, work and bound of every kernel ----------------------------------------------------------------------- */
+
+typedef struct ProfileRow {  /* a launch of the host program; work in doubles, summed over one run */
+    const char *nodes, *kind, *function, *by;
+    double *ns;              /* by run */
+    double ms, flops, read, written, weights, bound_ms;
+    uint32_t launches;
+} ProfileRow;
+typedef struct Profile {
+    ProfileRow *rows;
+    uint32_t n, runs;
+    bool work, lost;         /* the artifact tells its work; no memory */
+    Trace *trace;            /* or NULL */
+} Profile;
+bool profile_has_work(const ingot_model *);
+const char *kernel_label(const ingot_kernel *); /* its nodes, or its function */
+/* Fills rows, in order of the model's kernels where there is work: `repeat` runs, or for so many seconds. */
+int profile_collect(Session *, Profile *, uint64_t repeat, double time);
+void profile_free(Profile *);
+/* Prints a table, or members of a JSON object, and writes the trace if one is asked for. */
+int profile_run(Session *, Arguments *, int threads, uint64_t repeat);
 
 /* ---- the commands ---------------------------------------------------------------------------------------------------------- */
 

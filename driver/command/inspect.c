@@ -41,6 +41,7 @@ static void print_text(const Session *s, long long file_bytes) {
     if (*m->licence) printf("  licence %s\n", m->licence);
     printf("  %s, weights %" PRIu64 " bytes %s\n", m->pool_open ? "threads" : "single-threaded", m->weights_bytes, m->weights_open ? "outside" : "embedded");
     if (m->self_test) printf("  self-tests: ingot verify runs them\n");
+    if (profile_has_work(m)) printf("  profile of %u kernels: ingot bench --profile shows it\n", m->n_kernels);
     if (file_bytes >= 0) printf("  file %lld bytes\n", file_bytes);
     printf("  model sha256 ");
     print_hash(m->model_sha256);
@@ -95,7 +96,7 @@ static void print_json(const Session *s, long long file_bytes) {
     json_field("numerics", m->numerics);
     json_field("precision", precision(m));
     json_field("licence", m->licence);
-    printf("  \"abi\": %u, \"alignment\": %u, \"threads\": %s, \"self_test\": %s, \"file_bytes\": %lld,\n", m->abi, m->alignment, m->pool_open ? "true" : "false", m->self_test ? "true" : "false", file_bytes);
+    printf("  \"abi\": %u, \"alignment\": %u, \"threads\": %s, \"self_test\": %s, \"profile\": %s, \"file_bytes\": %lld,\n", m->abi, m->alignment, m->pool_open ? "true" : "false", m->self_test ? "true" : "false", profile_has_work(m) ? "true" : "false", file_bytes);
     printf("  \"weights_bytes\": %" PRIu64 ", \"weights\": \"%s\",\n  \"model_sha256\": \"", m->weights_bytes, m->weights_open ? "outside" : "embedded");
     print_hash(m->model_sha256);
     printf("\", \"weights_sha256\": \"");

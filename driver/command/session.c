@@ -66,13 +66,13 @@ static int open_context(Session *s, int threads) {
         s->pool.size = sizeof s->pool;
         if (s->model->pool_open(threads, &s->pool, &err)) return fail_error(s->path, &err);
         s->has_pool = true;
-        o.parallel = &s->pool;
+        o.parallel = s->watch ? watch_pool(s->watch, &s->pool) : &s->pool;
     }
     return s->model->create(s->model, &o, &s->context, &err) ? fail_error(s->path, &err) : EXIT_YES;
 }
 
 int session_open(Session *s, Arguments *a, const char *path, const char *backend, int threads) {
-    *s = (Session){.path = path};
+    *s = (Session){.path = path, .watch = s->watch};
     int status = is_library(path) ? open_library(s) : open_model(s, a, backend, threads);
     if (status) return status;
     s->entry = s->model->entries[0];

@@ -46,7 +46,8 @@ static int read_constants(const Arguments *a, Prepared *p) {
 int prepare(Arguments *a, Prepared *p) {
     static const struct { Option option; uint32_t flag; } flags[] = {
         {OPT_symbolic, INGOT_SYMBOLIC}, {OPT_verify_each, INGOT_VERIFY}, {OPT_check_each, INGOT_CHECK},
-        {OPT_time_passes, INGOT_TIME},  {OPT_freestanding, INGOT_BARE},  {OPT_threads, INGOT_THREADS}};
+        {OPT_time_passes, INGOT_TIME},  {OPT_freestanding, INGOT_BARE},  {OPT_threads, INGOT_THREADS},
+        {OPT_profile, INGOT_PROFILE}, {OPT_trace, INGOT_PROFILE}};
     *p = (Prepared){0};
     ingot_settings *s = &p->settings;
     s->size = sizeof *s;

@@ -61,7 +61,7 @@ grep -q 'grain=77' few.graph
 expect 2 'few has nothing to override: pass schedule does not run' "$INGOT" compile "$digits" --stop-after=fuse --schedule=few -o x.graph
 "$INGOT" compile "$digits" --stop-after=plan -o planned.graph
 expect 2 'few has nothing to override: the graph is planned already' "$INGOT" compile planned.graph --schedule=few -o x.so
-expect 2 'schedules and self-tests are fixed in it' "$INGOT" compile plain.loop --schedule=few -o x.so
+expect 2 'schedules, profile and self-tests are fixed in it' "$INGOT" compile plain.loop --schedule=few -o x.so
 expect 4 "cannot open 'missing'" "$INGOT" compile "$digits" --schedule=missing -o x.so
 expect 2 'cannot go there as well' "$INGOT" compile "$digits" --print-schedule --emit=c -o -
 

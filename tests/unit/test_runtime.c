@@ -55,7 +55,7 @@ static void bind_built(Built *b, LoadedCode *code, void *library) {
     b->reserve = (ingot_status(*)(ingot_context *, int64_t, ingot_error *))function_of(find(code, library, "twice_reserve"));
     b->run = (ingot_status(*)(ingot_context *, Io *, ingot_error *))function_of(find(code, library, "twice_run"));
     b->model = ((ingot_get_model)function_of(find(code, library, "twice_model")))();
-    b->rt = ((const ingot_rt_public *)(const void *)b->model)->rt;
+    b->rt = (const ingot_rt_model *)b->model->own;
 }
 
 typedef enum How { BY_LLVM, BY_TCC, BY_CC, N_HOW } How;
@@ -365,23 +365,23 @@ static void test_cpu(Built *b) {
         {.leaf = 7, .reg = 3, .bit = 0, .tiers = 4, .name = "never"}, {.leaf = 7, .reg = 3, .bit = 0, .tiers = 1, .name = "never"},
         {.leaf = 7, .reg = 0, .bit = 31, .tiers = 1, .name = "neither"}};
     ingot_rt_model m = *b->rt;
-    ingot_rt_public public = {.rt = &m};
+    ingot_model public = {.own = &m};
     ingot_error err = {0};
     ingot_context *c;
     m.features = table, m.n_features = 3, m.n_tiers = 3;
     static const struct { uint32_t asked; int64_t tier; } rows[] = {{0, 1}, {1, 0}, {2, 1}, {3, 1}, {4, 1}, {UINT32_MAX, 1}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         ingot_options o = {.size = sizeof o, .tier = rows[i].asked};
-        assert_int_equal(ingot_rt_create(&public.model, &o, &c, &err), INGOT_OK);
+        assert_int_equal(ingot_rt_create(&public, &o, &c, &err), INGOT_OK);
         assert_int_equal(c->tier, rows[i].tier);
         ingot_rt_destroy(c);
         o.size = offsetof(ingot_options, tier); /* a host of ABI 1.0 */
-        assert_int_equal(ingot_rt_create(&public.model, &o, &c, &err), INGOT_OK);
+        assert_int_equal(ingot_rt_create(&public, &o, &c, &err), INGOT_OK);
         assert_int_equal(c->tier, 1);
         ingot_rt_destroy(c);
     }
     m.features = table + 3, m.n_features = 2, m.n_tiers = 1;
-    assert_int_equal(ingot_rt_create(&public.model, NULL, &c, &err), INGOT_E_CPU);
+    assert_int_equal(ingot_rt_create(&public, NULL, &c, &err), INGOT_E_CPU);
     assert_string_equal(err.text, "this machine lacks never, which the model was compiled for");
 }
 
@@ -510,7 +510,7 @@ static void test_weights(void **state) {
     sha256_end(&sha, h.sha256);
     memcpy(blob, &h, sizeof h);
     ingot_rt_model m = {.name = "w", .weights_bytes = 200, .weights_layout = 42};
-    ingot_rt_public pub = {.rt = &m};
+    ingot_model pub = {.own = &m};
     Temporary *folder = temporary_new(cx);
     const char *path = temporary_path(folder, "w.weights");
     assert_true(file_write(cx, path, blob, sizeof blob, 0644));
@@ -520,7 +520,7 @@ static void test_weights(void **state) {
     for (uint32_t i = 0; i < COUNT(sources); i++) {
         sources[i].size = sizeof sources[i];
         sources[i].flags |= 1;
-        if (ingot_rt_weights_open(&pub.model, &sources[i], &w, &err)) fail_msg("source %u: %s", i, err.text);
+        if (ingot_rt_weights_open(&pub, &sources[i], &w, &err)) fail_msg("source %u: %s", i, err.text);
         ingot_context c = {.m = &m};
         assert_int_equal(ingot_rt_use_weights(&c, w, &err), INGOT_OK);
         ingot_rt_weights_close(w);
@@ -528,14 +528,14 @@ static void test_weights(void **state) {
         ingot_rt_weights_close(c.held);
     }
     blob[100] ^= 1;
-    assert_int_equal(ingot_rt_weights_open(&pub.model, &sources[0], &w, &err), INGOT_E_WEIGHTS);
+    assert_int_equal(ingot_rt_weights_open(&pub, &sources[0], &w, &err), INGOT_E_WEIGHTS);
     assert_string_equal(err.text, "the given memory: the hash of the weights is wrong: the data is damaged");
     m.weights_layout = 43;
-    assert_int_equal(ingot_rt_weights_open(&pub.model, &sources[2], &w, &err), INGOT_E_WEIGHTS);
+    assert_int_equal(ingot_rt_weights_open(&pub, &sources[2], &w, &err), INGOT_E_WEIGHTS);
     assert_non_null(strstr(err.text, "packed for another layout"));
     sources[0].memory.bytes = 63;
-    assert_int_equal(ingot_rt_weights_open(&pub.model, &sources[0], &w, &err), INGOT_E_WEIGHTS);
-    assert_int_equal(ingot_rt_weights_open(&pub.model, NULL, &w, &err), INGOT_E_WEIGHTS); /* no file beside this program */
+    assert_int_equal(ingot_rt_weights_open(&pub, &sources[0], &w, &err), INGOT_E_WEIGHTS);
+    assert_int_equal(ingot_rt_weights_open(&pub, NULL, &w, &err), INGOT_E_WEIGHTS); /* no file beside this program */
     assert_null(w);
     context_free(cx);
 }
