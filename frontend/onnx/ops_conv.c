@@ -1,8 +1,9 @@
 /* ops_conv.c: ONNX convolutions and pools.
  *
  * The Graph op conv is channels last: the operand is permuted to [n, s.., c], the weights to [r.., c/g, f], the result
- * back; the permutes of neighbours cancel in pass layout and those of constants fold.  ConvTranspose is a convolution of
- * the operand spread by the stride with the weights turned round.  Pools work on ONNX's own layout with windows of 1 over
+ * back; the permutes of neighbours cancel in pass layout and those of constants fold.  ConvTranspose with a stride is a
+ * convolution to all its phases side by side, which are then interleaved; without one, or with dilation, a convolution of the
+ * operand spread by the stride with the weights turned round.  Pools work on ONNX's own layout with windows of 1 over
  * batch and channels.
  */
 #include "onnx.h"
@@ -217,15 +218,101 @@ static bool transposed_padding(Call *c, Val x, Window *k, const int64_t *extra) 
     return true;
 }
 
+/* The phases of a stride: full position s * t + p sums x[t - j] w[s * j + p] over j, so that position t of one convolution with
+ * ceil(k / s) taps yields all s of them, as filters. */
+
+/* [i, o/g, k..] -> [taps turned round.., i/g, g * s.. * o/g]. */
+static Val phase_weights(Call *c, Val w, const Window *k, const int64_t *kernel, int64_t groups) {
+    Dims d = dims_of(c, w), parted = {.n = 3 + 2 * k->n}, merged = {.n = k->n + 2};
+    Dim high[MAX_RANK], none[MAX_RANK];
+    int64_t perm[MAX_RANK], phases = 1;
+    for (uint32_t i = 0; i < d.n; i++) high[i] = none[i] = dim_k(c, 0);
+    parted.at[0] = dim_k(c, groups), parted.at[1] = dim_fdiv(c->cx, d.at[0], dim_k(c, groups)), parted.at[2] = d.at[1];
+    perm[k->n] = 1, perm[k->n + 1] = 0, perm[2 * k->n + 2] = 2;
+    for (uint32_t i = 0; i < k->n; i++) {
+        int64_t s = k->stride[i], taps = (kernel[i] + s - 1) / s;
+        high[i + 2] = dim_k(c, taps * s - kernel[i]);
+        parted.at[3 + 2 * i] = merged.at[i] = dim_k(c, taps), parted.at[4 + 2 * i] = dim_k(c, s);
+        perm[i] = 3 + 2 * i, perm[k->n + 2 + i] = 4 + 2 * i;
+        phases *= s;
+    }
+    merged.at[k->n] = parted.at[1], merged.at[k->n + 1] = dim_muli(c->cx, d.at[1], groups * phases);
+    w = shaped(c, padded(c, w, num(c, w, 0), none, high), &parted);
+    for (uint32_t i = 0; i < k->n; i++) w = reversed(c, w, 3 + 2 * i);
+    return shaped(c, permuted(c, w, perm), &merged);
+}
+
+/* y [n, t.., g * s.. * o/g] -> [n, t.. * s.., g * o/g]. */
+static Val interleaved(Call *c, Val y, const Window *k, int64_t groups, Dim filters) {
+    Dims d = dims_of(c, y), parted = {.n = 3 + 2 * k->n}, merged = {.n = k->n + 2};
+    int64_t perm[MAX_RANK];
+    if (!y.id) return y;
+    parted.at[0] = merged.at[0] = d.at[0], perm[0] = 0;
+    for (uint32_t i = 0; i < k->n; i++) {
+        parted.at[1 + i] = d.at[1 + i], parted.at[2 + k->n + i] = dim_k(c, k->stride[i]);
+        merged.at[1 + i] = dim_muli(c->cx, d.at[1 + i], k->stride[i]);
+        perm[1 + 2 * i] = 1 + i, perm[2 + 2 * i] = 2 + k->n + i;
+    }
+    parted.at[1 + k->n] = dim_k(c, groups), perm[1 + 2 * k->n] = 1 + k->n;
+    parted.at[2 + 2 * k->n] = filters, perm[2 + 2 * k->n] = 2 + 2 * k->n;
+    merged.at[k->n + 1] = dim_muli(c->cx, filters, groups);
+    return shaped(c, permuted(c, shaped(c, y, &parted), perm), &merged);
+}
+
+/* k has the padding of the convolution that this one transposes; extra zeros at the high ends.  y: channels last. */
+static Val conv_by_phases(Call *c, Val x, Val w, const Window *k, const int64_t *kernel, const int64_t *extra, int64_t groups) {
+    Window by = {.n = k->n};
+    Context *cx = c->cx;
+    for (uint32_t i = 0; i < k->n; i++) {
+        by.stride[i] = by.dilation[i] = 1;
+        by.low[i] = by.high[i] = dim_k(c, (kernel[i] + k->stride[i] - 1) / k->stride[i] - 1);
+    }
+    Val y = emit_conv(c, channels_last(c, x), phase_weights(c, w, k, kernel, groups), &by, groups);
+    y = interleaved(c, y, k, groups, val_dim(c->g, w, 1));
+    if (!y.id) return y;
+    Dim low[MAX_RANK], high[MAX_RANK], size[MAX_RANK];
+    int64_t one[MAX_RANK], none[MAX_RANK] = {0};
+    bool cuts = true;
+    for (uint32_t i = 0; i < k->n + 2; i++) {
+        bool spatial = i > 0 && i <= k->n;
+        Dim all = val_dim(c->g, y, i);
+        low[i] = high[i] = dim_k(c, 0), size[i] = all, one[i] = 1;
+        if (!spatial) continue;
+        low[i] = k->low[i - 1];
+        size[i] = dim_muli(cx, dim_addi(cx, val_dim(c->g, x, i + 1), -1), k->stride[i - 1]);
+        size[i] = dim_add(cx, size[i], dim_k(c, kernel[i - 1] + extra[i - 1]));
+        size[i] = dim_sub(cx, dim_sub(cx, size[i], low[i]), k->high[i - 1]);
+        high[i] = dim_sub(cx, all, dim_add(cx, low[i], size[i])); /* to be cut off */
+        cuts = cuts && prove(cx, NULL, REL_LE, dim_k(c, 0), low[i]) == YES && prove(cx, NULL, REL_LE, dim_k(c, 0), high[i]) == YES;
+    }
+    if (cuts) return b_slice(c->g, c->loc, y, low, one, size);
+    for (uint32_t i = 0; i < k->n + 2; i++) low[i] = dim_muli(cx, low[i], -1), high[i] = dim_muli(cx, high[i], -1);
+    return b_pad(c->g, c->loc, y, num(c, y, 0), low, high, none);
+}
+
+/* A stride, no dilation, and a filter known while compiling. */
+static bool has_phases(Call *c, const Window *k, const Dim *extents, int64_t *kernel) {
+    bool strided = false;
+    for (uint32_t i = 0; i < k->n; i++) {
+        if (k->dilation[i] != 1 || k->stride[i] > 64 || !dim_const_value(c->cx, extents[i], &kernel[i])) return false;
+        strided = strided || k->stride[i] > 1;
+    }
+    return strided && 3 + 2 * k->n <= MAX_RANK;
+}
+
 Val import_conv_transpose(Call *c) {
     Val x = in(c, 0), w = in(c, 1);
-    int64_t extra[MAX_RANK], interior[MAX_RANK], groups = attr_i(c, "group", 1);
+    int64_t extra[MAX_RANK], interior[MAX_RANK], extents[MAX_RANK], groups = attr_i(c, "group", 1);
     Dim none[MAX_RANK], kernel[MAX_RANK];
     uint32_t n;
     Window k;
     if (groups < 1) return fail(c, "group is %lld", (long long)groups);
     if (!kernel_of(c, x, w, kernel, &n) || !window_read(c, x, kernel, n, &k)) return NO_VAL;
     if (!spatial_list(c, "output_padding", n, 0, 0, extra) || !transposed_padding(c, x, &k, extra)) return NO_VAL;
+    if (has_phases(c, &k, kernel, extents)) {
+        Val y = conv_by_phases(c, x, w, &k, extents, extra, groups);
+        return channels_first(c, has_in(c, 2) ? ew2(c, OP_add, y, in(c, 2)) : y);
+    }
     for (uint32_t i = 0; i < n + 2; i++) interior[i] = 0, none[i] = dim_k(c, 0);
     for (uint32_t i = 0; i < n; i++) {
         interior[i + 1] = k.stride[i] - 1;
