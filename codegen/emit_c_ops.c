@@ -24,6 +24,8 @@ static const OpRow rows[] = {
     {LOP_trunc, F, "LIBM($N$F)(a)", NULL},
     {LOP_rint, F, "LIBM($N$F)(a)", NULL},
     {LOP_sqrt, F, "LIBM($N$F)(a)", NULL},
+    {LOP_round_bf16, F, "((a) != (a) ? f32_bits(0x7fc00000u) : f32_bits((bits_f32(a) + 0x7fffu + (bits_f32(a) >> 16 & 1u)) & 0xffff0000u))",
+     "($V)(((($X)a + 0x7fffu + (($X)a >> 16 & 1u)) & 0xffff0000u & ~($X)(a != a)) | (0x7fc00000u & ($X)(a != a)))"},
     {LOP_not, SU, "(($T)~(a))", "~a"},
     {LOP_not, B, "((a) ^ 1)", "~a"},
     {LOP_popcount, SU, "(($T)popcount_bits(($U)(a)))", NULL},

@@ -59,7 +59,29 @@ static LLVMValueRef binary_intrinsic(LlvmPrinter *p, const char *name, LLVMValue
     return llvm_intrinsic(p, name, &type, 1, (LLVMValueRef[]){a, b}, 2);
 }
 
-static LLVMValueRef unary(LlvmPrinter *p, LOp op, DType t, LLVMValueRef a) {
+static bool has_bf16(LlvmPrinter *p, uint32_t lanes) {
+    const Target *target = loop_target(p->m, p->func);
+    return target && target->dot_bf16 && lanes == 16;
+}
+
+/* f32's upper half: the carry of rounding runs into the exponent, and on to infinity, as it should. */
+static LLVMValueRef round_bf16(LlvmPrinter *p, LLVMValueRef a, uint32_t lanes) {
+    LLVMTypeRef f32 = LLVMTypeOf(a), u32 = llvm_type(p, lt_vector(DT_u32, lanes)), u16 = llvm_type(p, lt_vector(DT_u16, lanes));
+    if (has_bf16(p, lanes)) {
+        LLVMValueRef narrow = llvm_intrinsic(p, "llvm.x86.avx512bf16.cvtneps2bf16.512", NULL, 0, &a, 1);
+        LLVMValueRef wide = LLVMBuildZExt(p->builder, LLVMBuildBitCast(p->builder, narrow, u16, ""), u32, "");
+        return LLVMBuildBitCast(p->builder, LLVMBuildShl(p->builder, wide, llvm_int(p, u32, 16), ""), f32, "");
+    }
+    LLVMValueRef bits = LLVMBuildBitCast(p->builder, a, u32, ""), odd = LLVMBuildLShr(p->builder, bits, llvm_int(p, u32, 16), "");
+    odd = LLVMBuildAnd(p->builder, odd, llvm_int(p, u32, 1), "");
+    LLVMValueRef up = LLVMBuildAdd(p->builder, LLVMBuildAdd(p->builder, bits, odd, ""), llvm_int(p, u32, 0x7FFF), "");
+    up = LLVMBuildAnd(p->builder, up, llvm_int(p, u32, -0x10000), "");
+    LLVMValueRef nan = LLVMBuildFCmp(p->builder, LLVMRealUNO, a, a, "");
+    return LLVMBuildBitCast(p->builder, LLVMBuildSelect(p->builder, nan, llvm_int(p, u32, 0x7FC00000), up, ""), f32, "");
+}
+
+static LLVMValueRef unary(LlvmPrinter *p, LOp op, LType type, LLVMValueRef a) {
+    DType t = (DType)type.dtype;
     bool is_float = dtype_is_float(t);
     switch ((int)op) {
     case LOP_neg: return is_float ? LLVMBuildFNeg(p->builder, a, "") : LLVMBuildNeg(p->builder, a, "");
@@ -72,6 +94,7 @@ static LLVMValueRef unary(LlvmPrinter *p, LOp op, DType t, LLVMValueRef a) {
     case LOP_trunc: return unary_intrinsic(p, "llvm.trunc", a);
     case LOP_rint: return unary_intrinsic(p, "llvm.rint", a);
     case LOP_sqrt: return unary_intrinsic(p, "llvm.sqrt", a);
+    case LOP_round_bf16: return round_bf16(p, a, type.lanes);
     case LOP_not: return LLVMBuildNot(p->builder, a, "");
     case LOP_popcount: return unary_intrinsic(p, "llvm.ctpop", a);
     default: BUG(p->cx, "'%s' is not unary", lop_info[op].name);
@@ -262,9 +285,8 @@ static LLVMValueRef bf16_half(LlvmPrinter *p, LLVMValueRef pairs, bool high, LLV
 }
 
 static LLVMValueRef dot_bf16(LlvmPrinter *p, LLVMValueRef *in, uint32_t lanes) {
-    const Target *target = loop_target(p->m, p->func);
     LLVMTypeRef f32 = LLVMTypeOf(in[0]);
-    if (target && target->dot_bf16 && lanes == 16) {
+    if (has_bf16(p, lanes)) {
         LLVMTypeRef pairs = LLVMVectorType(LLVMBFloatTypeInContext(p->context), 2 * lanes);
         for (uint32_t i = 1; i < 3; i++) in[i] = LLVMBuildBitCast(p->builder, in[i], pairs, "");
         return llvm_intrinsic(p, "llvm.x86.avx512bf16.dpbf16ps.512", NULL, 0, in, 3);
@@ -284,7 +306,7 @@ LLVMValueRef llvm_op(LlvmPrinter *p, const LInst *inst) {
     for (uint32_t i = 0; i < inst->n_in; i++) in[i] = llvm_operand(p, inst->in[i]);
     switch (lop_info[inst->op].class_) {
     case LC_CONST: return inst->op == LOP_const ? constant(p, inst, r) : iota(p->types[r.dtype], r.lanes);
-    case LC_UNARY: return unary(p, inst->op, (DType)t.dtype, in[0]);
+    case LC_UNARY: return unary(p, inst->op, t, in[0]);
     case LC_BINARY: return binary(p, inst->op, (DType)t.dtype, in[0], in[1]);
     case LC_TERNARY:
         if (inst->op == LOP_select) return LLVMBuildSelect(p->builder, in[0], in[1], in[2], "");

@@ -510,7 +510,7 @@ typedef struct Target {
     int32_t vector_bytes;    /* 32, 64 */
     int32_t vector_registers;
     bool fma;
-    bool dot_bf16;           /* instruction dot_bf16 of Loop IR, at sixteen lanes */
+    bool dot_bf16;           /* instructions for dot_bf16 and round_bf16 of Loop IR, at sixteen lanes */
     const char *c_macro;     /* that C compilers define for this target and those above it, not for those below */
     int64_t l1_bytes, l2_bytes, last_bytes; /* last: shared by all cores */
 } Target;

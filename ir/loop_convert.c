@@ -135,17 +135,9 @@ static LVal round_exponent(LoopBuilder *b, LVal x, bool saturate) {
     return f32_bits(b, l_select(b, l_le(b, infinity, bits), quiet, r));
 }
 
-/* f32's upper half: the carry of rounding runs into the exponent, and on to infinity, as it should. */
-static LVal round_bfloat(LoopBuilder *b, LVal x) {
-    LVal bits = bits_f32(b, x), odd = l_and(b, l_shr_by(b, bits, 16), like_int(b, bits, 1));
-    LVal up = l_add(b, l_add(b, bits, odd), like_int(b, bits, 0x7FFF));
-    LVal r = f32_bits(b, l_and(b, up, like_int(b, bits, -0x10000)));
-    return l_select(b, l_ne(b, x, x), like(b, x, (double)NAN), r);
-}
-
 static LVal round_small(LoopBuilder *b, LVal x, const SmallFloat *f, bool saturate) {
     if (f->specials == EXPONENT_ONLY) return round_exponent(b, x, saturate);
-    if (f->bias == 127) return round_bfloat(b, x);
+    if (f->bias == 127) return l_un(b, LOP_round_bf16, x);
     int drop = 23 - f->mantissa;
     LVal a = l_abs(b, x), bits = bits_f32(b, a);
     LVal odd = l_and(b, l_shr_by(b, bits, drop), like_int(b, bits, 1));

@@ -64,6 +64,7 @@ static bool element_f32(LOp op, const LSlot *in, LSlot *out) {
     case LOP_trunc: *out = slot_f32(truncf(a)); return true;
     case LOP_rint: *out = slot_f32(nearbyintf(a)); return true;
     case LOP_sqrt: *out = slot_f32(sqrtf(a)); return true;
+    case LOP_round_bf16: *out = slot_f32(isnan(a) ? NAN : bf16_to_f32(f32_to_bf16(a))); return true;
     case LOP_add: *out = slot_f32(a + b); return true;
     case LOP_sub: *out = slot_f32(a - b); return true;
     case LOP_mul: *out = slot_f32(a * b); return true;

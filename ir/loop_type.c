@@ -28,6 +28,7 @@ static const Signature signature[LOP_COUNT] = {
     [LOP_trunc] = {'T', "T", 'f'},
     [LOP_rint] = {'T', "T", 'f'},
     [LOP_sqrt] = {'T', "T", 'f'},
+    [LOP_round_bf16] = {'T', "T", 's'},
     [LOP_not] = {'T', "T", 'b'},
     [LOP_popcount] = {'T', "T", 'd'},
     [LOP_add] = {'T', "TT", 'n'},

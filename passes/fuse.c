@@ -52,6 +52,14 @@ static bool same_dims(const Fusion *f, Val a, Val b) {
     return x->rank == y->rank && memcmp(x->dims, y->dims, x->rank * sizeof *x->dims) == 0;
 }
 
+/* A wider copy of what lies in memory anyway: its readers make their own. */
+static bool is_widened(const Fusion *f, Val v) {
+    const Node *n = node(f->g, v);
+    if (n->op != OP_convert || f->uses[n->in[0].id] < 2) return false;
+    DType from = val_dtype(f->g, n->in[0]), to = val_dtype(f->g, v);
+    return dtype_is_float(from) && dtype_is_float(to) && dtype_bytes(from) < dtype_bytes(to);
+}
+
 /* ---- anchors -------------------------------------------------------------------------------------------------------- */
 
 /* What may join a kernel, by its template. */
@@ -133,7 +141,7 @@ static void grow(Fusion *f, uint32_t group, bool *tainted) {
         }
         if (!inside && !bad) continue;
         bool free_node = !f->group[i] && (is_inlinable(op_info[n->op].kind) || op_info[n->op].kind == KIND_REDUCE);
-        if (bad || !free_node || members >= 200 || !accepts(f, group, (Val){i})) {
+        if (bad || !free_node || is_widened(f, (Val){i}) || members >= 200 || !accepts(f, group, (Val){i})) {
             tainted[i] = true;
             continue;
         }
@@ -191,6 +199,10 @@ static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i
     bool addressed = gr->kind == GROUP_TILE && (i == 0 || n->op == OP_conv);
     bool repeated = op_info[n->op].traits & REREADS || kind_of(f, gr->anchor) == KIND_ANCHOR;
     if (!is_inlinable(kind_of(f, v))) return;
+    if (gr->kind == GROUP_MAP && is_widened(f, v)) {
+        f->stored[node(f->g, v)->in[0].id] = true;
+        return;
+    }
     if (kind_of(f, v) != KIND_VIEW && repeated) f->stored[v.id] = true;
     if (kind_of(f, v) != KIND_VIEW || !(addressed || repeated)) return;
     /* Every tap would walk channels with a stride: one transpose is cheaper, but for the few channels of a first layer. */
@@ -221,7 +233,7 @@ static bool must_store(const Fusion *f, Val v) {
     OpKind kind = kind_of(f, v);
     if (is_free(f, v)) return false;
     if (f->depth[v.id] > MAX_DEPTH) return true;
-    if (kind == KIND_VIEW) return false;
+    if (kind == KIND_VIEW || is_widened(f, v)) return false;
     if (f->reader[v.id] == MANY) return true;
     return f->space_uses[v.id] > 0 && f->uses[v.id] > 1;
 }

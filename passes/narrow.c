@@ -1,9 +1,10 @@
 /* narrow.c: pass `narrow`, run for --precision=bf16: contractions of f32 with a constant take bf16 operands, and stay sums in f32.
  *
  * The constant is rounded here, once, and laid out in pairs along k (ENCODING_PAIR16), which every tier reads: half the bytes,
- * and one instruction for two products where the CPU has one.  The other operand is rounded by a convert, which pass `fuse` puts
- * at the end of the kernel that makes the operand; everything but products stays f32.  Convolutions of few channels stay as they are:
- * their pairs would be mostly empty.
+ * and one instruction for two products where the CPU has one.  The other operand is rounded where it is made, for all its readers
+ * (they widen it again), so that pass `fuse` stores it once, in half the bytes; inputs and results of the graph stay as they are.
+ * Sums and what is computed between two contractions stay f32.  Convolutions of few channels stay as they are: their pairs would be
+ * mostly empty.
  * Source: Intel SDM 2C, VDPBF16PS.
  */
 #include "passes.h"
@@ -40,24 +41,6 @@ static Const pack_pairs(Context *cx, const ConstView *v) {
     return const_encoded(cx, DT_bf16, ENCODING_PAIR16, (uint64_t)elements, out);
 }
 
-typedef struct Narrowed {        /* old operands of one graph, and their pairs */
-    const Graph *of;
-    VEC(Val) from;
-    VEC(Const) to;
-} Narrowed;
-
-static Const pairs_of(Rewrite *rw, Val w) {
-    Narrowed *memo = rw->user;
-    ConstView view;
-    if (memo->of != rw->from) memo->of = rw->from, memo->from.n = memo->to.n = 0;
-    for (uint32_t i = 0; i < memo->from.n; i++)
-        if (memo->from.at[i].id == w.id) return memo->to.at[i];
-    Const c = const_view(rw->from, w, &view) ? pack_pairs(rw->to->cx, &view) : (Const){0};
-    vec_push(rw->to->arena, &memo->from, w);
-    vec_push(rw->to->arena, &memo->to, c);
-    return c;
-}
-
 static bool is_narrowed(const Graph *g, const Node *n) {
     int64_t channels;
     Scalar splat;
@@ -66,14 +49,67 @@ static bool is_narrowed(const Graph *g, const Node *n) {
     return n->op != OP_conv || !dim_const_value(g->cx, w->dims[w->rank - 2], &channels) || channels >= LEAST_CHANNELS;
 }
 
-static Val narrow(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
+typedef struct Narrowed {
+    const Graph *of;             /* what the rest is about */
+    bool *rounded;               /* by node: a narrowed contraction reads it, perhaps through views */
+    VEC(Val) from;               /* constants, and their pairs */
+    VEC(Const) to;
+} Narrowed;
+
+static void mark_rounded(Narrowed *n, const Graph *g) {
+    Context *cx = g->cx;
+    if (n->of == g) return;
+    n->of = g, n->from.n = n->to.n = 0;
+    n->rounded = arena_new_array(cx->arena, bool, g->nodes.n);
+    ConstView view;
+    for (uint32_t i = g->nodes.n; i-- > 1;) {
+        const Node *node_ = &g->nodes.at[i];
+        bool is_view = op_info[node_->op].kind == KIND_VIEW;
+        if (is_view ? n->rounded[i] : is_narrowed(g, node_) && const_view(g, node_->in[1], &view)) n->rounded[node_->in[0].id] = true;
+        if (is_view) n->rounded[i] = false;
+    }
+    for (uint32_t i = 0; i < g->results.n; i++) n->rounded[g->results.at[i].id] = false;
+}
+
+static Const pairs_of(Rewrite *rw, Val w) {
+    Narrowed *memo = rw->user;
+    ConstView view;
+    for (uint32_t i = 0; i < memo->from.n; i++)
+        if (memo->from.at[i].id == w.id) return memo->to.at[i];
+    Const c = const_view(rw->from, w, &view) ? pack_pairs(rw->to->cx, &view) : (Const){0};
+    vec_push(rw->to->arena, &memo->from, w);
+    vec_push(rw->to->arena, &memo->to, c);
+    return c;
+}
+
+/* v in bf16: what it was widened from, behind the same views; or rounded. */
+static Val in_bf16(Graph *g, Val v) {
+    const Node *n = node(g, v);
+    if (n->op == OP_convert && val_dtype(g, n->in[0]) == DT_bf16) return n->in[0];
+    Val base = v;
+    while (op_info[val_op(g, base)].kind == KIND_VIEW) base = val_in(g, base, 0);
+    if (base.id == v.id || val_op(g, base) != OP_convert || val_dtype(g, val_in(g, base, 0)) != DT_bf16)
+        return b_convert(g, n->loc, v, DT_bf16);
+    Val below = in_bf16(g, n->in[0]);
+    return emit(g, node(g, v)->op, node(g, v)->loc, &below, 1, node(g, v)->attrs, node(g, v)->n_attrs);
+}
+
+static Val narrow_contraction(Rewrite *rw, const Node *old, const Val *in) {
     Const c;
-    (void)old_val;
     if (!is_narrowed(rw->from, old) || !(c = pairs_of(rw, old->in[1])).id) return (Val){0};
     TypeInfo w = *val_type(rw->from, old->in[1]);
     w.dtype = DT_bf16;
-    Val operands[] = {b_convert(rw->to, old->loc, in[0], DT_bf16), rewrite_const(rw, node(rw->from, old->in[1])->loc, c, &w)};
+    Val operands[] = {in_bf16(rw->to, in[0]), rewrite_const(rw, node(rw->from, old->in[1])->loc, c, &w)};
     return rewrite_copy(rw, old, operands);
+}
+
+static Val narrow(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
+    Narrowed *memo = rw->user;
+    mark_rounded(memo, rw->from);
+    Val v = narrow_contraction(rw, old, in);
+    if (!memo->rounded[old_val.id] || op_info[old->op].kind == KIND_SOURCE || val_dtype(rw->from, old_val) != DT_f32) return v;
+    if (!v.id) v = rewrite_copy(rw, old, in);
+    return v.id ? b_convert(rw->to, old->loc, b_convert(rw->to, old->loc, v, DT_bf16), DT_f32) : v;
 }
 
 Graph *pass_narrow(Context *cx, const Graph *g, const Tiers *tiers) {

@@ -32,19 +32,20 @@ static int64_t widest(const LFunc *f) {
     return most;
 }
 
-static bool uses(const LBlock *block, LOp op) {
+/* For which a target may have instructions of its own. */
+static bool uses_bf16(const LBlock *block) {
     for (uint32_t i = 0; i < block->insts.n; i++) {
         const LInst *inst = &block->insts.at[i];
-        if (inst->op == op) return true;
+        if (inst->op == LOP_dot_bf16 || inst->op == LOP_round_bf16) return true;
         for (uint32_t n = 0; n < inst->n_blocks; n++)
-            if (uses(inst->blocks[n], op)) return true;
+            if (uses_bf16(inst->blocks[n])) return true;
     }
     return false;
 }
 
 /* The function's machine code for one target serves the other, above it, as well as its own would. */
 static bool code_serves(const LFunc *f, const Target *code, const Target *t) {
-    bool gains = t->dot_bf16 && !code->dot_bf16 && uses(f->body, LOP_dot_bf16);
+    bool gains = t->dot_bf16 && !code->dot_bf16 && uses_bf16(f->body);
     return !gains && (t->vector_bytes <= code->vector_bytes || widest(f) <= code->vector_bytes);
 }
 
