@@ -14,6 +14,8 @@ enum {
     PANEL = 16
 };
 
+static int64_t divide_up(int64_t a, int64_t b) { return a / b + (a % b != 0); }
+
 static Template body_template(const Graph *body, const Node **anchor) {
     Template t = TEMPLATE_map;
     *anchor = NULL;
@@ -62,6 +64,18 @@ static int64_t staged_nodes(Context *cx, const Graph *g, const Node *anchor, int
     return stage;
 }
 
+/* Rows of a few vectors are taken sixteen at a time, and loops over them written out. */
+static void short_rows(Context *cx, Schedule *s, const Graph *body, const Node *anchor) {
+    enum { SHORT = 512 /* elements: sixteen rows, what is kept of them too, lie in the first cache */, VECTORS = 8, COST = 512 /* of straight code */ };
+    const TypeInfo *full = val_type(body, anchor->in[0]);
+    uint32_t outer = (uint32_t)reduces_rows(body, anchor);
+    Dim inner = dim_product(cx, full->dims + outer, full->rank - outer);
+    int64_t extent = dim_hint(cx, inner), vectors = divide_up(extent, PANEL), cost = 0;
+    for (uint32_t i = 1; i < body->nodes.n; i++) cost += op_info[body->nodes.at[i].op].cost;
+    s->field[SCHED_tile_m] = extent <= SHORT ? PANEL : 1;
+    if (dim_const_value(cx, inner, &extent) && vectors <= VECTORS && vectors * cost <= COST) s->field[SCHED_vectors] = vectors;
+}
+
 int64_t schedule_stageable(Context *cx, const Graph *body) {
     const Node *anchor;
     return body_template(body, &anchor) == TEMPLATE_row ? staged_nodes(cx, body, anchor, 0) : 0;
@@ -91,8 +105,6 @@ static int64_t known(Context *cx, Dim d) {
     int64_t value = 0;
     return dim_const_value(cx, d, &value) ? value : 0;
 }
-
-static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 static uint32_t batch_axes(const Node *n) { return node_attr(n, ATTR_batch) ? (uint32_t)attr_int(n, ATTR_batch) : 0; }
 
@@ -188,7 +200,10 @@ static Schedule choose(Context *cx, const Graph *body, const Target *target) {
     int crossed = anchor ? -1 : crossed_axis(body);
     if (crossed >= 0) s.field[SCHED_template_] = TEMPLATE_transpose, s.field[SCHED_axis] = crossed;
     if (strstr(template_fields[s.field[SCHED_template_]], "stream")) s.field[SCHED_stream] = streamed_results(cx, body, target);
-    if (s.field[SCHED_template_] == TEMPLATE_row) s.field[SCHED_stage] = staged_nodes(cx, body, anchor, WORTH_KEEPING);
+    if (s.field[SCHED_template_] == TEMPLATE_row) {
+        s.field[SCHED_stage] = staged_nodes(cx, body, anchor, WORTH_KEEPING);
+        short_rows(cx, &s, body, anchor);
+    }
     if (s.field[SCHED_template_] == TEMPLATE_contraction || s.field[SCHED_template_] == TEMPLATE_convolution)
         contraction(cx, &s, target, body, anchor);
     if (s.field[SCHED_template_] == TEMPLATE_grouped) grouped(cx, &s, target, body, anchor);

@@ -413,9 +413,33 @@ bool kernel_forward(Kernel *k, Val from, Val to, const Dim *at, Dim *out) {
     return true;
 }
 
+/* Written out: what one loop evaluates is there for the next at the same places. */
+static void vector_steps(Kernel *k, int64_t extent, uint32_t lanes, LVal *carried, KernelVectorFn *fill, void *user) {
+    uint32_t outer_lanes = k->lanes;
+    LVal outer_mask = k->mask;
+    k->lanes = lanes;
+    for (int64_t i = 0; i < extent; i += lanes) {
+        LVal left = l_i64(k->b, extent - i);
+        Dim at = dim_const(k->cx, i);
+        if (lanes > 1) at = dim_add(k->cx, at, dim_symbol(k->cx, k->lane));
+        if (extent - i < lanes) k->mask = l_inst(k->b, LOP_lane_mask, lt_vector(DT_bool, lanes), &left, 1, 0);
+        const Fact inside[] = {{REL_LT, at, dim_const(k->cx, extent)}};
+        const Scope *outer = k->scope, scope = {outer, inside, 1};
+        k->scope = &scope;
+        fill(k, user, at, carried);
+        k->scope = outer;
+    }
+    k->lanes = outer_lanes, k->mask = outer_mask;
+}
+
 void kernel_vector_loop(Kernel *k, Dim extent, uint32_t lanes, LVal *carried, uint32_t n, KernelVectorFn *fill, void *user) {
     LoopBuilder *b = k->b;
     Context *cx = k->cx;
+    int64_t known;
+    if (k->straight && dim_const_value(cx, extent, &known)) {
+        vector_steps(k, known, lanes, carried, fill, user);
+        return;
+    }
     Dim width = dim_const(cx, lanes), full = dim_mul(cx, dim_fdiv(cx, extent, width), width);
     Dim lane = dim_symbol(cx, k->lane);
     uint32_t outer_lanes = k->lanes;

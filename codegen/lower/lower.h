@@ -51,6 +51,7 @@ struct Kernel {
     uint64_t stream;         /* bit r: result r goes past the caches */
     const Dim *row_at;       /* index at which staged nodes are evaluated, and its offset within the row */
     Dim row_offset;
+    bool straight;           /* vector loops are written out, and values last beyond them */
     uint32_t next_index;     /* index symbols in use */
     AnchorFn *anchor;
     void *state;             /* the template's own */
@@ -105,6 +106,11 @@ LVal kernel_reduce(Kernel *, Val reduction, const Dim *at);
 LVal reduce_identity(Kernel *, Op, DType compute, uint32_t lanes);
 LVal reduce_combine(Kernel *, Op, LVal a, LVal b);
 LVal reduce_lanes(Kernel *, Op, LVal vector);
+/* A reduction in steps, where its order is of sixteen lanes and at[] is uniform: the lanes' sums over a row; those of no element;
+ * the value that the combination of all lanes (reduce_combine, vectors of several rows too) stands for. */
+LVal reduce_accumulate(Kernel *, Val reduction, const Dim *at);
+LVal reduce_nothing(Kernel *, Val reduction);
+LVal reduce_finished(Kernel *, Val reduction, LVal combined);
 
 /* ---- contract.c: contractions inside an element ------------------------------------------------------------------- */
 

@@ -42,6 +42,34 @@ LVal reduce_lanes(Kernel *k, Op op, LVal v) {
     return l_inst(k->b, tree, lt_scalar((DType)t.dtype), &v, 1, 0);
 }
 
+/* The largest and smallest f32 are found among unsigned keys in the same order, NaNs at the winning end: one instruction of
+ * one cycle, where a comparison that minds NaN and the sign of 0 takes five in a row. */
+static DType key_type(Op op, DType compute) { return compute == DT_f32 && (op == OP_reduce_max || op == OP_reduce_min) ? DT_u32 : compute; }
+
+/* Of the key where bits ascend with the value, the NaNs beyond the losing end go around to the winning one. */
+static LVal key_turn(Kernel *k, Op op, LVal like) {
+    int64_t nans = 0x7FFFFF;
+    return l_int(k->b, loop_type(k->b, like), op == OP_reduce_max ? -nans : nans);
+}
+
+static LVal key_of(Kernel *k, Op op, LVal x) {
+    LoopBuilder *b = k->b;
+    if (key_type(op, (DType)loop_type(b, x).dtype) != DT_u32) return x;
+    LVal bits = l_bitcast(b, x, DT_i32), sign = l_bin(b, LOP_shr, bits, l_int(b, loop_type(b, bits), 31));
+    LVal flips = l_bin(b, LOP_or, sign, l_int(b, loop_type(b, bits), INT32_MIN));
+    LVal ascending = l_bitcast(b, l_bin(b, LOP_xor, bits, flips), DT_u32);
+    return l_add(b, ascending, key_turn(k, op, ascending));
+}
+
+static LVal value_of_key(Kernel *k, Op op, DType compute, LVal key) {
+    LoopBuilder *b = k->b;
+    if (key_type(op, compute) != DT_u32) return key;
+    LVal bits = l_bitcast(b, l_sub(b, key, key_turn(k, op, key)), DT_i32);
+    LVal sign = l_bin(b, LOP_shr, bits, l_int(b, loop_type(b, bits), 31));
+    LVal flips = l_bin(b, LOP_or, l_un(b, LOP_not, sign), l_int(b, loop_type(b, bits), INT32_MIN));
+    return l_bitcast(b, l_bin(b, LOP_xor, bits, flips), DT_f32);
+}
+
 typedef struct Reduction {
     Val operand;
     Op op;
@@ -50,6 +78,11 @@ typedef struct Reduction {
     const int64_t *axes;
     uint32_t n_axes;
 } Reduction;
+
+/* To the result's format; keys are of that already. */
+static LVal rounded(Kernel *k, const Reduction *r, LVal acc) {
+    return key_type(r->op, loop_compute_dtype(r->dtype)) == loop_compute_dtype(r->dtype) ? l_round(k->b, acc, r->dtype) : acc;
+}
 
 static void fill_axes(Kernel *k, Reduction *r, Dim linear) {
     const TypeInfo *t = val_type(k->body, r->operand);
@@ -66,9 +99,9 @@ static void reduce_step(Kernel *k, void *user, Dim linear, LVal *acc) {
     if (k->staged.n) k->row_at = r->at, k->row_offset = linear;
     LVal x = kernel_eval(k, r->operand, r->at);
     LType t = loop_type(k->b, *acc);
-    x = l_splat(k->b, x, t.lanes);
+    x = key_of(k, r->op, l_splat(k->b, x, t.lanes));
     if (k->mask.id) x = l_select(k->b, k->mask, x, reduce_identity(k, r->op, (DType)t.dtype, t.lanes));
-    *acc = l_round(k->b, reduce_combine(k, r->op, *acc, x), r->dtype);
+    *acc = rounded(k, r, reduce_combine(k, r->op, *acc, x));
 }
 
 static Dim reduced_extent(Kernel *k, const Reduction *r) {
@@ -88,8 +121,8 @@ static bool any_varies(Kernel *k, const Dim *at, uint32_t n) {
 static void reduce_chain(Kernel *k, Reduction *r, uint32_t axis, LVal *acc) {
     if (axis == r->n_axes) {
         LVal x = kernel_eval(k, r->operand, r->at);
-        x = l_splat(k->b, x, loop_type(k->b, *acc).lanes);
-        *acc = l_round(k->b, reduce_combine(k, r->op, *acc, x), r->dtype);
+        x = key_of(k, r->op, l_splat(k->b, x, loop_type(k->b, *acc).lanes));
+        *acc = rounded(k, r, reduce_combine(k, r->op, *acc, x));
         return;
     }
     Dim extent = val_dim(k->body, r->operand, (uint32_t)r->axes[axis]);
@@ -100,55 +133,80 @@ static void reduce_chain(Kernel *k, Reduction *r, uint32_t axis, LVal *acc) {
 }
 
 /* Lanes of the order for every lane of the vector: kept on the stack, a vector each, and combined by the same tree. */
-static LVal reduce_lanes_of_vectors(Kernel *k, Reduction *r, DType compute, uint32_t order) {
+static LVal reduce_lanes_of_vectors(Kernel *k, Reduction *r, DType acc, uint32_t order) {
     LoopBuilder *b = k->b;
-    LVal store = l_alloc(b, compute, (int64_t)order * k->lanes), identity = reduce_identity(k, r->op, compute, k->lanes);
+    LVal store = l_alloc(b, acc, (int64_t)order * k->lanes), identity = reduce_identity(k, r->op, acc, k->lanes);
     for (uint32_t i = 0; i < order; i++) l_store(b, store, l_i64(b, (int64_t)i * k->lanes), identity, (LVal){0});
     Dim extent = reduced_extent(k, r);
     KernelLoop loop;
     Dim i = kernel_loop(k, &loop, l_i64(b, 0), kernel_dim(k, extent), extent, 1, NULL, 0);
     fill_axes(k, r, i);
-    LVal x = l_splat(b, kernel_eval(k, r->operand, r->at), k->lanes);
+    LVal x = key_of(k, r->op, l_splat(b, kernel_eval(k, r->operand, r->at), k->lanes));
     LVal slot = l_mul(b, l_bin(b, LOP_and, kernel_dim(k, i), l_i64(b, order - 1)), l_i64(b, k->lanes));
     LVal sum = reduce_combine(k, r->op, l_load(b, store, slot, k->lanes, (LVal){0}), x);
-    l_store(b, store, slot, l_round(b, sum, r->dtype), (LVal){0});
+    l_store(b, store, slot, rounded(k, r, sum), (LVal){0});
     kernel_loop_end(k, &loop, NULL, 0);
     LVal lanes[MAX_ORDER];
     _Static_assert(MAX_ORDER <= MAX_LANES, "an order is also a vector");
     for (uint32_t l = 0; l < order; l++) lanes[l] = l_load(b, store, l_i64(b, (int64_t)l * k->lanes), k->lanes, (LVal){0});
     for (uint32_t half = order / 2; half; half /= 2)
         for (uint32_t l = 0; l < half; l++) lanes[l] = reduce_combine(k, r->op, lanes[l], lanes[l + half]);
-    return l_round(b, lanes[0], r->dtype);
+    return rounded(k, r, lanes[0]);
 }
 
-static LVal reduce_axes(Kernel *k, const Node *n, const Dim *at) {
+static Reduction reduction_of(Kernel *k, Val v, const Dim *at) {
+    const Node *n = node(k->body, v);
     Reduction r = {.operand = n->in[0], .op = n->op, .dtype = type_info(k->cx, n->type)->dtype};
     r.axes = attr_ints(n, ATTR_axes, &r.n_axes);
-    uint32_t rank = val_rank(k->body, r.operand), kept = 0;
-    for (uint32_t i = 0, next = 0; i < rank; i++) {
+    uint32_t rank = val_rank(k->body, r.operand);
+    for (uint32_t i = 0, next = 0, kept = 0; i < rank; i++) {
         bool reduced = next < r.n_axes && r.axes[next] == i;
         if (reduced) next++;
         else r.at[i] = at[kept++];
     }
-    DType compute = loop_compute_dtype(r.dtype);
+    return r;
+}
+
+static LVal accumulate_row(Kernel *k, Reduction *r, uint32_t order) {
+    LVal acc = reduce_identity(k, r->op, key_type(r->op, loop_compute_dtype(r->dtype)), order), mask = k->mask;
+    Symbol lane = k->lane;
+    k->mask = (LVal){0}, k->lane = lane_symbol(k->cx, order);
+    kernel_vector_loop(k, reduced_extent(k, r), order, &acc, 1, reduce_step, r);
+    k->mask = mask, k->lane = lane;
+    return acc;
+}
+
+LVal reduce_accumulate(Kernel *k, Val v, const Dim *at) {
+    Reduction r = reduction_of(k, v, at);
+    return accumulate_row(k, &r, LANES);
+}
+
+LVal reduce_nothing(Kernel *k, Val v) {
+    Op op = val_op(k->body, v);
+    return reduce_identity(k, op, key_type(op, loop_compute_dtype(val_dtype(k->body, v))), LANES);
+}
+
+LVal reduce_finished(Kernel *k, Val v, LVal combined) {
+    Reduction r = {.op = val_op(k->body, v), .dtype = val_dtype(k->body, v)};
+    return value_of_key(k, r.op, loop_compute_dtype(r.dtype), rounded(k, &r, combined));
+}
+
+static LVal reduce_axes(Kernel *k, Val v, const Dim *at) {
+    const Node *n = node(k->body, v);
+    Reduction r = reduction_of(k, v, at);
+    DType compute = loop_compute_dtype(r.dtype), key = key_type(r.op, compute);
     int64_t order = attr_int(n, ATTR_order);
-    bool varies = any_varies(k, at, kept);
+    bool varies = any_varies(k, at, val_rank(k->body, v));
     if (order == 1) {
-        LVal acc = reduce_identity(k, n->op, compute, varies ? k->lanes : 1);
-        LVal mask = k->mask;
+        LVal acc = reduce_identity(k, r.op, key, varies ? k->lanes : 1), mask = k->mask;
         uint32_t lanes = k->lanes;
         if (!varies) k->lanes = 1, k->mask = (LVal){0};
         reduce_chain(k, &r, 0, &acc);
         k->lanes = lanes, k->mask = mask;
-        return acc;
+        return value_of_key(k, r.op, compute, acc);
     }
-    if (varies) return reduce_lanes_of_vectors(k, &r, compute, (uint32_t)order);
-    LVal acc = reduce_identity(k, n->op, compute, (uint32_t)order), mask = k->mask;
-    Symbol lane = k->lane;
-    k->mask = (LVal){0}, k->lane = lane_symbol(k->cx, (uint32_t)order);
-    kernel_vector_loop(k, reduced_extent(k, &r), (uint32_t)order, &acc, 1, reduce_step, &r);
-    k->mask = mask, k->lane = lane;
-    return l_round(k->b, reduce_lanes(k, n->op, acc), r.dtype);
+    if (varies) return value_of_key(k, r.op, compute, reduce_lanes_of_vectors(k, &r, key, (uint32_t)order));
+    return reduce_finished(k, v, reduce_lanes(k, r.op, accumulate_row(k, &r, (uint32_t)order)));
 }
 
 /* ---- windows ------------------------------------------------------------------------------------------------------ */
@@ -262,5 +320,5 @@ static LVal reduce_window(Kernel *k, const Node *n, const Dim *at) {
 
 LVal kernel_reduce(Kernel *k, Val v, const Dim *at) {
     const Node *n = node(k->body, v);
-    return node_attr(n, ATTR_window) ? reduce_window(k, n, at) : reduce_axes(k, n, at);
+    return node_attr(n, ATTR_window) ? reduce_window(k, n, at) : reduce_axes(k, v, at);
 }

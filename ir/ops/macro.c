@@ -16,6 +16,12 @@ static Val narrowed(Graph *g, const Node *n, Val y) {
     return b_convert(g, n->loc, y, type_info(g->cx, n->type)->dtype);
 }
 
+/* One division for all that share the divisor, against half an ulp more. */
+static Val divided(Graph *g, Loc loc, Val x, Val divisor) {
+    Val inverse = b_binary(g, loc, OP_div, b_scalar(g, loc, val_dtype(g, x), 1), divisor);
+    return b_binary(g, loc, OP_mul, x, inverse);
+}
+
 /* softmax: e^(x - max) / sum.  Subtracting the largest keeps e^ from overflowing.  ONNX Softmax-13.
  */
 Val expand_softmax(Graph *g, const Node *n, const Val *in) {
@@ -24,7 +30,7 @@ Val expand_softmax(Graph *g, const Node *n, const Val *in) {
     Val largest = b_reduce(g, n->loc, OP_reduce_max, x, &axis, 1, true);
     Val e = b_unary(g, n->loc, OP_exp, b_binary(g, n->loc, OP_sub, x, largest));
     Val sum = b_reduce(g, n->loc, OP_reduce_sum, e, &axis, 1, true);
-    return narrowed(g, n, b_binary(g, n->loc, OP_div, e, sum));
+    return narrowed(g, n, divided(g, n->loc, e, sum));
 }
 
 /* log_softmax: x - max - ln sum e^(x - max).  ONNX LogSoftmax-13. */
@@ -49,7 +55,7 @@ Val expand_normalize(Graph *g, const Node *n, const Val *in) {
     Val variance =
         b_mean(g, n->loc, b_binary(g, n->loc, OP_mul, centred, centred), axes, n_axes, true);
     Val deviation = b_unary(g, n->loc, OP_sqrt, b_binary(g, n->loc, OP_add, variance, epsilon));
-    return narrowed(g, n, b_binary(g, n->loc, OP_div, centred, deviation));
+    return narrowed(g, n, divided(g, n->loc, centred, deviation));
 }
 
 /* gelu: x/2 (1 + erf(x / sqrt 2)).  Hendrycks & Gimpel 2016; ONNX Gelu-20. */

@@ -8,7 +8,7 @@ mv stdout s
 grep -q "^\"digits.onnx: node 'conv1' (Conv), node 'relu1' (Relu)\" on x86-64-v3 {template=convolution, tile_m=" s
 grep -q "^\"digits.onnx: node 'conv1' (Conv), node 'relu1' (Relu)\" on x86-64-v4 {template=convolution, tile_m=" s
 grep -q "node 'pool' (MaxPool)\" #2 {" s
-grep -q "(Softmax)\" {template=row, grain=[0-9]*, stage=[1-9]" s
+grep -q "(Softmax)\" {template=row, tile_m=16, vectors=1, grain=[0-9]*, stage=[1-9]" s
 expect 0 '' "$INGOT" compile "$digits" --emit=schedule -o two.schedule
 cmp s two.schedule
 expect 0 '' "$INGOT" compile "$digits" --emit=loop --name=m -o plain.loop --print-schedule
@@ -24,7 +24,7 @@ set_all() { # FIELD=VALUE...: wherever a template takes it
     if cmp -s s changed; then echo "nothing takes $*"; return 1; fi
 }
 for change in lanes=1 lanes=64 "tile_m=1 tile_n=1" "tile_m=16 tile_n=4" "tile_m=3 tile_n=2 block_m=7" block_m=1 block_m=2147483647 grain=1 \
-    grain=2147483647 stage=0 stage=32 stage=96 stream=1; do
+    grain=2147483647 stage=0 stage=32 stage=96 stream=1 vectors=0 tile_m=1; do
     set_all $change
     expect 0 '' "$INGOT" compile "$digits" --emit=loop --name=m -o changed.loop --schedule=changed --verify-each
     if cmp -s plain.loop changed.loop; then echo "$change has no effect"; exit 1; fi

@@ -1,0 +1,55 @@
+# Row kernels: batches of sixteen rows and what is left of them, short rows and long, single rows; infinities, NaNs and both zeros
+# among the largest and smallest; all on every backend, and the same bits whatever the schedule, the threads and the CPU.
+. "$TESTS/cli/common.bash"
+cat > r.graph <<'EOF'
+graph @f(%1 "x": f32[n,c], %2 "z": f64[n,c], %3 "h": f16[n,3,c]) where n in [0,100], c in [0,700] {
+  %4 = softmax %1 {axis=1}
+  %5 = softmax %2 {axis=1}
+  %6 = normalize %3 {axes=[1, 2], epsilon=1e-5}
+  %7 = reduce_min %1 {axes=[1], order=16}
+  %8 = reduce_max %2 {axes=[1], order=16}
+  %9 = reduce_max %1 {axes=[0], order=1}
+  %10 = reduce_min %3 {axes=[0, 1, 2], order=16}
+  return %4 "a", %5 "b", %6 "c", %7 "d", %8 "e", %9 "f", %10 "g"
+}
+EOF
+for sizes in n=1,c=1 n=16,c=16 n=17,c=10 n=50,c=129 n=3,c=600 n=0,c=4; do
+    expect 0 '' "$INGOT" verify r.graph --dim $sizes
+    expect 0 '' "$INGOT" verify r.graph --dim $sizes --backend=c
+done
+"$INGOT" compile r.graph --emit=schedule -o s
+sed 's/tile_m=16/tile_m=1/' s > single
+cmp -s s single && exit 1
+"$INGOT" run r.graph --dim n=50,c=129 --seed=5 -o batched
+for how in "--schedule=single" "--threads=3" "--cpu=v3"; do
+    "$INGOT" run r.graph --dim n=50,c=129 --seed=5 $how -o other
+    for y in a b c d e f g; do cmp batched/$y.npy other/$y.npy || { echo "$how changes $y"; exit 1; }; done
+done
+# Extremes of every kind, made while running from an input: NaNs of either sign, infinities, zeros of both signs.
+cat > x.graph <<'EOF'
+graph @x(%1 "s": f32[]) {
+  %2 = const {data=f32 0, dtype=f32, shape=[]}
+  %3 = mul %1, %2
+  %4 = broadcast %3 {shape=[6, 5], axes=[]}
+  %5 = const {data=f32 [1, -inf, 3, 4, -0, -0, -0, -0, -0, -0, -0, -0, 0, -0, -0, inf, 2, 1, 0, 1, -1, -2, -3, -4, 5, -5, 6, -6, 7, -7], dtype=f32, shape=[6, 5]}
+  %6 = min %4, %5
+  %7 = max %4, %5
+  %8 = const {data=bool [false, false, true, false, false, false, false, false, false, false, false, false, false, false, false, false, false, false, false, true, false, false, false, false, false, false, false, false, false, false], dtype=bool, shape=[6, 5]}
+  %9 = div %4, %4
+  %10 = neg %9
+  %11 = add %5, %4
+  %12 = select %8, %9, %5
+  %13 = select %8, %10, %11
+  %14 = concat %6, %7, %12, %13, %5 {axis=0}
+  %15 = reduce_max %14 {axes=[1], order=16}
+  %16 = reduce_min %14 {axes=[1], order=16}
+  %17 = reduce_max %14 {axes=[0], order=1}
+  %18 = reduce_min %14 {axes=[0], order=1}
+  %19 = const {data=f32 1, dtype=f32, shape=[30]}
+  %20 = div %19, %15
+  %21 = div %19, %16
+  return %15 "most", %16 "least", %17 "down", %18 "low", %20 "sign", %21 "sign2"
+}
+EOF
+expect 0 '' "$INGOT" verify x.graph
+expect 0 '' "$INGOT" verify x.graph --backend=c
