@@ -51,15 +51,6 @@ Blocks blocks_at(Kernel *k, Val anchor) {
 
 Dim blocks_tiles(Kernel *k, const Blocks *s) { return dim_cdiv(k->cx, s->rows, dim_const(k->cx, s->tile_m)); }
 Dim blocks_count(Kernel *k, const Blocks *s) { return dim_cdiv(k->cx, blocks_tiles(k, s), dim_const(k->cx, s->block_tiles)); }
-static Dim column_blocks(Kernel *k, const Blocks *s) {
-    return dim_cdiv(k->cx, s->columns, dim_const(k->cx, (int64_t)s->tile_n * PANEL));
-}
-
-Dim blocks_range(Kernel *k, const Blocks *s) {
-    Dim batches = dim_product(k->cx, s->y->dims, s->batch);
-    return dim_mul(k->cx, batches, dim_mul(k->cx, blocks_count(k, s), column_blocks(k, s)));
-}
-
 /* ---- scratch: sums of parts, then panels of w ------------------------------------------------------------------------- */
 
 static int64_t sums_bytes(const Blocks *s) {
@@ -190,7 +181,7 @@ static void run_parts(Kernel *k, Blocks *s, const Group *gr, const Rows *r) {
 
 /* ---- tasks ---------------------------------------------------------------------------------------------------------------------- */
 
-static void run_group(Kernel *k, Blocks *s, const Group *gr, Dim block, Dim column) {
+static void run_group(Kernel *k, Blocks *s, const Group *gr, const Dim *task, Dim column) {
     Context *cx = k->cx;
     LoopBuilder *b = k->b;
     s->panel = dim_muli(cx, column, s->tile_n);
@@ -208,29 +199,32 @@ static void run_group(Kernel *k, Blocks *s, const Group *gr, Dim block, Dim colu
         if (s->pairs) w = l_inst(b, LOP_recast, lt_pointer(DT_u32), &w, 1, 0);
         s->panels = l_offset(b, w, l_mul(b, kernel_dim(k, s->panel), s->panel_stride));
     }
-    Rows r = blocks_rows(k, s, block);
+    Rows r = share_rows(k, s, task, gr->panels);
+    LIf some = {0};
+    if (s->packs) some = l_if(b, l_lt(b, r.begin, r.end));
     run_parts(k, s, gr, &r);
+    if (s->packs) l_else(b, &some, NULL, 0), l_if_end(b, &some, NULL, 0, NULL);
     kernel_leave(k, &scope);
 }
 
-static void run_task(Kernel *k, Blocks *s, Dim block, Dim column) {
+static void run_task(Kernel *k, Blocks *s, const Dim *task) {
     Context *cx = k->cx;
     LoopBuilder *b = k->b;
     int64_t columns;
     if (!dim_const_value(cx, s->columns, &columns)) {
-        run_group(k, s, &(Group){s->tile_n, COLUMNS_DYNAMIC}, block, column);
+        run_group(k, s, &(Group){s->tile_n, COLUMNS_DYNAMIC}, task, task[2]);
         return;
     }
     int64_t width = (int64_t)s->tile_n * PANEL, full = columns / width, rest = columns - full * width;
     Group all = {s->tile_n, COLUMNS_FULL}, tail = {(uint32_t)((rest + PANEL - 1) / PANEL), rest % PANEL ? COLUMNS_TAIL : COLUMNS_FULL};
     if (!rest || !full) {
-        run_group(k, s, full ? &all : &tail, block, column);
+        run_group(k, s, full ? &all : &tail, task, task[2]);
         return;
     }
-    LIf branch = l_if(b, l_lt(b, kernel_dim(k, column), l_i64(b, full)));
-    run_group(k, s, &all, block, column);
+    LIf branch = l_if(b, l_lt(b, kernel_dim(k, task[2]), l_i64(b, full)));
+    run_group(k, s, &all, task, task[2]);
     l_else(b, &branch, NULL, 0);
-    run_group(k, s, &tail, block, dim_const(cx, full));
+    run_group(k, s, &tail, task, dim_const(cx, full));
     l_if_end(b, &branch, NULL, 0, NULL);
 }
 
@@ -241,14 +235,17 @@ void blocks_lower(Kernel *k, Blocks *s, LVal lo, LVal hi) {
     k->lane = lane_symbol(cx, LANES);
     KernelLoop loop;
     KernelScope scope;
-    Dim dims[] = {dim_product(cx, s->y->dims, s->batch), blocks_count(k, s), column_blocks(k, s)}, at[3];
+    Dim dims[3], at[3];
+    share_tasks(k, s, dims);
+    s->lo = lo, s->hi = hi;
     Fact facts[3 + MAX_RANK];
-    Dim p = kernel_loop(k, &loop, lo, hi, blocks_range(k, s), 1, NULL, 0);
+    LVal one = l_i64(k->b, 1), first = share_task(k, s, lo), last = share_task(k, s, l_sub(k->b, hi, one));
+    Dim p = kernel_loop(k, &loop, first, l_add(k->b, last, one), dim_product(cx, dims, 3), 1, NULL, 0);
     uint32_t skip = s->batch == 0, n = 3 - skip;
     kernel_split(k, p, dims + skip, n, at + skip, facts);
     if (s->batch) kernel_split(k, at[0], s->y->dims, s->batch, s->at, facts + n);
     kernel_enter(k, &scope, facts, n + s->batch);
-    run_task(k, s, at[1], at[2]);
+    run_task(k, s, at);
     kernel_leave(k, &scope);
     kernel_loop_end(k, &loop, NULL, 0);
 }

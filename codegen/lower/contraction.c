@@ -37,7 +37,7 @@ void contraction_accumulate(Kernel *k, Blocks *s, const Part *part, LVal first_r
 
 Dim range_contraction(Kernel *k) {
     Blocks s = blocks_of(k);
-    return blocks_range(k, &s);
+    return share_range(k, &s);
 }
 
 Dim scratch_contraction(Kernel *k) {

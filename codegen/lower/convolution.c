@@ -175,7 +175,7 @@ static void accumulate(Kernel *k, Blocks *s, const Part *part, LVal first_row, u
 
 Dim range_convolution(Kernel *k) {
     Blocks s = blocks_of(k);
-    return blocks_range(k, &s);
+    return share_range(k, &s);
 }
 
 Dim scratch_convolution(Kernel *k) {

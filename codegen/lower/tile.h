@@ -57,6 +57,7 @@ struct Blocks {
     uint32_t tile_m, tile_n, block_tiles; /* rows and panels of a tile, tiles of a block of rows */
     AccumulateFn *accumulate;
     void *state;                 /* accumulate's own */
+    LVal lo, hi;                 /* share of the range */
     Dim at[MAX_RANK];            /* of the task: batch axes filled in */
     Dim panel;                   /* first panel of the task */
     LVal panels, panel_stride;   /* pointer to it, at the part's first k where packed; elements to the next */
@@ -68,7 +69,6 @@ Blocks blocks_of(Kernel *);
 Blocks blocks_at(Kernel *, Val anchor);      /* of this contraction, convolution or attend */
 Dim blocks_tiles(Kernel *, const Blocks *);  /* of all rows */
 Dim blocks_count(Kernel *, const Blocks *);  /* blocks of rows */
-Dim blocks_range(Kernel *, const Blocks *);
 Dim blocks_scratch(Kernel *, const Blocks *);
 void blocks_lower(Kernel *, Blocks *, LVal lo, LVal hi);
 /* at[] of the row axes of the result from the flat row. */
@@ -129,3 +129,11 @@ typedef struct Image {           /* x at [n, y.., c]: offset origin + n * step +
 Image image_of(Kernel *, const Node *conv);
 /* A read-only object of zeros that the module's convolutions share: at least `bytes`. */
 LVal zero_row(Kernel *, DType memory, int64_t bytes);
+
+/* ---- share.c ------------------------------------------------------------------------------------------------------ */
+
+Dim share_range(Kernel *, const Blocks *);                   /* units to launch over: panels of row tiles */
+void share_tasks(Kernel *, const Blocks *, Dim *dims);       /* of all units: batch elements, blocks of rows, groups of panels */
+LVal share_task(Kernel *, const Blocks *, LVal unit);        /* that the unit belongs to, counted in those dims */
+/* Rows of the task (its place in those dims) that lie in s->lo .. s->hi; its panels start at s->panel. */
+Rows share_rows(Kernel *, const Blocks *, const Dim *task, uint32_t panels);
