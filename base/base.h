@@ -61,6 +61,7 @@ struct Context {
     uint64_t memory_used, fuel_used;
     struct Interner *strings; /* private to string.c */
     struct DiagList *diags;   /* private to diag.c */
+    struct Mapping *mappings; /* private to file.c */
     struct IrTables *ir;      /* types, dims, symbols, constants; private to ir/ */
     Cleanup *cleanups;
     jmp_buf unwind;           /* armed by context_enter */
@@ -227,13 +228,30 @@ const uint8_t *file_map(Context *, const char *path, size_t *bytes);
 /* Opens name beneath the folder, following neither "..", absolute paths nor links out of it; reports and returns NULL
  * otherwise.  Source: ONNX ExternalDataSecurity; openat2(2) RESOLVE_BENEATH, with a component-wise fallback. */
 const uint8_t *file_map_beneath(Context *, Loc, const char *folder, const char *name, size_t *bytes);
-/* Writes beside the target and renames: a failure leaves nothing.  mode e.g. 0644. */
-NODISCARD bool file_write(Context *, const char *path, const void *bytes, size_t n, int mode);
+/* The pages of memory that lies in a mapping need not stay in memory: the next read fetches them from the file again. */
+void file_release(Context *, const void *bytes, size_t n);
 /* Runs argv[0] (searched on PATH), quiet; true where it exits 0, else reports what it printed. */
 NODISCARD bool process_run(Context *, const char *const *argv);
 const char *process_find(Context *, const char *const *names, size_t n); /* first on PATH, or NULL */
 const char *path_folder(Context *, const char *path);                    /* "." where it has none */
 const char *path_stem(Context *, const char *path);                      /* a/libfoo.so -> libfoo */
+
+/* ---- file_write.c ------------------------------------------------------------------------------------------------- */
+
+/* n bytes of a file to be: from memory, or as `produce` hands them to a sink one after the other, the same each time and
+ * without touching an arena; or zeros. */
+typedef bool SinkFn(void *sink, const void *bytes, size_t n); /* false: no more is wanted */
+typedef struct FilePiece {
+    const void *bytes;
+    uint64_t n;
+    bool (*produce)(const void *what, SinkFn *, void *sink);  /* where bytes is NULL */
+    const void *what;
+} FilePiece;
+typedef VEC(FilePiece) FilePieces;
+bool piece_put(const FilePiece *, SinkFn *, void *sink); /* false where the sink said so */
+/* Writes beside the target and renames: a failure leaves nothing.  mode e.g. 0644. */
+NODISCARD bool file_write(Context *, const char *path, const void *bytes, size_t n, int mode);
+NODISCARD bool file_write_pieces(Context *, const char *path, const FilePieces *, int mode);
 
 /* ---- sha256.c ----------------------------------------------------------------------------------------------------- */
 
@@ -242,3 +260,6 @@ typedef struct Sha256 { uint32_t h[8]; uint64_t n; uint8_t block[64]; } Sha256;
 void sha256_init(Sha256 *);
 void sha256_add(Sha256 *, const void *, size_t);
 void sha256_end(Sha256 *, uint8_t out[32]);
+bool sha256_sink(void *sha, const void *bytes, size_t n); /* a SinkFn */
+/* sha256_x86.c: n blocks by the machine's own instructions; false where it has none. */
+bool sha256_blocks_x86(uint32_t h[8], const uint8_t *blocks, size_t n);

@@ -1,9 +1,9 @@
-/* file.c: the file system and other programs: mapping, safe opening beneath a folder, atomic writing, running tools.
+/* file.c: the file system and other programs: mapping, safe opening beneath a folder, running tools.  Writing: file_write.c.
  *
  * The machine's failures are diagnostics with the errno text.
  * Invariants: a mapping and its descriptor are owned by the clean-up list before they exist, so running out of memory
- * leaks neither; between creating a temporary file (or a child) and disposing of it nothing here allocates from an arena,
- * so unwinding cannot leave one behind.  Opening never blocks (a name may be a FIFO) and only regular files are mapped.
+ * leaks neither; between starting a child and waiting for it nothing here allocates from an arena, so unwinding cannot
+ * leave one behind.  Opening never blocks (a name may be a FIFO) and only regular files are mapped.
  * A file that is truncated while mapped raises SIGBUS on access, as with every reader that maps.
  * Source: openat2(2), ONNX ExternalData security notes.
  */
@@ -34,6 +34,7 @@ extern char **environ;
 /* ---- mapping ---- */
 
 typedef struct Mapping {
+    struct Mapping *next;  /* on the Context's list */
     int fd;
     void *at;
     size_t bytes;
@@ -48,6 +49,8 @@ static void mapping_end(void *resource) {
 static Mapping *mapping_new(Context *cx) {
     Mapping *m = arena_alloc(cx->arena, sizeof *m);
     m->fd = -1;
+    m->next = cx->mappings;
+    cx->mappings = m;
     context_defer(cx, mapping_end, m);
     return m;
 }
@@ -91,6 +94,18 @@ const uint8_t *file_map(Context *cx, const char *path, size_t *bytes) {
         return NULL;
     }
     return map_open_file(cx, m, (Loc){0}, path, bytes);
+}
+
+/* Whole pages alone, of mappings alone: what is dropped comes back from the file. */
+void file_release(Context *cx, const void *bytes, size_t n) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)bytes, end = from + n;
+    for (const Mapping *m = cx->mappings; m; m = m->next) {
+        uintptr_t at = (uintptr_t)m->at;
+        if (from < at || end > at + m->bytes) continue;
+        from = from / page * page, end = (end + page - 1) / page * page;
+        madvise((void *)from, end - from, MADV_DONTNEED);
+        return;
+    }
 }
 
 /* ---- opening beneath a folder ---- */
@@ -171,62 +186,6 @@ const uint8_t *file_map_beneath(Context *cx, Loc loc, const char *folder, const 
     else
         diag_machine(cx, loc, "cannot open '%s' in '%s': %s", name, folder, strerror(error));
     return NULL;
-}
-
-/* ---- writing ---- */
-
-static bool write_all(int fd, const void *bytes, size_t n) {
-    const char *at = bytes;
-    while (n) {
-        ssize_t wrote = write(fd, at, n < (1u << 30) ? n : 1u << 30);
-        if (wrote < 0 && errno == EINTR) continue;
-        if (wrote < 0) return false;
-        at += wrote;
-        n -= (size_t)wrote;
-    }
-    return true;
-}
-
-/* Closes too; keeps the first errno. */
-static bool write_and_close(int fd, const void *bytes, size_t n) {
-    bool ok = write_all(fd, bytes, n);
-    int error = errno;
-    if (close(fd) && ok) return false;
-    errno = error;
-    return ok;
-}
-
-/* Creates a new file beside path; its name goes to temporary.  The umask applies to mode, as it would to the target. */
-static int create_beside(const char *path, char *temporary, size_t room, int mode) {
-    for (unsigned i = 0; i < 1000; i++) {
-        int n = snprintf(temporary, room, "%s.tmp-%ld-%u", path, (long)getpid(), i);
-        if (n < 0 || (size_t)n >= room) break;
-        int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)mode);
-        if (fd >= 0 || errno != EEXIST) return fd;
-    }
-    errno = ENAMETOOLONG;
-    return -1;
-}
-
-bool file_write(Context *cx, const char *path, const void *bytes, size_t n, int mode) {
-    struct stat st;
-    bool ok, special = !stat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
-    if (special) { /* /dev/stdout, /dev/null: renaming over a device would replace it */
-        int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-        ok = fd >= 0 && write_and_close(fd, bytes, n);
-    } else {
-        size_t room = strlen(path) + 48;
-        char *temporary = arena_alloc(cx->arena, room);
-        int fd = create_beside(path, temporary, room, mode);
-        ok = fd >= 0 && write_and_close(fd, bytes, n) && !rename(temporary, path);
-        if (!ok && fd >= 0) {
-            int error = errno;
-            unlink(temporary);
-            errno = error;
-        }
-    }
-    if (!ok) diag_machine(cx, (Loc){0}, "cannot write '%s': %s", path, strerror(errno));
-    return ok;
 }
 
 /* ---- other programs ---- */

@@ -71,7 +71,7 @@ Temporary *temporary_new(Context *);
 const char *temporary_path(Temporary *, const char *name);
 void temporary_remove(Temporary *);
 
-/* ---- tool_link.c archive.c elf.c: objects to artifacts ----------------------------------------------------------------- */
+/* ---- tool_link.c archive.c elf.c elf_fill.c: objects to artifacts ----------------------------------------------------------------- */
 
 typedef struct LinkShared {
     const char *path;        /* of the shared object */
@@ -84,14 +84,23 @@ typedef struct LinkShared {
 } LinkShared;
 /* Same inputs, same bytes. */
 NODISCARD bool link_shared(Context *, const LinkShared *);
+bool link_leaves_holes(Context *);   /* the linker that link_shared finds does */
 
 /* A static library in GNU ar format with a symbol index; no times, owners or paths in it. */
-typedef struct ArchiveMember { const char *name; const uint8_t *bytes; size_t n; } ArchiveMember;
-NODISCARD bool archive_write(Context *, const char *path, const ArchiveMember *, uint32_t n);
+typedef struct ArchiveMember {
+    const char *name;
+    const uint8_t *bytes;
+    size_t n;
+    const char *symbol;      /* the one symbol of a member made of pieces */
+    const FilePieces *pieces;    /* where bytes is NULL */
+} ArchiveMember;
+NODISCARD bool archive_pieces(Context *, const char *path, const ArchiveMember *, uint32_t n, FilePieces *out); /* path: for messages */
 
-/* An ELF64 x86-64 object of one read-only 64-aligned data symbol, streamed from memory parts to the file. */
-typedef struct DataPart { const void *bytes; size_t n; } DataPart;  /* bytes NULL: n zeros */
-NODISCARD bool elf_write_data(Context *, const char *path, const char *symbol, const DataPart *, uint32_t n_parts);
+/* An ELF64 x86-64 object of one read-only 64-aligned data symbol.  hole: without its content, which elf_fill puts into what
+ * was linked with it; false where the linker did not leave it free: only those for which link_leaves_holes do. */
+#define ELF_HOLE ".ingot.data"
+NODISCARD bool elf_data(Context *, const char *symbol, const FilePiece *data, bool hole, FilePieces *out);
+NODISCARD bool elf_fill(Context *, const uint8_t *linked, size_t n, const FilePiece *data, FilePieces *out);
 /* Calls each(user, name) for the defined global symbols of an ELF64 object; false where it is not one. */
 bool elf_each_symbol(const uint8_t *object, size_t n, void (*each)(void *user, const char *name), void *user);
 

@@ -1,53 +1,40 @@
-/* elf.c: writes weights as an ELF64 x86-64 object of one data symbol, and lists the symbols objects define.
+/* elf.c: weights as an ELF64 x86-64 object of one data symbol, and the symbols that objects define.
  *
- * Parts go from memory to the file without a copy: hundreds of megabytes cost one write.  Above 1 GiB the section is
- * .lrodata (large), which linkers lay out away from code, so that code keeps its 32-bit distances.  The symbol is hidden: it
- * joins objects of one artifact.  Layout: header, data, symbol table, strings, section headers.
+ * An object is pieces around the data, which stay where they are until a file is written.  Above 1 GiB the section is .lrodata
+ * (large), which linkers lay out away from code, so that code keeps its 32-bit distances.  The symbol is hidden: it joins
+ * objects of one artifact.  Layout: header, data, symbol table, strings, section headers.
+ * A hole is the same object without the data: linkers give it a place, elf_fill.c its content.
  * Source: System V gABI chapters 4 (ELF-64), x86-64 psABI section 4.1 (SHF_X86_64_LARGE).
  */
-#define _GNU_SOURCE
 #include "codegen.h"
 #include <elf.h>
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { DATA_ALIGN = 64, N_SECTIONS = 6 };
 #define LARGE_BYTES (INT64_C(1) << 30)
 #define SHF_LARGE   0x10000000u
-static const char section_names[] = "\0.rodata\0.lrodata\0.symtab\0.strtab\0.shstrtab\0.note.GNU-stack";
-enum { NAME_RODATA = 1, NAME_LRODATA = 9, NAME_SYMTAB = 18, NAME_STRTAB = 26, NAME_SHSTRTAB = 34, NAME_STACK = 44 };
+/* Only a section of a kind of its own is sure to be left without content by a linker. */
+static const char section_names[] = "\0.rodata\0.lrodata\0" ELF_HOLE "\0.symtab\0.strtab\0.shstrtab\0.note.GNU-stack";
 
-static bool put(FILE *file, const void *bytes, size_t n) { return n == 0 || fwrite(bytes, 1, n, file) == n; }
-static bool put_zeros(FILE *file, uint64_t n) {
-    static const uint8_t zeros[4096];
-    for (; n > 0; n -= n < sizeof zeros ? n : sizeof zeros)
-        if (!put(file, zeros, n < sizeof zeros ? n : sizeof zeros)) return false;
-    return true;
+static uint32_t name_at(const char *name) {
+    size_t at = 1;
+    while (strcmp(section_names + at, name) != 0) at += strlen(section_names + at) + 1;
+    return (uint32_t)at;
 }
 
 typedef struct Layout {
     uint64_t bytes, symtab, strtab, shstrtab, headers, strtab_bytes;
 } Layout;
 
-static bool lay_out(Context *cx, const char *symbol, const DataPart *parts, uint32_t n, Layout *at) {
-    int64_t bytes = 0;
-    for (uint32_t i = 0; i < n; i++)
-        if (!ck_add(bytes, (int64_t)parts[i].n, &bytes) || bytes < 0 || bytes > INT64_MAX / 2) {
-            diag_error(cx, (Loc){0}, "data '%s' is too large for an object", symbol);
-            return false;
-        }
-    at->bytes = (uint64_t)bytes;
-    at->symtab = (DATA_ALIGN + at->bytes + 7) & ~UINT64_C(7);
-    at->strtab = at->symtab + 2 * sizeof(Elf64_Sym);
-    at->strtab_bytes = strlen(symbol) + 2;
-    at->shstrtab = at->strtab + at->strtab_bytes;
-    at->headers = (at->shstrtab + sizeof section_names + 7) & ~UINT64_C(7);
-    return true;
+static Layout lay_out(const char *symbol, uint64_t stored) {
+    Layout at = {.bytes = stored, .symtab = (DATA_ALIGN + stored + 7) & ~UINT64_C(7), .strtab_bytes = strlen(symbol) + 2};
+    at.strtab = at.symtab + 2 * sizeof(Elf64_Sym);
+    at.shstrtab = at.strtab + at.strtab_bytes;
+    at.headers = (at.shstrtab + sizeof section_names + 7) & ~UINT64_C(7);
+    return at;
 }
 
-static bool put_header(FILE *file, const Layout *at) {
+static void put_header(Text *out, const Layout *at) {
     Elf64_Ehdr h = {.e_type = ET_REL, .e_machine = EM_X86_64, .e_version = EV_CURRENT, .e_shoff = at->headers,
                     .e_ehsize = sizeof h, .e_shentsize = sizeof(Elf64_Shdr), .e_shnum = N_SECTIONS, .e_shstrndx = 4};
     memcpy(h.e_ident, ELFMAG, SELFMAG);
@@ -55,46 +42,51 @@ static bool put_header(FILE *file, const Layout *at) {
     h.e_ident[EI_DATA] = ELFDATA2LSB;
     h.e_ident[EI_VERSION] = EV_CURRENT;
     _Static_assert(sizeof(Elf64_Ehdr) == DATA_ALIGN, "the data follow the header at once");
-    return put(file, &h, sizeof h);
+    text_add_n(out, (const char *)&h, sizeof h);
 }
 
-static bool put_tables(FILE *file, const Layout *at, const char *symbol) {
+static void put_zeros(Text *out, uint64_t n) {
+    static const char zeros[DATA_ALIGN] = {0};
+    text_add_n(out, zeros, n);
+}
+
+static void put_tables(Text *out, const Layout *at, const char *symbol, uint64_t bytes, bool hole) {
     Elf64_Sym symbols[2] = {{0}, {.st_name = 1, .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT), .st_other = STV_HIDDEN,
-                                  .st_shndx = 1, .st_size = at->bytes}};
-    bool large = at->bytes > LARGE_BYTES;
+                                  .st_shndx = 1, .st_size = bytes}};
+    bool large = bytes > LARGE_BYTES;
     Elf64_Shdr sections[N_SECTIONS] = {
         {0},
-        {.sh_name = large ? NAME_LRODATA : NAME_RODATA, .sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC | (large ? SHF_LARGE : 0),
-         .sh_offset = DATA_ALIGN, .sh_size = at->bytes, .sh_addralign = DATA_ALIGN},
-        {.sh_name = NAME_SYMTAB, .sh_type = SHT_SYMTAB, .sh_offset = at->symtab, .sh_size = sizeof symbols, .sh_link = 3,
+        {.sh_name = name_at(hole ? ELF_HOLE : large ? ".lrodata" : ".rodata"), .sh_type = hole ? SHT_NOBITS : SHT_PROGBITS,
+         .sh_flags = SHF_ALLOC | (large ? SHF_LARGE : 0), .sh_offset = DATA_ALIGN, .sh_size = bytes, .sh_addralign = DATA_ALIGN},
+        {.sh_name = name_at(".symtab"), .sh_type = SHT_SYMTAB, .sh_offset = at->symtab, .sh_size = sizeof symbols, .sh_link = 3,
          .sh_info = 1, .sh_addralign = 8, .sh_entsize = sizeof(Elf64_Sym)},
-        {.sh_name = NAME_STRTAB, .sh_type = SHT_STRTAB, .sh_offset = at->strtab, .sh_size = at->strtab_bytes, .sh_addralign = 1},
-        {.sh_name = NAME_SHSTRTAB, .sh_type = SHT_STRTAB, .sh_offset = at->shstrtab, .sh_size = sizeof section_names,
+        {.sh_name = name_at(".strtab"), .sh_type = SHT_STRTAB, .sh_offset = at->strtab, .sh_size = at->strtab_bytes,
          .sh_addralign = 1},
-        {.sh_name = NAME_STACK, .sh_type = SHT_PROGBITS, .sh_offset = at->headers, .sh_addralign = 1}};
-    return put_zeros(file, at->symtab - DATA_ALIGN - at->bytes) && put(file, symbols, sizeof symbols) && put(file, "", 1) &&
-           put(file, symbol, strlen(symbol) + 1) && put(file, section_names, sizeof section_names) &&
-           put_zeros(file, at->headers - at->shstrtab - sizeof section_names) && put(file, sections, sizeof sections);
+        {.sh_name = name_at(".shstrtab"), .sh_type = SHT_STRTAB, .sh_offset = at->shstrtab, .sh_size = sizeof section_names,
+         .sh_addralign = 1},
+        {.sh_name = name_at(".note.GNU-stack"), .sh_type = SHT_PROGBITS, .sh_offset = at->headers, .sh_addralign = 1}};
+    put_zeros(out, at->symtab - DATA_ALIGN - at->bytes);
+    text_add_n(out, (const char *)symbols, sizeof symbols);
+    text_add_n(out, "", 1);
+    text_add_n(out, symbol, strlen(symbol) + 1);
+    text_add_n(out, section_names, sizeof section_names);
+    put_zeros(out, at->headers - at->shstrtab - sizeof section_names);
+    text_add_n(out, (const char *)sections, sizeof sections);
 }
 
-bool elf_write_data(Context *cx, const char *path, const char *symbol, const DataPart *parts, uint32_t n_parts) {
-    Layout at;
-    if (!lay_out(cx, symbol, parts, n_parts, &at)) return false;
-    FILE *file = fopen(path, "wb");
-    if (!file) {
-        diag_machine(cx, (Loc){0}, "cannot write '%s': %s", path, strerror(errno));
+bool elf_data(Context *cx, const char *symbol, const FilePiece *data, bool hole, FilePieces *out) {
+    Layout at = lay_out(symbol, hole ? 0 : data->n);
+    Text head = text_new(cx->arena), tables = text_new(cx->arena);
+    if (data->n > INT64_MAX / 2) {
+        diag_error(cx, (Loc){0}, "data '%s' is too large for an object", symbol);
         return false;
     }
-    bool ok = put_header(file, &at);
-    for (uint32_t i = 0; i < n_parts && ok; i++)
-        ok = parts[i].bytes ? put(file, parts[i].bytes, parts[i].n) : put_zeros(file, parts[i].n);
-    ok = ok && put_tables(file, &at, symbol);
-    int error = ok ? 0 : errno;
-    if (fclose(file) && ok) ok = false, error = errno;
-    if (ok) return true;
-    unlink(path);
-    diag_machine(cx, (Loc){0}, "cannot write '%s': %s", path, strerror(error));
-    return false;
+    put_header(&head, &at);
+    put_tables(&tables, &at, symbol, data->n, hole);
+    vec_push(cx->arena, out, (FilePiece){.bytes = head.at, .n = head.n});
+    if (!hole) vec_push(cx->arena, out, *data);
+    vec_push(cx->arena, out, (FilePiece){.bytes = tables.at, .n = tables.n});
+    return true;
 }
 
 /* ---- reading ---- */

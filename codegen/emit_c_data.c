@@ -158,9 +158,9 @@ void c_data_definitions(CPrinter *p, Text *out) {
         print_head(p, out, d, "u8");
         text_add(out, "[%llu]", (unsigned long long)(d->size ? d->size : 1));
         if (d->align > 1) text_add(out, " ALIGNED(%u)", d->align);
-        if (d->bytes && d->size) {
+        if ((d->bytes || d->n_parts) && d->size) {
             text_add(out, " =\n");
-            print_string(out, d->bytes, d->size);
+            print_string(out, loop_data_bytes(p->m, d), d->size);
             text_add(out, ";\n");
         } else {
             text_add(out, " = {0};\n");

@@ -15,8 +15,9 @@ LLVMValueRef llvm_symbol(LlvmPrinter *p, const char *name) {
 
 static LLVMTypeRef bytes_type(LlvmPrinter *p, uint64_t n) { return LLVMArrayType2(p->types[DT_u8], n); }
 static LLVMValueRef bytes_value(LlvmPrinter *p, const LData *d, uint64_t from, uint64_t n) {
-    if (!d->bytes || !n) return LLVMConstNull(bytes_type(p, n));
-    return LLVMConstStringInContext2(p->context, (const char *)d->bytes + from, n, 1);
+    const uint8_t *bytes = n ? loop_data_bytes(p->m, d) : NULL;
+    if (!bytes) return LLVMConstNull(bytes_type(p, n));
+    return LLVMConstStringInContext2(p->context, (const char *)bytes + from, n, 1);
 }
 
 static LLVMTypeRef data_type(LlvmPrinter *p, const LData *d) {

@@ -201,17 +201,12 @@ static void lay_context(Interface *w) {
     REQUIRE(w->p.cx, at < INT32_MAX);
 }
 
-static const LData *weights_data(const LoopModule *m) {
-    for (uint32_t i = 0; i < m->datas.n; i++)
-        if (m->datas.at[i].flags & LD_WEIGHTS) return &m->datas.at[i];
-    return NULL;
-}
-
 static void hash_weights(Interface *w, uint64_t *layout) {
-    const LData *d = weights_data(w->p.m);
+    const LData *d = loop_weights(w->p.m);
     Sha256 sha;
+    FilePiece piece = d ? loop_data_piece(w->p.m, d) : (FilePiece){0};
     sha256_init(&sha);
-    if (d && d->bytes) sha256_add(&sha, d->bytes, d->size);
+    piece_put(&piece, sha256_sink, &sha);
     sha256_end(&sha, w->found.weights_sha256);
     w->found.weights_bytes = d ? d->size : 0;
     memcpy(layout, w->found.weights_sha256, 8);
@@ -263,7 +258,7 @@ static void write_private(Writer *out, uint64_t *symbols, uint64_t *tensors) {
     put_u32(out, FIELD(n_tiers), w->p.m->tiers.n);
     if (w->options->n_tests) point_own(out, FIELD(tests), write_tests(out));
     put_i64(out, FIELD(n_tests), w->options->n_tests);
-    const LData *weights = weights_data(w->p.m);
+    const LData *weights = loop_weights(w->p.m);
     if (weights && w->options->weights == WEIGHTS_EMBEDDED) point(out, FIELD(weights), weights->name, 0);
     put_i64(out, FIELD(weights_bytes), (int64_t)w->found.weights_bytes);
     put_i64(out, FIELD(weights_layout), (int64_t)layout);

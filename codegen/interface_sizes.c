@@ -61,14 +61,12 @@ static void write_init(Interface *w) {
     begin(w, "init", false, (LType){0});
     LoopBuilder *b = builder(w);
     LVal frame = loop_param(b, 0), block = interface_recast(w, frame, DT_u8);
-    const LData *weights = NULL;
+    const LData *weights = loop_weights(w->p.m);
     for (int slot = 0; slot < FRAME_SLOTS; slot++) {
         if (!w->at[slot]) continue;
         LVal in[] = {frame, l_i64(b, slot), l_offset(b, block, l_i64(b, w->at[slot]))};
         l_inst(b, LOP_store_pointer, (LType){0}, in, 3, 0);
     }
-    for (uint32_t i = 0; i < w->p.m->datas.n; i++)
-        if (w->p.m->datas.at[i].flags & LD_WEIGHTS) weights = &w->p.m->datas.at[i];
     LVal model[] = {frame, zero(w), interface_address(w, "private")};
     l_inst(b, LOP_store_pointer, (LType){0}, model, 3, 0);
     if (weights && w->options->weights == WEIGHTS_EMBEDDED) {

@@ -44,11 +44,16 @@ static void add_libraries(Context *cx, Arguments *argv, bool driver) {
     add_option(cx, argv, driver, "--no-undefined");
 }
 
+static const char *const lld[] = {"ld.lld-19", "ld.lld"};
+
+/* GNU ld puts a hole into the writable segment, behind what is zero. */
+bool link_leaves_holes(Context *cx) { return process_find(cx, lld, COUNT(lld)) != NULL; }
+
 bool link_shared(Context *cx, const LinkShared *link) {
-    static const char *const linkers[] = {"ld.lld-19", "ld.lld"}, *const drivers[] = {"cc", "gcc", "clang"};
+    static const char *const drivers[] = {"cc", "gcc", "clang"};
     static const char *const options[] = {"--gc-sections", "--build-id=none", "--hash-style=gnu", "-znow", "-zrelro",
                                           "-znoexecstack"};
-    const char *linker = link->linker ? link->linker : process_find(cx, linkers, COUNT(linkers));
+    const char *linker = link->linker ? link->linker : process_find(cx, lld, COUNT(lld));
     if (!linker) linker = process_find(cx, drivers, COUNT(drivers));
     if (!linker) {
         diag_machine(cx, (Loc){0}, "no linker found on PATH (ld.lld-19, ld.lld, cc); install lld, or write an object or archive");

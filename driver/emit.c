@@ -2,7 +2,8 @@
  *
  * Last step of compiling.  Files are made in a private folder or in memory and then put in place one by one, each whole;
  * the library itself comes last, so that a failure leaves at most new headers.
- * A library is: the module's object, the weights' object (written without a compiler), the runtime's objects.  In objects and
+ * A library is: the module's object, the weights, the runtime's objects.  Weights are many times larger than all the rest: they
+ * are never in memory whole and meet no compiler; the linker leaves a hole for them.  In objects and
  * static libraries the runtime's symbols get the model's prefix, so that two models link into one program.
  */
 #define _GNU_SOURCE
@@ -24,12 +25,6 @@ static RuntimeUse runtime_use(const LoopModule *m) {
                         .profile = has_note(m, "profile", "1")};
 }
 
-static const LData *find_weights(const LoopModule *m) {
-    for (uint32_t i = 0; i < m->datas.n; i++)
-        if (m->datas.at[i].flags & LD_WEIGHTS) return &m->datas.at[i];
-    return NULL;
-}
-
 /* Only shared libraries have the getter. */
 static const LoopModule *without_getter(const LoopModule *m) {
     LoopModule *copy = arena_copy(m->arena, m, sizeof *m);
@@ -46,7 +41,9 @@ typedef struct Library {
     Job *job;
     const LoopModule *m;
     Temporary *folder;
-    VEC(Part) parts;
+    VEC(Part) parts;             /* all but the weights */
+    const char *weights_symbol;  /* NULL where they are not embedded */
+    FilePiece weights;
 } Library;
 
 static bool add_file(Library *lib, const char *name, const char *path) {
@@ -78,12 +75,11 @@ static bool add_code(Library *lib) {
     return true;
 }
 
-static bool add_weights(Library *lib) {
-    const LData *w = find_weights(lib->m);
-    if (!w || runtime_use(lib->m).weights) return true;
-    DataPart part = {w->bytes, w->size};
-    const char *path = temporary_path(lib->folder, "data.o");
-    return elf_write_data(lib->job->cx, path, w->name, &part, 1) && add_file(lib, "weights.o", path);
+static void add_weights(Library *lib) {
+    const LData *w = loop_weights(lib->m);
+    if (!w || runtime_use(lib->m).weights) return;
+    lib->weights = loop_data_piece(lib->m, w);
+    lib->weights_symbol = w->name;
 }
 
 static bool add_runtime(Library *lib) {
@@ -104,54 +100,52 @@ static bool rename_runtime(Library *lib) {
     return true;
 }
 
-/* The parts as files, for a linker. */
-static const char **part_files(Library *lib) {
+enum { HOLE_BYTES = 1 << 20 }; /* what is smaller may as well go through the linker */
+
+/* The parts as files, for a linker; NULL last. */
+static const char **part_files(Library *lib, bool hole) {
     Context *cx = lib->job->cx;
-    const char **paths = arena_new_array(cx->arena, const char *, lib->parts.n + 1);
+    FilePieces weights = {0};
+    const char **paths = arena_new_array(cx->arena, const char *, lib->parts.n + 2);
     for (uint32_t i = 0; i < lib->parts.n; i++) {
         const Part *p = &lib->parts.at[i];
         paths[i] = temporary_path(lib->folder, p->name);
         if (!file_write(cx, paths[i], p->bytes, p->n, 0600)) return NULL;
     }
-    return paths;
+    if (!lib->weights_symbol) return paths;
+    const char *path = paths[lib->parts.n] = temporary_path(lib->folder, "weights.o");
+    if (!elf_data(cx, lib->weights_symbol, &lib->weights, hole, &weights)) return NULL;
+    return file_write_pieces(cx, path, &weights, 0600) ? paths : NULL;
 }
 
 /* ---- libraries ----------------------------------------------------------------------------------------------------------- */
 
 static const char *base_name(const char *path) { return strrchr(path, '/') ? strrchr(path, '/') + 1 : path; }
 
-static bool write_shared(Library *lib, const char *path) {
+static bool link_library(Library *lib, const char *const *objects, const char *path) {
     Context *cx = lib->job->cx;
     VEC(const char *) exports = {0};
-    const char **objects = part_files(lib), *names = loop_note(lib->m, "exports");
+    const char *names = loop_note(lib->m, "exports");
+    uint32_t n = 0;
     for (const char *at = names ? names : ""; *at; at += strspn(at, " ")) {
-        size_t n = strcspn(at, " ");
-        vec_push(cx->arena, &exports, intern_n(cx, at, n));
-        at += n;
+        size_t length = strcspn(at, " ");
+        vec_push(cx->arena, &exports, intern_n(cx, at, length));
+        at += length;
     }
+    while (objects[n]) n++;
     LinkShared link = {.path = path,
                        .soname = lib->job->path ? base_name(lib->job->path) : arena_print(cx->arena, "lib%s.so", lib->m->name),
                        .objects = objects,
-                       .n_objects = lib->parts.n,
+                       .n_objects = n,
                        .exports = exports.at,
                        .n_exports = exports.n};
-    return objects && link_shared(cx, &link);
+    return link_shared(cx, &link);
 }
 
-static bool write_archive(Library *lib, const char *path) {
-    Context *cx = lib->job->cx;
-    ArchiveMember *members = arena_new_array(cx->arena, ArchiveMember, lib->parts.n);
-    for (uint32_t i = 0; i < lib->parts.n; i++) {
-        const Part *p = &lib->parts.at[i];
-        members[i] = (ArchiveMember){arena_print(cx->arena, "%s_%s", lib->m->name, p->name), p->bytes, p->n};
-    }
-    return archive_write(cx, path, members, lib->parts.n);
-}
-
-static bool write_object(Library *lib, const char *path) {
+static bool link_object(Library *lib, const char *const *objects, const char *path) {
     static const char *const linkers[] = {"ld.lld-19", "ld.lld", "ld"};
     Context *cx = lib->job->cx;
-    const char **objects = part_files(lib), *linker = process_find(cx, linkers, COUNT(linkers));
+    const char *linker = process_find(cx, linkers, COUNT(linkers));
     if (!linker) {
         diag_machine(cx, (Loc){0}, "no linker found on PATH (ld.lld-19, ld.lld, ld); install lld, or write a static library");
         return false;
@@ -161,22 +155,57 @@ static bool write_object(Library *lib, const char *path) {
     vec_push(cx->arena, &argv, "-r");
     vec_push(cx->arena, &argv, "-o");
     vec_push(cx->arena, &argv, path);
-    for (uint32_t i = 0; objects && i < lib->parts.n; i++) vec_push(cx->arena, &argv, objects[i]);
+    for (; *objects; objects++) vec_push(cx->arena, &argv, *objects);
     vec_push(cx->arena, &argv, NULL);
-    return objects && process_run(cx, argv.at);
+    return process_run(cx, argv.at);
 }
 
-/* Writes the library to a file in the private folder; NULL after a diagnostic. */
-static const char *make_library(Job *job, const LoopModule *m) {
+static bool link_parts(Library *lib, FilePieces *out) {
+    Context *cx = lib->job->cx;
+    const char *path = temporary_path(lib->folder, "out");
+    bool hole = lib->weights.n >= HOLE_BYTES && link_leaves_holes(cx);
+    const char **objects = part_files(lib, hole);
+    size_t n;
+    if (!objects || !(lib->job->emit == EMIT_so ? link_library : link_object)(lib, objects, path)) return false;
+    const uint8_t *bytes = file_map(cx, path, &n);
+    if (!bytes) return false;
+    if (!hole) vec_push(cx->arena, out, (FilePiece){.bytes = bytes, .n = n});
+    else if (!elf_fill(cx, bytes, n, &lib->weights, out)) BUG(cx, "the linker put the weights where they cannot be filled in");
+    return true;
+}
+
+static bool archive_parts(Library *lib, FilePieces *out) {
+    Context *cx = lib->job->cx;
+    FilePieces weights = {0};
+    ArchiveMember *members = arena_new_array(cx->arena, ArchiveMember, lib->parts.n + 1);
+    for (uint32_t i = 0; i < lib->parts.n; i++) {
+        const Part *p = &lib->parts.at[i];
+        members[i] = (ArchiveMember){.name = arena_print(cx->arena, "%s_%s", lib->m->name, p->name), .bytes = p->bytes, .n = p->n};
+    }
+    if (lib->weights_symbol) {
+        if (!elf_data(cx, lib->weights_symbol, &lib->weights, false, &weights)) return false;
+        members[lib->parts.n] = (ArchiveMember){.name = arena_print(cx->arena, "%s_weights.o", lib->m->name),
+                                                .symbol = lib->weights_symbol, .pieces = &weights};
+    }
+    return archive_pieces(cx, lib->job->path ? lib->job->path : lib->m->name, members, lib->parts.n + !!lib->weights_symbol, out);
+}
+
+static bool make_library(Job *job, const LoopModule *m, FilePieces *out) {
     Library lib = {.job = job, .m = job->emit == EMIT_so ? m : without_getter(m), .folder = temporary_new(job->cx)};
-    if (!lib.folder) return NULL;
-    const char *path = temporary_path(lib.folder, "out");
+    if (!lib.folder) return false;
     job_progress(job, "code");
-    if (!add_code(&lib) || !add_weights(&lib) || !add_runtime(&lib)) return NULL;
+    if (!add_code(&lib) || !add_runtime(&lib)) return false;
+    add_weights(&lib);
     job_progress(job, "link");
-    if (job->emit == EMIT_so) return write_shared(&lib, path) ? path : NULL;
-    if (!rename_runtime(&lib)) return NULL;
-    return (job->emit == EMIT_a ? write_archive(&lib, path) : write_object(&lib, path)) ? path : NULL;
+    if (job->emit != EMIT_so && !rename_runtime(&lib)) return false;
+    return (job->emit == EMIT_a ? archive_parts : link_parts)(&lib, out);
+}
+
+static bool is_linked(Emit e) { return e == EMIT_so || e == EMIT_a || e == EMIT_obj; }
+
+static bool text_sink(void *text, const void *bytes, size_t n) {
+    text_add_n(text, bytes, n);
+    return true;
 }
 
 /* ---- texts --------------------------------------------------------------------------------------------------------------- */
@@ -220,11 +249,10 @@ static bool emit_text(Job *job, const LoopModule *m, Text *out, Text *side) {
     case EMIT_so:
     case EMIT_a:
     case EMIT_obj: {
-        size_t n;
-        const char *path = make_library(job, m);
-        const uint8_t *bytes = path ? file_map(job->cx, path, &n) : NULL;
-        if (bytes) text_add_n(out, (const char *)bytes, n);
-        return bytes != NULL;
+        FilePieces pieces = {0};
+        bool ok = make_library(job, m, &pieces);
+        for (uint32_t i = 0; ok && i < pieces.n; i++) piece_put(&pieces.at[i], text_sink, out);
+        return ok;
     }
     case EMIT_graph:
     case EMIT_schedule:
@@ -254,22 +282,20 @@ static bool write_headers(Job *job, const LoopModule *m) {
 /* <name>.weights beside the library. */
 static bool write_weights(Job *job, const LoopModule *m) {
     Context *cx = job->cx;
-    const LData *w = find_weights(m);
+    const LData *w = loop_weights(m);
     const char *layout = loop_note(m, "weights_layout");
     if (!w || !has_note(m, "weights", "file")) return true;
     ingot_rt_weights_header h = {.magic = "INGOTWT1", .bytes = w->size, .layout = layout ? strtoull(layout, NULL, 16) : 0};
-    uint8_t *bytes = arena_alloc(cx->arena, sizeof h + w->size);
+    FilePiece at[] = {{.bytes = &h, .n = sizeof h}, loop_data_piece(m, w)};
+    FilePieces pieces = {at, COUNT(at), COUNT(at)};
     Sha256 sha;
-    if (w->bytes) memcpy(bytes + sizeof h, w->bytes, w->size);
     sha256_init(&sha);
-    sha256_add(&sha, bytes + sizeof h, w->size);
+    piece_put(&at[1], sha256_sink, &sha);
     sha256_end(&sha, h.sha256);
-    memcpy(bytes, &h, sizeof h);
-    const char *path = arena_print(cx->arena, "%s/%s.weights", path_folder(cx, job->path), m->name);
-    return file_write(cx, path, bytes, sizeof h + w->size, 0644);
+    return file_write_pieces(cx, arena_print(cx->arena, "%s/%s.weights", path_folder(cx, job->path), m->name), &pieces, 0644);
 }
 
-static bool is_library(Emit e) { return e == EMIT_so || e == EMIT_a || e == EMIT_obj || e == EMIT_c; }
+static bool is_library(Emit e) { return is_linked(e) || e == EMIT_c; }
 
 static bool emit_texts(Job *job, const LoopModule *m) {
     Context *cx = job->cx;
@@ -285,10 +311,8 @@ bool emit_file(Job *job) {
     if (is_graph(job->emit)) return emit_texts(job, NULL);
     const LoopModule *m = job_module(job);
     if (!m) return false;
-    if (job->emit != EMIT_so && job->emit != EMIT_a && job->emit != EMIT_obj) return emit_texts(job, m);
-    size_t n;
-    const char *made = make_library(job, m); /* mapped: it may be larger than the memory limit */
-    const uint8_t *bytes = made ? file_map(job->cx, made, &n) : NULL;
-    return bytes && write_headers(job, m) && write_weights(job, m) &&
-           file_write(job->cx, job->path, bytes, n, job->emit == EMIT_so ? 0755 : 0644);
+    if (!is_linked(job->emit)) return emit_texts(job, m);
+    FilePieces library = {0};
+    return make_library(job, m, &library) && write_headers(job, m) && write_weights(job, m) &&
+           file_write_pieces(job->cx, job->path, &library, job->emit == EMIT_so ? 0755 : 0644);
 }

@@ -7,23 +7,14 @@
 #include "compile.h"
 #include <string.h>
 
-/* Generated code and the runtime expect weights at 64 bytes. */
-static void *aligned_weights(Job *job, const LData *w) {
-    if (!w->bytes || ((uintptr_t)w->bytes & 63) == 0) return (void *)(uintptr_t)w->bytes;
-    uint8_t *copy = arena_alloc(job->cx->arena, w->size + 63);
-    copy += -(uintptr_t)copy & 63;
-    memcpy(copy, w->bytes, w->size);
-    return copy;
-}
-
 static LoadedCode *load(Job *job, const LoopModule *m) {
     Context *cx = job->cx;
     uint32_t n;
     const CodeSymbol *runtime = runtime_symbols(cx->arena, &n);
     CodeSymbol *symbols = arena_new_array(cx->arena, CodeSymbol, n + m->datas.n);
     memcpy(symbols, runtime, n * sizeof *symbols);
-    for (uint32_t i = 0; i < m->datas.n; i++)
-        if (m->datas.at[i].flags & LD_WEIGHTS) symbols[n++] = (CodeSymbol){m->datas.at[i].name, aligned_weights(job, &m->datas.at[i])};
+    const LData *weights = loop_weights(m);
+    if (weights) symbols[n++] = (CodeSymbol){weights->name, (void *)(uintptr_t)loop_data_aligned(m, weights)};
     job_progress(job, "code");
     if (job->backend == BACKEND_llvm) {
         EmitLlvm o = {.external_weights = true, .opt_level = 2, .verify = (job->set.flags & INGOT_VERIFY) != 0};

@@ -251,13 +251,19 @@ static InputKind sniff(const uint8_t *bytes, size_t n) {
 
 static int hex_digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
 
+enum { HASH_WINDOW = 1 << 24 };
+
 /* The model itself, or what an intermediate text says (job_origin). */
 static void find_origin(Job *job) {
     const char *at = (const char *)job->bytes, *end = at + job->n;
     const size_t head = strlen(ORIGIN_COMMENT), hash = 2 * sizeof job->origin_sha256;
     Sha256 sha;
     sha256_init(&sha);
-    sha256_add(&sha, job->bytes, job->n);
+    for (size_t done = 0; done < job->n; done += HASH_WINDOW) { /* most of a model may be weights, which are read when written */
+        size_t n = job->n - done < HASH_WINDOW ? job->n - done : HASH_WINDOW;
+        sha256_add(&sha, job->bytes + done, n);
+        file_release(job->cx, job->bytes + done, n);
+    }
     sha256_end(&sha, job->origin_sha256);
     job->origin = job->file;
     if (job->kind != INPUT_GRAPH || job->n < head + hash + 2 || memcmp(at, ORIGIN_COMMENT, head) != 0) return;

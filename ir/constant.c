@@ -1,7 +1,8 @@
 /* constant.c: the elements of constants, interned by content on the Context.
  *
  * Data is never copied: a constant is a view of a mapped file or of arena memory that the caller
- * promised to keep.  The hash of more than 1 MiB samples the ends and 64 strided pages, so that a
+ * promised to keep, or is computed from another when it is read (constant_view.c), and then
+ * interned by how.  The hash of more than 1 MiB samples the ends and 64 strided pages, so that a
  * model of many gigabytes is not read at import; bytes are compared in full where hashes meet, so
  * sampling costs time at worst, never correctness. Invariant: a dense constant whose elements all
  * have the same bits is a splat (an empty one is a splat of zero), unless the element is a NaN
@@ -13,18 +14,16 @@
 #include "ir_tables.h"
 
 typedef struct ConstTable {
-    VEC(const ConstInfo *) consts;
+    VEC(ConstInfo *) consts;
     Map by_hash;
 } ConstTable;
-
-static const ConstInfo poison_const = {.dtype = DT_none};
 
 static ConstTable *table(Context *cx) {
     struct IrTables *ir = ir_tables(cx);
     if (!ir->consts) {
         ConstTable *t = arena_alloc(cx->arena, sizeof *t);
         t->by_hash = map_new(cx->arena);
-        vec_push(cx->arena, &t->consts, &poison_const);
+        vec_push(cx->arena, &t->consts, arena_alloc(cx->arena, sizeof(ConstInfo))); /* poison */
         ir->consts = t;
     }
     return ir->consts;
@@ -43,13 +42,24 @@ static uint64_t hash_content(const uint8_t *data, size_t bytes) {
     return h;
 }
 
+static bool same_view(const ConstView *a, const ConstView *b) {
+    if (a->of.id != b->of.id || a->origin != b->origin || a->rank != b->rank)
+        return false;
+    for (uint32_t i = 0; i < a->rank; i++)
+        if (a->stride[i] != b->stride[i] || a->dims[i] != b->dims[i])
+            return false;
+    return true;
+}
+
 static bool same_const(const ConstInfo *a, const ConstInfo *b) {
     if (a->dtype != b->dtype || a->encoding != b->encoding || a->splat != b->splat)
         return false;
     if (a->splat)
         return scalar_equal(a->dtype, a->value, b->value);
-    if (a->elements != b->elements)
+    if (a->elements != b->elements || !a->view != !b->view)
         return false;
+    if (a->view)
+        return same_view(a->view, b->view);
     return a->data == b->data ||
            memcmp(a->data, b->data, a->elements * (size_t)dtype_bytes(a->dtype)) == 0;
 }
@@ -63,7 +73,7 @@ static Const intern_const(Context *cx, ConstInfo info) {
         if (same_const(t->consts.at[id], &info))
             return (Const){id};
     id = t->consts.n;
-    const ConstInfo *copy = arena_copy(cx->arena, &info, sizeof info);
+    ConstInfo *copy = arena_copy(cx->arena, &info, sizeof info);
     vec_push(cx->arena, &t->consts, copy);
     map_add(&t->by_hash, info.hash, id);
     return (Const){id};
@@ -112,6 +122,22 @@ Const const_encoded(Context *cx, DType dtype, Encoding encoding, uint64_t elemen
                                         .hash = hash_content(data, bytes)});
 }
 
+Const const_of_view(Context *cx, DType dtype, Encoding encoding, uint64_t elements, const ConstView *v) {
+    uint64_t h = hash_mix(hash_mix(const_info(cx, v->of)->hash, (uint64_t)v->origin), v->rank);
+    for (uint32_t i = 0; i < v->rank; i++)
+        h = hash_mix(hash_mix(h, (uint64_t)v->stride[i]), (uint64_t)v->dims[i]);
+    data_bytes(cx, dtype, elements);
+    return intern_const(cx, (ConstInfo){.dtype = dtype,
+                                        .encoding = encoding,
+                                        .elements = elements,
+                                        .view = arena_copy(cx->arena, v, sizeof *v),
+                                        .hash = h});
+}
+
+const void *const_keep(Context *cx, Const c, const void *data) {
+    return table(cx)->consts.at[c.id]->data = data;
+}
+
 Const const_splat(Context *cx, DType dtype, Scalar value) {
     REQUIRE(cx, dtype > DT_none && dtype < DT_COUNT);
     value = scalar_wrap(dtype, value);
@@ -137,5 +163,5 @@ Scalar const_element(Context *cx, Const c, uint64_t i) {
         return info->value;
     REQUIRE(cx, i < info->elements);
     return scalar_load(info->dtype,
-                       (const uint8_t *)info->data + i * (size_t)dtype_bytes(info->dtype));
+                       (const uint8_t *)const_bytes(cx, c) + i * (size_t)dtype_bytes(info->dtype));
 }

@@ -167,13 +167,21 @@ bool type_is_static(Context *, Type);
 /* Elements of a constant: a view of memory that outlives the Context's graphs (a mapped file or arena), or one scalar.
  * Sub-byte types are unpacked, one byte an element.  Interned by content hash, so that equal constants are one. */
 typedef struct Const { uint32_t id; } Const;
+/* Element [i...] is element origin + sum of i[a] * stride[a] of another constant, a dense one; dims are what it has before it
+ * is encoded. */
+typedef struct ConstView {
+    Const of;
+    uint32_t rank;
+    int64_t origin, stride[MAX_RANK], dims[MAX_RANK];
+} ConstView;
 typedef struct ConstInfo {
     DType dtype;
     Encoding encoding;
     bool splat;              /* then `value` stands for every element and data is NULL */
     Scalar value;
     uint64_t elements;       /* stored elements: of the encoding, tails included; splat: not meaningful */
-    const void *data;        /* may be unaligned */
+    const void *data;        /* may be unaligned; NULL where the elements are still to be computed: const_bytes */
+    const ConstView *view;   /* how to compute them, else NULL */
     uint64_t hash;
 } ConstInfo;
 Const const_data(Context *, DType, uint64_t elements, const void *data); /* becomes a splat if all elements are equal bits */
@@ -181,6 +189,11 @@ Const const_encoded(Context *, DType, Encoding, uint64_t elements, const void *d
 Const const_splat(Context *, DType, Scalar);
 const ConstInfo *const_info(Context *, Const);
 Scalar const_element(Context *, Const, uint64_t i);
+/* constant_view.c: elements in another order; id 0 where they are too many.  const_bytes: the elements in memory, not of a
+ * splat; large views had better be streamed, in pieces that are a whole number of elements. */
+Const const_view(Context *, Encoding, const ConstView *);
+const void *const_bytes(Context *, Const);
+bool const_stream(Context *, Const, SinkFn *, void *sink);
 
 /* ---- graph.c ------------------------------------------------------------------------------------------------------ */
 

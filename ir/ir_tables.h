@@ -17,3 +17,7 @@ typedef struct IrTables {
 } IrTables;
 
 IrTables *ir_tables(Context *);
+
+/* constant.c, for constant_view.c: interns a view; keeps the elements of one. */
+Const const_of_view(Context *, DType, Encoding, uint64_t elements, const ConstView *);
+const void *const_keep(Context *, Const, const void *data);

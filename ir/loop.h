@@ -79,9 +79,10 @@ typedef struct LFunc {
     bool same_text;          /* body and types are those of variant_of: only the machine code differs */
 } LFunc;
 
-/* A data object.  bytes: content, or NULL with `size` zero bytes; relocations put addresses of symbols over 8-byte slots.
+/* A data object.  bytes: content; NULL: zeros, but for constants at the offsets of its parts; relocations put addresses of symbols over 8-byte slots.
  * LD_WEIGHTS marks the packed weights, which a backend may place elsewhere (own object, side file). */
 enum { LD_EXPORT = 1, LD_WRITABLE = 2, LD_WEIGHTS = 4 };
+typedef struct LPart { uint64_t offset; Const data; } LPart;
 typedef struct LReloc { uint64_t offset; const char *symbol; int64_t addend; } LReloc;
 typedef struct LData {
     const char *name;
@@ -90,6 +91,8 @@ typedef struct LData {
     uint32_t align, flags;
     uint32_t n_relocs;
     const LReloc *relocs;    /* ascending */
+    uint32_t n_parts;
+    const LPart *parts;      /* ascending; of weights, which are streamed rather than held */
 } LData;
 
 /* The C header and the facts `inspect` shows travel as text: key, value pairs such as header, name, target. */
@@ -115,6 +118,12 @@ LFunc *loop_func_on(const LoopModule *, LFunc *kernel, uint32_t tier);
 LFunc *loop_func_find(const LoopModule *, const char *name);
 const LData *loop_data_find(const LoopModule *, const char *name);
 const char *loop_note(const LoopModule *, const char *key);  /* NULL where absent */
+/* loop_data.c: the content without relocations.  A piece refers to the arguments.  loop_data_bytes: in memory, NULL where it
+ * is zeros; loop_data_aligned: in memory at a multiple of 64, where generated code expects weights. */
+const LData *loop_weights(const LoopModule *);               /* NULL where there are none */
+FilePiece loop_data_piece(const LoopModule *, const LData *);
+const uint8_t *loop_data_bytes(const LoopModule *, const LData *);
+const uint8_t *loop_data_aligned(const LoopModule *, const LData *);
 
 /* ---- loop_build.c: writes one function; folds constants and identities, and shares equal pure scalars in a block's scope */
 

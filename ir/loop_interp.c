@@ -34,36 +34,34 @@ static uint32_t symbol_number(LoopInterp *in, const char *name) {
     return at ? at : map_get(&in->symbols, (uintptr_t)intern(in->cx, name));
 }
 
-uintptr_t interp_symbol(LoopInterp *in, const char *name) {
-    uint32_t at = symbol_number(in, name);
-    REQUIRE(in->cx, at != 0);
-    return at <= in->m->funcs.n ? (uintptr_t)in->m->funcs.at[at - 1] : in->data[at - 1 - in->m->funcs.n];
-}
-
 /* In place where the module's bytes can serve, else an aligned copy. */
 static uintptr_t place_data(LoopInterp *in, const LData *d) {
-    bool copied = (d->flags & LD_WRITABLE) || d->n_relocs || !d->bytes || (uintptr_t)d->bytes % d->align;
-    if (!copied) return (uintptr_t)d->bytes;
+    const uint8_t *bytes = loop_data_bytes(in->m, d);
+    bool copied = (d->flags & LD_WRITABLE) || d->n_relocs || !bytes || (uintptr_t)bytes % d->align;
+    if (!copied) return (uintptr_t)bytes;
     uint8_t *at = arena_alloc(in->arena, d->size + d->align);
     at += (d->align - (uintptr_t)at % d->align) % d->align;
-    if (d->bytes && d->size) memcpy(at, d->bytes, d->size);
+    if (bytes && d->size) memcpy(at, bytes, d->size);
     return (uintptr_t)at;
 }
 
-static void add_data(LoopInterp *in) {
-    const LoopModule *m = in->m;
-    in->data = arena_new_array(in->arena, uintptr_t, m->datas.n + 1);
-    for (uint32_t i = 0; i < m->datas.n; i++) {
-        const LData *d = &m->datas.at[i];
-        in->data[i] = place_data(in, d);
-        memory_add(&in->memory, in->data[i], d->size, d->flags & LD_WRITABLE, true, d->name);
+/* Data come to memory when code or other data first speak of them: weights are large, and few functions need them. */
+static uintptr_t data_address(LoopInterp *in, uint32_t i) {
+    const LData *d = &in->m->datas.at[i];
+    if (in->data[i]) return in->data[i];
+    in->data[i] = place_data(in, d);
+    memory_add(&in->memory, in->data[i], d->size, d->flags & LD_WRITABLE, true, d->name);
+    for (uint32_t k = 0; k < d->n_relocs; k++) {
+        uint64_t target = interp_symbol(in, d->relocs[k].symbol) + (uint64_t)d->relocs[k].addend;
+        memcpy((uint8_t *)in->data[i] + d->relocs[k].offset, &target, sizeof target);
     }
-    for (uint32_t i = 0; i < m->datas.n; i++)
-        for (uint32_t k = 0; k < m->datas.at[i].n_relocs; k++) {
-            const LReloc *r = &m->datas.at[i].relocs[k];
-            uint64_t target = interp_symbol(in, r->symbol) + (uint64_t)r->addend;
-            memcpy((uint8_t *)in->data[i] + r->offset, &target, sizeof target);
-        }
+    return in->data[i];
+}
+
+uintptr_t interp_symbol(LoopInterp *in, const char *name) {
+    uint32_t at = symbol_number(in, name);
+    REQUIRE(in->cx, at != 0);
+    return at <= in->m->funcs.n ? (uintptr_t)in->m->funcs.at[at - 1] : data_address(in, at - 1 - in->m->funcs.n);
 }
 
 LoopInterp *loop_interp_new(const LoopModule *m, LoopExternFn *external, void *user) {
@@ -88,7 +86,7 @@ LoopInterp *loop_interp_new(const LoopModule *m, LoopExternFn *external, void *u
     }
     for (uint32_t i = 0; i < m->datas.n; i++)
         map_set(&in->symbols, (uintptr_t)intern(m->cx, m->datas.at[i].name), m->funcs.n + i + 1);
-    add_data(in);
+    in->data = arena_new_array(arena, uintptr_t, m->datas.n + 1);
     return in;
 }
 

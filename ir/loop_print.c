@@ -313,20 +313,26 @@ static void print_hex(Text *out, const uint8_t *bytes, uint64_t n) {
     text_add(out, "\"");
 }
 
-static void print_bytes(const LData *d, Text *out, Text *blob) {
+static bool text_sink(void *text, const void *bytes, size_t n) {
+    text_add_n(text, bytes, n);
+    return true;
+}
+
+static void print_bytes(const LoopModule *m, const LData *d, Text *out, Text *blob) {
     static const char zeros[BLOB_ALIGN] = {0};
-    if (!d->bytes) {
+    if (!d->bytes && !d->n_parts) {
         text_add(out, "zero(%" PRIu64 ")", d->size);
     } else if (blob && d->size > INLINE_BYTES) {
         if (blob->n % BLOB_ALIGN) text_add_n(blob, zeros, BLOB_ALIGN - blob->n % BLOB_ALIGN);
         text_add(out, "blob(%zu, %" PRIu64 ")", blob->n, d->size);
-        text_add_n(blob, (const char *)d->bytes, d->size);
+        FilePiece piece = loop_data_piece(m, d);
+        piece_put(&piece, text_sink, blob);
     } else {
-        print_hex(out, d->bytes, d->size);
+        print_hex(out, loop_data_bytes(m, d), d->size);
     }
 }
 
-static void print_data(const LData *d, Text *out, Text *blob) {
+static void print_data(const LoopModule *m, const LData *d, Text *out, Text *blob) {
     text_add(out, "data ");
     print_symbol(out, d->name);
     text_add(out, " align %u", d->align);
@@ -334,7 +340,7 @@ static void print_data(const LData *d, Text *out, Text *blob) {
     if (d->flags & LD_WRITABLE) text_add(out, " writable");
     if (d->flags & LD_WEIGHTS) text_add(out, " weights");
     text_add(out, " = ");
-    print_bytes(d, out, blob);
+    print_bytes(m, d, out, blob);
     if (d->n_relocs) text_add(out, " relocs [");
     for (uint32_t i = 0; i < d->n_relocs; i++) {
         const LReloc *r = &d->relocs[i];
@@ -360,7 +366,7 @@ void loop_print(const LoopModule *m, Text *out, Text *blob) {
         text_quote(out, m->notes.at[i].text);
         text_add(out, "\n");
     }
-    for (uint32_t i = 0; i < m->datas.n; i++) print_data(&m->datas.at[i], out, blob);
+    for (uint32_t i = 0; i < m->datas.n; i++) print_data(m, &m->datas.at[i], out, blob);
     for (uint32_t i = 0; i < m->funcs.n; i++) {
         text_add(out, "\n");
         loop_print_func(m->funcs.at[i], out);

@@ -193,11 +193,16 @@ static void print_element(Text *out, DType dtype, const uint8_t *at) {
     }
 }
 
-static void print_blob(Text *out, Text *blob, const ConstInfo *c) {
+static bool text_sink(void *text, const void *bytes, size_t n) {
+    text_add_n(text, bytes, n);
+    return true;
+}
+
+static void print_blob(Context *cx, Text *out, Text *blob, Const data) {
     static const char zeros[BLOB_ALIGN];
     text_add_n(blob, zeros, (BLOB_ALIGN - blob->n % BLOB_ALIGN) % BLOB_ALIGN);
-    text_add(out, " blob(%zu, %" PRIu64 ")", blob->n, c->elements);
-    text_add_n(blob, c->data, c->elements * (size_t)dtype_bytes(c->dtype));
+    text_add(out, " blob(%zu, %" PRIu64 ")", blob->n, const_info(cx, data)->elements);
+    const_stream(cx, data, text_sink, blob);
 }
 
 void const_print(Context *cx, Text *out, Text *blob, Const data) {
@@ -213,14 +218,15 @@ void const_print(Context *cx, Text *out, Text *blob, Const data) {
         return;
     }
     if (blob && c->elements > INLINE_ELEMENTS) {
-        print_blob(out, blob, c);
+        print_blob(cx, out, blob, data);
         return;
     }
+    const uint8_t *bytes = const_bytes(cx, data);
     text_add(out, " [");
     for (uint64_t i = 0; i < c->elements; i++) {
         if (i)
             text_add(out, ", ");
-        print_element(out, c->dtype, (const uint8_t *)c->data + i * (size_t)dtype_bytes(c->dtype));
+        print_element(out, c->dtype, bytes + i * (size_t)dtype_bytes(c->dtype));
     }
     text_add(out, "]");
 }

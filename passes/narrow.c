@@ -1,45 +1,15 @@
 /* narrow.c: pass `narrow`, run for --precision=bf16: contractions of f32 with a constant take bf16 operands, and stay sums in f32.
  *
- * The constant is rounded here, once, and laid out in pairs along k (ENCODING_PAIR16), which every tier reads: half the bytes,
- * and one instruction for two products where the CPU has one.  The other operand is rounded where it is made, for all its readers
- * (they widen it again), so that pass `fuse` stores it once, in half the bytes; inputs and results of the graph stay as they are.
- * Sums and what is computed between two contractions stay f32.  Convolutions of few channels stay as they are: their pairs would be
+ * The constant is rounded once, when it is written to the artifact, and laid out in pairs along k (ENCODING_PAIR16), which every
+ * tier reads: half the bytes, and one instruction for two products where the CPU has one.  The other operand is rounded where it
+ * is made, for all its readers (they widen it again), so that pass `fuse` stores it once, in half the bytes; inputs and results of
+ * the graph stay as they are.  Sums and what is computed between two contractions stay f32.  Convolutions of few channels stay as they are: their pairs would be
  * mostly empty.
  * Source: Intel SDM 2C, VDPBF16PS.
  */
 #include "passes.h"
-#include <string.h>
 
-enum { PANEL = 16, LEAST_CHANNELS = 8 };
-
-/* Rounded to even.  Subnormal numbers become 0, as instructions on bf16 take them. */
-static uint16_t rounded(const void *at) {
-    float x;
-    memcpy(&x, at, sizeof x);
-    uint16_t bits = f32_to_bf16(x);
-    return bits & 0x7F80 ? bits : bits & 0x8000;
-}
-
-/* [taps.., k, n] into [ceil(n / 16)][taps][ceil(k / 2)][16][2]. */
-static Const pack_pairs(Context *cx, const ConstView *v) {
-    int64_t columns = v->dims[v->rank - 1], depth = v->dims[v->rank - 2], taps = 1, vectors, elements;
-    int64_t panels = (columns + PANEL - 1) / PANEL, pairs = (depth + 1) / 2;
-    for (uint32_t i = 0; i + 2 < v->rank; i++)
-        if (!ck_mul(taps, v->dims[i], &taps)) return (Const){0};
-    if (!ck_mul(taps, pairs, &vectors) || !ck_mul(vectors, panels, &elements) || !ck_mul(elements, 2 * PANEL, &elements)) return (Const){0};
-    uint16_t *out = arena_new_array(cx->arena, uint16_t, (size_t)elements);
-    const uint8_t *from = v->data->data;
-    int64_t index[MAX_RANK] = {0};
-    for (int64_t row = 0; row < taps * depth; row++) {
-        int64_t at = v->origin, tap = row / depth, k = row % depth;
-        for (uint32_t i = 0; i + 1 < v->rank; i++) at += index[i] * v->stride[i];
-        uint16_t *to = out + (tap * pairs + k / 2) * 2 * PANEL + k % 2;
-        for (int64_t n = 0; n < columns; n++, at += v->stride[v->rank - 1])
-            to[n / PANEL * vectors * 2 * PANEL + n % PANEL * 2] = rounded(from + 4 * at);
-        for (uint32_t i = v->rank - 1; i-- > 0 && ++index[i] == v->dims[i];) index[i] = 0;
-    }
-    return const_encoded(cx, DT_bf16, ENCODING_PAIR16, (uint64_t)elements, out);
-}
+enum { LEAST_CHANNELS = 8 };
 
 static bool is_narrowed(const Graph *g, const Node *n) {
     int64_t channels;
@@ -65,7 +35,7 @@ static void mark_rounded(Narrowed *n, const Graph *g) {
     for (uint32_t i = g->nodes.n; i-- > 1;) {
         const Node *node_ = &g->nodes.at[i];
         bool is_view = op_info[node_->op].kind == KIND_VIEW;
-        if (is_view ? n->rounded[i] : is_narrowed(g, node_) && const_view(g, node_->in[1], &view)) n->rounded[node_->in[0].id] = true;
+        if (is_view ? n->rounded[i] : is_narrowed(g, node_) && find_view(g, node_->in[1], &view)) n->rounded[node_->in[0].id] = true;
         if (is_view) n->rounded[i] = false;
     }
     for (uint32_t i = 0; i < g->results.n; i++) n->rounded[g->results.at[i].id] = false;
@@ -76,7 +46,7 @@ static Const pairs_of(Rewrite *rw, Val w) {
     ConstView view;
     for (uint32_t i = 0; i < memo->from.n; i++)
         if (memo->from.at[i].id == w.id) return memo->to.at[i];
-    Const c = const_view(rw->from, w, &view) ? pack_pairs(rw->to->cx, &view) : (Const){0};
+    Const c = find_view(rw->from, w, &view) ? const_view(rw->to->cx, ENCODING_PAIR16, &view) : (Const){0};
     vec_push(rw->to->arena, &memo->from, w);
     vec_push(rw->to->arena, &memo->to, c);
     return c;

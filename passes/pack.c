@@ -2,11 +2,10 @@
  *
  * The right operand of a contraction and the filter of a convolution (grouped: of whole panels a group) become panels of 16 columns
  * (ENCODING_PANEL16: [ceil(N/16)][K][16], tail columns zero), gathered straight through any views of the constant, so that a
- * transposed weight is never copied twice.  Every other view of a constant that a kernel would gather from becomes a dense
+ * transposed weight is never copied twice, and only when it is written to the artifact (ir/constant_view.c).  Every other view of a constant that a kernel would gather from becomes a dense
  * constant.  One packing serves every x86 tier (cpu.md, second machine).
  */
 #include "passes.h"
-#include <string.h>
 
 typedef struct Source {
     const Graph *g;
@@ -25,7 +24,7 @@ static void read_source(void *user, Val leaf, const Dim *at) {
 
 static bool not_view(void *user, Val v) { return op_info[val_op(((Source *)user)->g, v)].kind != KIND_VIEW; }
 
-bool const_view(const Graph *g, Val v, ConstView *out) {
+bool find_view(const Graph *g, Val v, ConstView *out) {
     Context *cx = g->cx;
     const TypeInfo *t = val_type(g, v);
     Dim at[MAX_RANK];
@@ -39,7 +38,8 @@ bool const_view(const Graph *g, Val v, ConstView *out) {
     Source s = {.g = g, .ok = true};
     Access access = {g, &scope, read_source, not_view, &s, 0, NULL};
     if (!access_walk(&access, v, at) || !s.ok || !s.base.id || val_op(g, s.base) != OP_const) return false;
-    const ConstInfo *info = const_info(cx, node_attr(node(g, s.base), ATTR_data)->as.data);
+    out->of = node_attr(node(g, s.base), ATTR_data)->as.data;
+    const ConstInfo *info = const_info(cx, out->of);
     if (info->splat || info->encoding != ENCODING_DENSE) return false;
     Dim rest = dim_simplify(cx, &scope, s.offset);
     for (uint32_t i = 0; i < t->rank; i++) {
@@ -47,43 +47,8 @@ bool const_view(const Graph *g, Val v, ConstView *out) {
         Symbol symbol = index_symbol(cx, i);
         if (!dim_affine(cx, rest, symbol, &a, &rest) || !dim_const_value(cx, a, &out->stride[i])) return false;
     }
-    out->data = info, out->rank = t->rank;
+    out->rank = t->rank;
     return dim_const_value(cx, rest, &out->origin);
-}
-
-/* Rows k (all axes but the last, row-major) and columns n of the view into panels. */
-static Const pack_panels(Context *cx, const ConstView *v) {
-    int64_t columns = v->dims[v->rank - 1], rows = 1, panels = (columns + 15) / 16, elements;
-    for (uint32_t i = 0; i + 1 < v->rank; i++)
-        if (!ck_mul(rows, v->dims[i], &rows)) return (Const){0};
-    if (!ck_mul(rows, panels * 16, &elements)) return (Const){0};
-    float *out = arena_new_array(cx->arena, float, (size_t)elements);
-    const uint8_t *from = v->data->data;
-    int64_t index[MAX_RANK] = {0};
-    for (int64_t k = 0; k < rows; k++) {
-        int64_t at = v->origin;
-        for (uint32_t i = 0; i + 1 < v->rank; i++) at += index[i] * v->stride[i];
-        for (int64_t n = 0; n < columns; n++, at += v->stride[v->rank - 1])
-            memcpy(&out[(n / 16 * rows + k) * 16 + n % 16], from + 4 * at, 4);
-        for (uint32_t i = v->rank - 1; i-- > 0 && ++index[i] == v->dims[i];) index[i] = 0;
-    }
-    return const_encoded(cx, DT_f32, ENCODING_PANEL16, (uint64_t)elements, out);
-}
-
-static Const copy_dense(Context *cx, const ConstView *v, DType dtype) {
-    int64_t elements = 1, each = dtype_bytes(dtype);
-    for (uint32_t i = 0; i < v->rank; i++)
-        if (!ck_mul(elements, v->dims[i], &elements)) return (Const){0};
-    uint8_t *out = arena_array(cx->arena, (size_t)each, (size_t)elements);
-    const uint8_t *from = v->data->data;
-    int64_t index[MAX_RANK] = {0};
-    for (int64_t e = 0; e < elements; e++) {
-        int64_t at = v->origin;
-        for (uint32_t i = 0; i < v->rank; i++) at += index[i] * v->stride[i];
-        memcpy(out + e * each, from + at * each, (size_t)each);
-        for (uint32_t i = v->rank; i-- > 0 && ++index[i] == v->dims[i];) index[i] = 0;
-    }
-    return const_data(cx, dtype, (uint64_t)elements, out);
 }
 
 bool wants_panels(const Graph *g, const Node *n) {
@@ -132,7 +97,7 @@ static Val pack_contraction(Rewrite *rw, const Node *old, const Val *in) {
     for (uint32_t i = 0; i < memo->from.n; i++)
         if (memo->from.at[i].id == w.id) c = memo->to.at[i];
     if (!c.id) {
-        if (!const_view(rw->from, w, &view) || !(c = pack_panels(cx, &view)).id) return (Val){0};
+        if (!find_view(rw->from, w, &view) || !(c = const_view(cx, ENCODING_PANEL16, &view)).id) return (Val){0};
         vec_push(rw->to->arena, &memo->from, w);
         vec_push(rw->to->arena, &memo->to, c);
     }
@@ -149,8 +114,8 @@ static Val pack(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     ConstView view;
     if (kind != KIND_VIEW || old->op == OP_reshape || old->op == OP_broadcast) return (Val){0};
     find_dense(rw->user, rw->from);
-    if (!((Packed *)rw->user)->dense[old_val.id] || !const_view(rw->from, old_val, &view)) return (Val){0};
-    Const c = copy_dense(rw->to->cx, &view, t->dtype);
+    if (!((Packed *)rw->user)->dense[old_val.id] || !find_view(rw->from, old_val, &view)) return (Val){0};
+    Const c = const_view(rw->to->cx, ENCODING_DENSE, &view);
     return c.id ? rewrite_const(rw, old->loc, c, t) : (Val){0};
 }
 

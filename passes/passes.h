@@ -26,13 +26,8 @@ bool type_has_found(Context *, Type);
  * axis of v.  A template may then form pointers and strides. */
 bool operand_is_affine(const Graph *, Val v, Val *base, bool *contiguous /* along the last axis */);
 
-/* pack.c: v is views of a dense constant at an affine address: base element origin + sum of i_a * stride[a]. */
-typedef struct ConstView {
-    const ConstInfo *data;
-    int64_t origin, stride[MAX_RANK], dims[MAX_RANK];
-    uint32_t rank;
-} ConstView;
-bool const_view(const Graph *, Val v, ConstView *out);
+/* pack.c: v is views of a dense constant at an affine address. */
+bool find_view(const Graph *, Val v, ConstView *out);
 /* An f32 contraction whose right operand is packed where it is constant. */
 bool wants_panels(const Graph *, const Node *);
 Val rewrite_const(Rewrite *, Loc, Const, const TypeInfo *);

@@ -183,7 +183,7 @@ static void finish(Bench *bench, Model *m, Val result) {
         }
         const ConstInfo *data = const_info(cx, c);
         void *copy = aligned_alloc(4096, (data->elements * 4 + 8191) & ~(uint64_t)4095);
-        memcpy(copy, data->data, data->elements * 4);
+        memcpy(copy, const_bytes(cx, c), data->elements * 4);
         slots[s++] = (uintptr_t)copy;
     }
     slots[s++] = (uintptr_t)memory_for(bench, cx, type_info(cx, n->type));

@@ -118,12 +118,10 @@ static void collect_graph(Program *p, const Graph *g) {
 }
 
 static void add_weights(Program *p) {
-    uint8_t *bytes = arena_alloc(p->arena, p->weights_bytes);
-    for (uint32_t i = 0; i < p->constants.n; i++) {
-        const ConstInfo *c = const_info(p->cx, p->constants.at[i].data);
-        memcpy(bytes + p->constants.at[i].offset, c->data, c->elements * (uint64_t)dtype_bytes(c->dtype));
-    }
-    LData data = {.name = program_name(p, "weights"), .bytes = bytes, .size = p->weights_bytes, .align = 64, .flags = LD_WEIGHTS};
+    LPart *parts = arena_new_array(p->arena, LPart, p->constants.n);
+    for (uint32_t i = 0; i < p->constants.n; i++) parts[i] = (LPart){p->constants.at[i].offset, p->constants.at[i].data};
+    LData data = {.name = program_name(p, "weights"), .size = p->weights_bytes, .align = 64, .flags = LD_WEIGHTS,
+            .parts = parts, .n_parts = p->constants.n};
     vec_push(p->arena, &p->m->datas, data);
 }
 

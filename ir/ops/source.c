@@ -34,12 +34,13 @@ bool eval_const(Interp *ip, const Graph *g, const Node *n, const Tensor *in, Ten
         return false;
     }
     size_t bytes = (size_t)c->elements * (size_t)dtype_bytes(c->dtype);
-    bool aligned = (uintptr_t)c->data % (uintptr_t)dtype_bytes(c->dtype) == 0;
+    const void *data = const_bytes(ip->cx, node_attr(n, ATTR_data)->as.data);
+    bool aligned = (uintptr_t)data % (uintptr_t)dtype_bytes(c->dtype) == 0;
     if (aligned)
-        memcpy(&out->data, &c->data,
+        memcpy(&out->data, &data,
                sizeof out->data); /* never written through: evaluators write fresh tensors */
     else
-        out->data = arena_copy(ip->arena, c->data, bytes);
+        out->data = arena_copy(ip->arena, data, bytes);
     return true;
 }
 

@@ -80,13 +80,6 @@ static bool make_code(Program *p, const char *weights_name, const Case *c) {
     return p->code != NULL;
 }
 
-/* Generated code expects weights at 64 bytes. */
-static void *aligned_copy(Context *cx, const LData *d) {
-    uint8_t *at = arena_alloc(cx->arena, d->size + 64);
-    at += (64 - (uintptr_t)at % 64) % 64;
-    return memcpy(at, d->bytes, d->size);
-}
-
 /* Symbolic mode: what `inspect` would show has no extent that is fixed, save the length of 1-D i64 inputs. */
 static bool is_free(Context *cx, const Graph *g) {
     for (uint32_t i = 0; i < g->params.n; i++) {
@@ -125,7 +118,7 @@ Program *program_make(Context *cx, const Graph *g, const Case *c) {
         fprintf(stderr, "%s\n", text.at);
     }
     const LData *weights = loop_data_find(m, "m_weights");
-    p->weights = weights ? aligned_copy(cx, weights) : NULL;
+    p->weights = weights ? loop_data_aligned(m, weights) : NULL;
     if (c->backend == BACKEND_LOOP) {
         p->interp = loop_interp_new(m, step_interpreted, NULL);
         return p;

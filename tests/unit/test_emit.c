@@ -344,10 +344,10 @@ static const uint8_t weights[256] = {1, 2, 3, 250, 0, 9};
 static void add_launch(Suite *s) {
     static uint8_t table_bytes[40] = {0x11, 0x22, 0, 0, 0, 0, 0, 0x33};
     static const LReloc relocs[] = {{8, "greeting", 2}, {16, "the_weights", 0}, {32, "scale_rows", 0}};
-    vec_push(s->m->arena, &s->m->datas, (LData){"table", table_bytes, sizeof table_bytes, 16, 0, 3, relocs});
-    vec_push(s->m->arena, &s->m->datas, (LData){"greeting", greeting, sizeof greeting, 1, LD_EXPORT, 0, NULL});
-    vec_push(s->m->arena, &s->m->datas, (LData){"the_weights", weights, sizeof weights, 64, LD_WEIGHTS, 0, NULL});
-    vec_push(s->m->arena, &s->m->datas, (LData){"scratch", NULL, 1000, 64, LD_WRITABLE, 0, NULL});
+    vec_push(s->m->arena, &s->m->datas, (LData){"table", table_bytes, sizeof table_bytes, 16, 0, 3, relocs, 0, NULL});
+    vec_push(s->m->arena, &s->m->datas, (LData){"greeting", greeting, sizeof greeting, 1, LD_EXPORT, 0, NULL, 0, NULL});
+    vec_push(s->m->arena, &s->m->datas, (LData){"the_weights", weights, sizeof weights, 64, LD_WEIGHTS, 0, NULL, 0, NULL});
+    vec_push(s->m->arena, &s->m->datas, (LData){"scratch", NULL, 1000, 64, LD_WRITABLE, 0, NULL, 0, NULL});
     LParam params[] = {{.name = "lo", .type = lt_scalar(DT_i64)},     {.name = "hi", .type = lt_scalar(DT_i64)},
                        {.name = "worker", .type = lt_scalar(DT_i64)}, {.name = "from", .type = lt_pointer(DT_f32), .flags = LP_NOALIAS | LP_READONLY},
                        {.name = "to", .type = lt_pointer(DT_f32), .flags = LP_NOALIAS, .align = 4},
@@ -464,8 +464,10 @@ static const char runtime_text[] =
 /* Links the objects with a runtime and the weights, and opens the library. */
 static void check_library(Suite *s, const uint8_t *expected, Temporary *folder, const char *object, const char *backend) {
     const char *runtime = temporary_path(folder, "rt.o"), *data = temporary_path(folder, "w.o"), *so = temporary_path(folder, "lib.so");
-    const DataPart parts[] = {{weights, 6}, {NULL, 250}};
-    bool ok = cc_object(s->cx, NULL, NULL, runtime_text, sizeof runtime_text - 1, runtime) && elf_write_data(s->cx, data, "the_weights", parts, 2);
+    FilePiece data_piece = {.bytes = weights, .n = 256};
+    FilePieces data_object = {0};
+    bool ok = cc_object(s->cx, NULL, NULL, runtime_text, sizeof runtime_text - 1, runtime) && elf_data(s->cx, "the_weights", &data_piece, false, &data_object) &&
+              file_write_pieces(s->cx, data, &data_object, 0600);
     const char *objects[] = {object, runtime, data}, *exports[MAX_CASES];
     for (uint32_t i = 0; i < s->n; i++) exports[i] = s->cases[i].name;
     LinkShared link = {.path = so, .soname = "libtest.so", .objects = objects, .n_objects = 3, .exports = exports, .n_exports = s->n};
@@ -579,6 +581,11 @@ static void test_control_llvm(void **state) { (void)state; run_plan(&control, fa
 static void test_threads_c(void **state) { (void)state; run_plan(&threads, true); }
 static void test_threads_llvm(void **state) { (void)state; run_plan(&threads, false); }
 
+static bool write_archive(Context *cx, const char *path, const ArchiveMember *members, uint32_t n) {
+    FilePieces pieces = {0};
+    return archive_pieces(cx, path, members, n, &pieces) && file_write_pieces(cx, path, &pieces, 0600);
+}
+
 /* The same module gives the same bytes, in C, in objects, in linked libraries and archives. */
 static void test_reproducible(void **state) {
     (void)state;
@@ -602,8 +609,9 @@ static void test_reproducible(void **state) {
     assert_true(cc_object(cx, NULL, NULL, texts[0].at, texts[0].n, object));
     size_t object_bytes, built[2];
     const uint8_t *at = file_map(cx, object, &object_bytes), *libraries[2];
-    const ArchiveMember members[] = {{"m.o", at, object_bytes}, {"a_rather_long_member_name.o", at, object_bytes}};
-    assert_true(archive_write(cx, archive, members, 1));
+    const ArchiveMember members[] = {{.name = "m.o", .bytes = at, .n = object_bytes},
+                                     {.name = "a_rather_long_member_name.o", .bytes = at, .n = object_bytes}};
+    assert_true(write_archive(cx, archive, members, 1));
     /* The linker finds the member through the index: an undefined symbol asks for it. */
     const char *user = temporary_path(folder, "u.o"), *name = suites[0]->cases[0].name;
     char call[200];
@@ -617,7 +625,7 @@ static void test_reproducible(void **state) {
     }
     assert_int_equal(built[0], built[1]);
     assert_memory_equal(libraries[0], libraries[1], built[0]);
-    assert_true(archive_write(cx, archive, members, 2));
+    assert_true(write_archive(cx, archive, members, 2));
     temporary_remove(folder);
     for (int i = 0; i < 2; i++) end_suite(suites[i], NULL);
 }

@@ -152,7 +152,7 @@ static void *run_graph(Run *r, Tensor *inputs) {
         const Node *n = node(r->g, (Val){i});
         Const c;
         if (n->op == OP_param) r->memory[i] = inputs[attr_int(n, ATTR_index)].data;
-        else if (val_const(r->g, (Val){i}, &c)) r->memory[i] = (void *)(uintptr_t)const_info(r->cx, c)->data;
+        else if (val_const(r->g, (Val){i}, &c)) r->memory[i] = (void *)(uintptr_t)const_bytes(r->cx, c);
         else if (n->op == OP_reshape) r->memory[i] = r->memory[n->in[0].id];
         else if (n->op == OP_kernel) run_kernel(r, i);
     }
