@@ -315,6 +315,11 @@ static bool check_path(Job *job) {
 }
 
 static bool open_schedule(Job *job) {
+    if (job->set.schedule_text) {
+        job->schedule = job->set.schedule_text, job->schedule_n = job->set.schedule_bytes;
+        if (!job->set.schedule) job->set.schedule = "schedule";
+        return true;
+    }
     return !job->set.schedule || (job->schedule = (const char *)file_map(job->cx, job->set.schedule, &job->schedule_n));
 }
 

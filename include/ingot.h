@@ -80,6 +80,8 @@ typedef struct ingot_settings {
     const char *schedule;    /* a file of overrides: what emit=schedule writes, changed */
     const char *precision;   /* "f32": the model's own types; "bf16": products of f32 contractions with constants */
     uint32_t self_tests;     /* runs that ingot_model.self_test repeats; they are computed here, on this machine's CPU */
+    const char *schedule_text; /* not NULL: the overrides themselves; `schedule` is their name in messages */
+    uint64_t schedule_bytes;
 } ingot_settings;
 
 /* Compiles to a file, written whole or not at all, with the C headers of a library beside it.  err: the first error. */

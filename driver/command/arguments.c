@@ -38,6 +38,10 @@ const Command commands[] = {
      "  ingot bench libresnet50.so --dim batch=1\n"
      "  ingot bench m.onnx --threads=1,2,4 --profile\n",
      command_bench},
+    {"tune", "MODEL -o FILE [options]", "searches faster schedules on this machine, for compile --schedule=FILE",
+     "  ingot tune m.onnx -o m.schedule --dim batch=1..8 --time=5m\n"
+     "  ingot tune m.onnx -o m.schedule --threads=2 && ingot compile m.onnx --threads --schedule=m.schedule -o libm.so\n",
+     command_tune},
 };
 const size_t n_commands = sizeof commands / sizeof *commands;
 

@@ -56,12 +56,14 @@ enum { MOST_THREADS = 256 };
 void message_setup(const Arguments *);
 int fail_usage(const char *fmt, ...) FORMAT(1, 2); /* EXIT_USAGE */
 int fail_machine(const char *fmt, ...) FORMAT(1, 2);
+int fail_bug(const char *fmt, ...) FORMAT(1, 2);
 int fail_no(const char *fmt, ...) FORMAT(1, 2);
 void warn(const char *fmt, ...) FORMAT(1, 2);
 void note(const char *fmt, ...) FORMAT(1, 2); /* also under --quiet */
 int exit_status(ingot_status);
 int output_end(int status);                             /* the status, or that the standard output could not be written */
 void message_callbacks(ingot_settings *);
+void progress_show(const char *what);                    /* on a terminal */
 void progress_end(void);
 void progress_lost(void);                               /* clears the line of a process that died */
 int fail_error(const char *what, const ingot_error *);  /* exit status of the error */
@@ -117,6 +119,8 @@ typedef struct Session {
     ingot_parallel pool;
     bool has_pool;
     Watch *watch;            /* set before session_open: it stands between the context and the pool */
+    void (*adjust)(void *user, ingot_settings *); /* the same, or NULL: has the last word on how a model is compiled */
+    void *adjust_user;
     ingot_context *context;
     ingot_tensor *in, *out;  /* data of inputs is malloc'd */
     int64_t *symbols;
@@ -193,3 +197,4 @@ int command_inspect(Arguments *);
 int command_explain(Arguments *);
 int command_verify(Arguments *);
 int command_bench(Arguments *);
+int command_tune(Arguments *);

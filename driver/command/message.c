@@ -55,6 +55,7 @@ static int fail_list(int status, const char *fmt, va_list args) {
 int fail_usage(const char *fmt, ...) { FAIL(EXIT_USAGE); }
 int fail_machine(const char *fmt, ...) { FAIL(EXIT_MACHINE); }
 int fail_no(const char *fmt, ...) { FAIL(EXIT_NO); }
+int fail_bug(const char *fmt, ...) { FAIL(EXIT_BUG); }
 
 void warn(const char *fmt, ...) {
     char text[1024];
@@ -113,13 +114,17 @@ static void show_text(void *user, const char *title, const char *text) {
     fprintf(stderr, "// %s\n%s", title, text ? text : "");
 }
 
+void progress_show(const char *what) {
+    if (!terminal.progress) return;
+    fprintf(stderr, "\r\033[K%s ...", what);
+    fflush(stderr);
+    terminal.line = true;
+}
+
 static void show_progress(void *user, const char *stage) {
     (void)user;
     isolate_stage(stage);
-    if (!terminal.progress) return;
-    fprintf(stderr, "\r\033[K%s ...", stage);
-    fflush(stderr);
-    terminal.line = true;
+    progress_show(stage);
 }
 
 void message_callbacks(ingot_settings *s) { s->diagnostic = show_diagnostic, s->text = show_text, s->progress = show_progress; }

@@ -44,6 +44,7 @@ static int open_model(Session *s, Arguments *a, const char *backend, int threads
     if (backend) p.settings.backend = backend;
     if (threads > 1) p.settings.flags |= INGOT_THREADS;
     else p.settings.flags &= ~(uint32_t)INGOT_THREADS;
+    if (s->adjust) s->adjust(s->adjust_user, &p.settings);
     if (!status) status = exit_status(ingot_jit_file(s->path, &p.settings, &s->model, &err));
     prepared_free(&p);
     free(declared.at);
@@ -72,7 +73,7 @@ static int open_context(Session *s, int threads) {
 }
 
 int session_open(Session *s, Arguments *a, const char *path, const char *backend, int threads) {
-    *s = (Session){.path = path, .watch = s->watch};
+    *s = (Session){.path = path, .watch = s->watch, .adjust = s->adjust, .adjust_user = s->adjust_user};
     int status = is_library(path) ? open_library(s) : open_model(s, a, backend, threads);
     if (status) return status;
     s->entry = s->model->entries[0];

@@ -5,7 +5,7 @@ sed -n 's/^OPTION(\([a-z_]*\),.*/\1/p' "$TESTS/../driver/command/options.def" | 
 [ "$(wc -l < real)" -ge 30 ]
 grep -v -e '^o$' real | while read -r option; do grep -q -e "--$option\b" "$page" || { echo "docs/cli.md lacks --$option"; exit 1; }; done
 grep -o -e '--[a-z][a-z-]*' "$page" | sed 's/^--//' | sort -u | while read -r option; do grep -qx -e "$option" real || { echo "docs/cli.md: no option --$option"; exit 1; }; done
-for command in compile run inspect explain verify bench; do
+for command in compile run inspect explain verify bench tune; do
     grep -q "^| \`$command " "$page"
     # Every option of the table is in the help of the commands that take it.
     "$INGOT" $command --help > help
