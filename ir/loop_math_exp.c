@@ -53,6 +53,18 @@ LVal m_exp(LoopBuilder *b, LVal x) {
     return math_exp_assemble(b, math_exp_parts(b, x, (LVal){0}));
 }
 
+/* 2^n 2^r with n = rint(x log2 e): x is not above 0, so that 2^n is no larger than 1, and results that are not normal are 0.
+ * log2 e is a single float: what it lacks counts with the size of x, as the rounding of x itself does. */
+LVal m_exp_decay(LoopBuilder *b, LVal x) {
+    if (math_row(b, x)) return m_exp(b, x);
+    const MathFormat *f = math_of(b, x);
+    LVal log2e = like(b, x, 0x1.715476p+0), magic = like(b, x, f->round + f->bias);
+    LVal shifted = l_fma(b, x, log2e, magic), n = l_sub(b, shifted, magic);
+    LVal p = math_poly(b, l_fms(b, x, log2e, n), &poly_exp2[0]);
+    LVal y = l_mul(b, float_of(b, l_shl_by(b, bits_of(b, shifted), f->mantissa)), p);
+    return l_select(b, l_lt(b, x, like(b, x, -87)), like(b, x, 0), y);
+}
+
 /* (2^n - 1) + 2^n q, all halved since 2^128 is no float; 2^n - 1 and r, the larger part of q, are summed exactly. */
 LVal m_expm1(LoopBuilder *b, LVal x) {
     const MathFormat *f = math_of(b, x);

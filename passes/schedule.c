@@ -163,11 +163,15 @@ static void grouped(Context *cx, Schedule *s, const Target *t, const Graph *body
     s->field[SCHED_tile_m] = best < 1 ? 1 : best, s->field[SCHED_unroll] = lines;
 }
 
-/* A task's rows share each block of keys; its scores and sums fit in half of the cache. */
+/* A task's rows share each block of keys, which is packed for them, unless that makes too few tasks; its scores and sums fit
+ * in half of the cache. */
 static void attention(Context *cx, Schedule *s, const Target *t, const Node *anchor) {
     const TypeInfo *y = type_info(cx, anchor->type);
-    int64_t keys = attr_int(anchor, ATTR_chunk), columns = dim_hint(cx, y->dims[y->rank - 1]), rows = 64;
+    uint32_t batch = batch_axes(anchor);
+    int64_t keys = attr_int(anchor, ATTR_chunk), columns = dim_hint(cx, y->dims[y->rank - 1]), rows = 256;
+    int64_t all = dim_hint(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1)), others = dim_hint(cx, dim_product(cx, y->dims, batch));
     tile(s, t, y->dtype, false, 0, keys);
+    while (rows > 64 && others * divide_up(all, rows) < (rows > 128 ? 32 : 8)) rows /= 2;
     while (rows > 8 && rows * (keys + columns) * dtype_bytes(y->dtype) > t->l2_bytes / 2) rows /= 2;
     int64_t tile_m = s->field[SCHED_tile_m], block = divide_up(rows, tile_m) * tile_m;
     s->field[SCHED_block_k] = keys, s->field[SCHED_block_m] = block, s->field[SCHED_block_n] = columns;

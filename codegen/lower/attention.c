@@ -13,19 +13,27 @@
 #include "tile.h"
 #include <math.h>
 
+enum {
+    MAX_KEY_PANELS = 16,
+    MOST_BETWEEN = 24 /* elementary operations before `attend` that are written out for every panel of a block */
+};
+
 typedef struct Attention {
     Blocks values;               /* attend: rows x value columns, K is the keys */
     Blocks product;              /* the scores' contraction; anchor 0: none */
     int64_t keys;                /* of a block */
     int64_t most_rows;           /* of a task */
-    Dim pitch;                   /* of a row of sums: value columns, in whole panels */
+    Dim pitch;                   /* of a row of sums: value columns, in whole panels, or groups of them where unknown */
     bool in_place;               /* values are read where they lie, else from panels */
     Rows rows;
     LVal begin, end;             /* rows of the task */
-    LVal scores, sums, best, total;      /* scratch, by row of the task: [keys], [pitch], one, [16] */
+    LVal scores, sums, best, total, factor;  /* scratch, by row of the task: [keys], [pitch], one, [16], one */
     LVal product_panels, value_panels;
     LVal first, count;           /* keys of the block */
+    Rows tile;                   /* whose exponentials meet the values */
+    bool is_short;               /* few operations lead from the contraction to the scores */
     LVal row_scores, key;        /* while scores are evaluated: their row, and the key in the block of lane 0 */
+    LVal row, inverse;           /* while results are stored: the row, and one over its total */
 } Attention;
 
 static Val find_op(const Graph *g, bool contraction) {
@@ -59,7 +67,11 @@ static Attention attention_of(Kernel *k) {
     if (a.values.tile_n > needed) a.values.tile_n = (uint32_t)needed;
     while (a.product.tile_n > 1 && a.keys % (a.product.tile_n * PANEL)) a.product.tile_n--;
     a.product.block_tiles = a.values.block_tiles;
-    a.pitch = dim_muli(k->cx, dim_cdiv(k->cx, a.values.columns, dim_const(k->cx, PANEL)), PANEL);
+    int64_t width = dim_const_value(k->cx, a.values.columns, &columns) ? PANEL : (int64_t)a.values.tile_n * PANEL;
+    a.pitch = dim_muli(k->cx, dim_cdiv(k->cx, a.values.columns, dim_const(k->cx, width)), width);
+    int64_t cost = 0;
+    for (uint32_t i = 1; i < attend.id; i++) cost += op_info[k->body->nodes.at[i].op].cost;
+    a.is_short = cost <= MOST_BETWEEN && a.keys % PANEL == 0 && a.keys / PANEL <= MAX_KEY_PANELS;
     return a;
 }
 
@@ -71,7 +83,7 @@ Dim range_attention(Kernel *k) {
 /* ---- scratch ------------------------------------------------------------------------------------------------------------ */
 
 typedef struct Place { LVal *to; Dim elements; } Place;
-enum { PLACES = 6 };
+enum { PLACES = 7 };
 
 static void list_places(Kernel *k, Attention *a, Place *p) {
     Context *cx = k->cx;
@@ -81,7 +93,8 @@ static void list_places(Kernel *k, Attention *a, Place *p) {
     p[2] = (Place){&a->best, dim_const(cx, (a->most_rows + PANEL - 1) / PANEL * PANEL)};
     p[3] = (Place){&a->total, dim_const(cx, a->most_rows * PANEL)};
     p[4] = (Place){&a->product_panels, dim_muli(cx, depth, (int64_t)a->product.tile_n * PANEL)};
-    p[5] = (Place){&a->value_panels, dim_const(cx, a->keys * a->values.tile_n * PANEL)};
+    p[5] = (Place){&a->value_panels, dim_muli(cx, dim_upper(cx, a->pitch), a->keys)};
+    p[6] = (Place){&a->factor, dim_const(cx, (a->most_rows + PANEL - 1) / PANEL * PANEL)};
 }
 
 Dim scratch_attention(Kernel *k) {
@@ -120,8 +133,9 @@ static LVal vectors(Kernel *k, LVal n) { return l_bin(k->b, LOP_and, l_add(k->b,
 /* The scores' contraction while `between` is evaluated, the anchor while results are stored. */
 static LVal attention_value(Kernel *k, Val v, const Dim *at) {
     const Attention *a = k->state;
-    if (!a->product.anchor.id || v.id != a->product.anchor.id) return blocks_value(k, &a->values, v, at);
-    return l_load(k->b, a->row_scores, a->key, PANEL, (LVal){0});
+    if (a->product.anchor.id && v.id == a->product.anchor.id) return l_load(k->b, a->row_scores, a->key, PANEL, (LVal){0});
+    LVal sum = blocks_value(k, &a->values, v, at);
+    return sum.id ? l_mul(k->b, sum, l_splat(k->b, a->inverse, PANEL)) : sum;
 }
 
 /* ---- scores ----------------------------------------------------------------------------------------------------------------- */
@@ -140,79 +154,171 @@ static void multiply_keys(Kernel *k, Attention *a) {
     s->panel = kernel_index(k, l_bin(b, LOP_shr, l_add(b, a->first, at), l_i64(b, 4)));
     s->panels = a->product_panels, s->panel_stride = l_mul(b, part.count, l_i64(b, PANEL));
     blocks_pack(k, s, &part, &group);
-    blocks_sum_tiles(k, s, &part, &group, &a->rows, l_offset(b, a->scores, at), l_i64(b, a->keys), false);
+    blocks_sum_tiles(k, s, &part, &group, &a->rows, &(Sums){.at = l_offset(b, a->scores, at), .pitch = l_i64(b, a->keys)});
     kernel_leave(k, &scope);
     l_for_end(b, &loop, NULL, 0);
 }
 
+/* ---- scores to exponentials ------------------------------------------------------------------------------------------------ */
+
 typedef struct Scoring { Attention *a; Dim at[MAX_RANK]; Dim first; } Scoring;
 
-/* Sixteen scores, finished, to scratch; the largest so far is carried. */
-static void score_step(Kernel *k, void *user, Dim key, LVal *best) {
-    Scoring *s = user;
+/* The larger; NaN may get lost, since its exponential brings it back. */
+static LVal larger(LoopBuilder *b, LVal x, LVal y) { return l_select(b, l_lt(b, x, y), y, x); }
+
+/* The largest lane in every lane. */
+static LVal largest_lane(LoopBuilder *b, LVal v) {
+    for (int64_t d = PANEL / 2; d; d /= 2) {
+        int64_t from[PANEL];
+        for (int64_t i = 0; i < PANEL; i++) from[i] = (i + d) % PANEL;
+        v = larger(b, v, l_shuffle(b, v, v, from, PANEL));
+    }
+    return v;
+}
+
+/* Sixteen scores, finished, at key .. key + 15. */
+static LVal finished_scores(Kernel *k, Scoring *s, Dim key) {
     Attention *a = s->a;
-    LoopBuilder *b = k->b;
     const Blocks *values = &a->values;
     a->key = kernel_dim(k, dim_substitute(k->cx, key, &k->lane, (Dim[]){dim_const(k->cx, 0)}, 1));
     s->at[values->x->rank - 1] = dim_add(k->cx, s->first, key);
-    LVal x = l_splat(b, kernel_eval(k, values->node->in[0], s->at), PANEL);
-    if (k->mask.id) x = l_select(b, k->mask, x, splat_of(k, a, -INFINITY));
-    l_store(b, a->row_scores, a->key, x, (LVal){0});
-    *best = l_max(b, *best, x);
+    LVal x = l_splat(k->b, kernel_eval(k, values->node->in[0], s->at), PANEL);
+    return k->mask.id ? l_select(k->b, k->mask, x, splat_of(k, a, -INFINITY)) : x;
 }
 
-/* exp(score - best) in place; returns their sums by lane. */
-static LVal exponentials(Kernel *k, Attention *a, LVal best) {
+static void score_step(Kernel *k, void *user, Dim key, LVal *best) {
+    Scoring *s = user;
+    LVal x = finished_scores(k, s, key);
+    l_store(k->b, s->a->row_scores, s->a->key, x, (LVal){0});
+    *best = larger(k->b, *best, x);
+}
+
+/* The row's scores to scratch; returns the largest by lane, beginning with `best`. */
+static LVal score_row(Kernel *k, Scoring *s, LVal best) {
+    Dim count = kernel_index(k, s->a->count);
+    const Fact facts[] = {{REL_LE, dim_add(k->cx, s->first, count), s->a->values.channels},
+                          {REL_LE, count, dim_const(k->cx, s->a->keys)}, {REL_LE, dim_const(k->cx, 0), count}};
+    KernelScope scope;
+    kernel_enter(k, &scope, facts, COUNT(facts));
+    kernel_vector_loop(k, count, LANES, &best, 1, score_step, s);
+    kernel_leave(k, &scope);
+    return best;
+}
+
+static void full_scores(Kernel *k, Scoring *s, LVal *x) {
+    const Attention *a = s->a;
+    const Fact whole[] = {{REL_LE, dim_addi(k->cx, s->first, a->keys), a->values.channels}};
+    KernelScope scope;
+    kernel_enter(k, &scope, whole, 1);
+    k->lanes = LANES;
+    for (uint32_t j = 0; j < a->keys / PANEL; j++) x[j] = finished_scores(k, s, dim_addi(k->cx, dim_symbol(k->cx, k->lane), (int64_t)j * PANEL));
+    k->lanes = 1;
+    kernel_leave(k, &scope);
+}
+
+/* The same for a full block, which leaves no scores behind: they are cheap to find again. */
+static LVal score_full_row(Kernel *k, Scoring *s, LVal best) {
+    LVal x[MAX_KEY_PANELS];
+    full_scores(k, s, x);
+    for (uint32_t left = (uint32_t)(s->a->keys / PANEL); left > 1; left = (left + 1) / 2)
+        for (uint32_t j = 0; j < left / 2; j++) x[j] = larger(k->b, x[j], x[left - 1 - j]);
+    return larger(k->b, best, x[0]);
+}
+
+/* Nothing but -inf so far: against 0 they all come to +0. */
+static LVal reference_of(Kernel *k, const Attention *a, LVal best) {
+    return l_select(k->b, l_bin(k->b, LOP_eq, best, splat_of(k, a, -INFINITY)), splat_of(k, a, 0), best);
+}
+
+/* The row's place in scratch and its index; returns it counted from the task's first. */
+static LVal enter_row(Kernel *k, Attention *a, Scoring *s, Dim row) {
+    LVal local = l_sub(k->b, kernel_dim(k, row), a->begin);
+    a->row_scores = l_offset(k->b, a->scores, l_mul(k->b, local, l_i64(k->b, a->keys)));
+    blocks_row(k, &a->values, row, s->at);
+    return local;
+}
+
+/* The largest score up to here, and what sums against the largest before this block are multiplied by. */
+static LVal compare_row(Kernel *k, Attention *a, Scoring *s, Dim row, bool full) {
     LoopBuilder *b = k->b;
-    LVal at, sum = splat_of(k, a, 0);
+    LVal local = enter_row(k, a, s, row), none = {0}, lane_0[2];
+    LVal old = l_splat(b, l_load(b, a->best, local, 1, none), PANEL);
+    LVal best = largest_lane(b, full && a->is_short ? score_full_row(k, s, old) : score_row(k, s, old));
+    lane_0[0] = best, lane_0[1] = m_exp_decay(b, l_sub(b, old, reference_of(k, a, best)));
+    for (uint32_t i = 0; i < 2; i++) lane_0[i] = l_inst(b, LOP_extract, lt_scalar(a->values.compute), &lane_0[i], 1, 0);
+    l_store(b, a->best, local, lane_0[0], none);
+    l_store(b, a->factor, local, lane_0[1], none);
+    return l_i64(b, 0);
+}
+
+/* e^(score - best) of one panel to scratch, and onto the sum by lane. */
+static LVal exponentials(Kernel *k, const Attention *a, LVal x, LVal at, LVal best, LVal sum) {
+    LVal e = m_exp_decay(k->b, l_sub(k->b, x, best));
+    l_store(k->b, a->row_scores, at, e, (LVal){0});
+    return l_add(k->b, sum, e);
+}
+
+static LVal sum_exponentials(Kernel *k, Attention *a, Scoring *s, LVal best, bool full) {
+    LoopBuilder *b = k->b;
+    LVal sum = splat_of(k, a, 0), at, x[MAX_KEY_PANELS], none = {0};
+    if (full) {
+        if (a->is_short) full_scores(k, s, x);
+        for (uint32_t j = 0; j < a->keys / PANEL; j++) {
+            at = l_i64(b, (int64_t)j * PANEL);
+            sum = exponentials(k, a, a->is_short ? x[j] : l_load(b, a->row_scores, at, PANEL, none), at, best, sum);
+        }
+        return sum;
+    }
     LFor loop = l_for(b, l_i64(b, 0), a->count, PANEL, LOOP_SERIAL, &sum, 1, &at);
-    LVal e = m_exp(b, l_sub(b, l_load(b, a->row_scores, at, PANEL, (LVal){0}), best));
-    l_store(b, a->row_scores, at, e, (LVal){0});
-    sum = l_add(b, sum, e);
+    sum = exponentials(k, a, l_load(b, a->row_scores, at, PANEL, none), at, best, sum);
     l_for_end(b, &loop, &sum, 1);
     return sum;
 }
 
-/* What was summed against a smaller largest score is scaled to the new one. */
-static void rescale(Kernel *k, Attention *a, LVal row, LVal factor) {
+/* Scores to exponentials, and the row's new total.  Where all are 0 the block is none of this row's: its factor becomes -1.
+ * Returns the number of rows it is one of. */
+static LVal soften_row(Kernel *k, Attention *a, Scoring *s, Dim row, bool full) {
     LoopBuilder *b = k->b;
-    LVal pitch = kernel_dim(k, a->pitch), sums = l_offset(b, a->sums, l_mul(b, row, pitch)), at;
-    LFor loop = l_for(b, l_i64(b, 0), pitch, PANEL, LOOP_SERIAL, NULL, 0, &at);
-    l_store(b, sums, at, l_mul(b, l_load(b, sums, at, PANEL, (LVal){0}), factor), (LVal){0});
-    l_for_end(b, &loop, NULL, 0);
+    LVal local = enter_row(k, a, s, row), at = l_mul(b, local, l_i64(b, PANEL)), none = {0};
+    LVal best = reference_of(k, a, l_splat(b, l_load(b, a->best, local, 1, none), PANEL)), factor = l_load(b, a->factor, local, 1, none);
+    LVal sum = sum_exponentials(k, a, s, best, full), total = l_mul(b, l_load(b, a->total, at, PANEL, none), l_splat(b, factor, PANEL));
+    l_store(b, a->total, at, l_add(b, total, sum), none);
+    LVal some = l_bin(b, LOP_ne, sum, splat_of(k, a, 0)), touched = l_inst(b, LOP_reduce_or, lt_scalar(DT_bool), &some, 1, 0);
+    l_store(b, a->factor, local, l_select(b, touched, factor, l_float(b, lt_scalar(a->values.compute), -1)), none);
+    return l_convert(b, touched, DT_i64);
 }
 
-/* One row of the block's scores: `row` counted over all rows, its facts in scope. */
-static void soften_row(Kernel *k, Attention *a, Scoring *s, Dim row) {
-    LoopBuilder *b = k->b;
-    LVal local = l_sub(b, kernel_dim(k, row), a->begin), old = l_load(b, a->best, local, 1, (LVal){0}), none = {0};
-    a->row_scores = l_offset(b, a->scores, l_mul(b, local, l_i64(b, a->keys)));
-    blocks_row(k, &a->values, row, s->at);
-    Dim count = kernel_index(k, a->count);
-    const Fact facts[] = {{REL_LE, dim_add(k->cx, s->first, count), a->values.channels}, {REL_LE, count, dim_const(k->cx, a->keys)},
-                          {REL_LE, dim_const(k->cx, 0), count}};
-    KernelScope scope;
-    kernel_enter(k, &scope, facts, COUNT(facts));
-    LVal best = l_splat(b, old, PANEL);
-    kernel_vector_loop(k, count, LANES, &best, 1, score_step, s);
-    kernel_leave(k, &scope);
-    best = l_un(b, LOP_reduce_max, best);
-    l_store(b, a->best, local, best, none);
-    LType scalar = lt_scalar(a->values.compute);
-    /* Nothing but -inf so far: against 0 they all come to +0. */
-    LVal used = l_select(b, l_bin(b, LOP_eq, best, l_float(b, scalar, -INFINITY)), l_float(b, scalar, 0), best);
-    LVal factor = l_splat(b, m_exp(b, l_sub(b, old, used)), PANEL);
-    LVal sum = exponentials(k, a, l_splat(b, used, PANEL)), at = l_mul(b, local, l_i64(b, PANEL));
-    l_store(b, a->total, at, l_add(b, l_mul(b, l_load(b, a->total, at, PANEL, none), factor), sum), none);
-    rescale(k, a, local, factor);
-}
+typedef LVal RowFn(Kernel *, Attention *, Scoring *, Dim row, bool full);
 
-static void soften(Kernel *k, Attention *a, Dim first) {
-    Scoring s = {.a = a, .first = first};
+static LVal each_row(Kernel *k, Scoring *s, LVal begin, LVal end, RowFn *body, bool full) {
+    LVal sum = l_i64(k->b, 0);
     KernelLoop loop;
-    Dim row = kernel_loop(k, &loop, a->begin, a->end, a->values.rows, 1, NULL, 0);
-    soften_row(k, a, &s, row);
-    kernel_loop_end(k, &loop, NULL, 0);
+    Dim row = kernel_loop(k, &loop, begin, end, s->a->values.rows, 1, &sum, 1);
+    sum = l_add(k->b, sum, body(k, s->a, s, row, full));
+    kernel_loop_end(k, &loop, &sum, 1);
+    return sum;
+}
+
+/* Two passes over the rows: nothing in the second waits for a largest score. */
+static LVal soften_rows(Kernel *k, Attention *a, Dim first_key, LVal begin, LVal end, bool full) {
+    Scoring s = {.a = a, .first = first_key};
+    each_row(k, &s, begin, end, compare_row, full);
+    return each_row(k, &s, begin, end, soften_row, full);
+}
+
+/* Rows [begin, end) of the block's scores become exponentials.  Returns how many rows any of them counts for. */
+static LVal soften(Kernel *k, Attention *a, Dim first_key, LVal begin, LVal end) {
+    LoopBuilder *b = k->b;
+    int64_t keys, n = a->keys;
+    bool constant = dim_const_value(k->cx, a->values.channels, &keys), panels = n % PANEL == 0 && n / PANEL <= MAX_KEY_PANELS;
+    if (!panels || (constant && keys < n)) return soften_rows(k, a, first_key, begin, end, false);
+    if (constant && keys % n == 0) return soften_rows(k, a, first_key, begin, end, true);
+    LIf full = l_if(b, l_bin(b, LOP_eq, a->count, l_i64(b, n)));
+    LVal touched = soften_rows(k, a, first_key, begin, end, true), result;
+    l_else(b, &full, &touched, 1);
+    touched = soften_rows(k, a, first_key, begin, end, false);
+    l_if_end(b, &full, &touched, 1, &result);
+    return result;
 }
 
 /* ---- values ----------------------------------------------------------------------------------------------------------------- */
@@ -270,16 +376,29 @@ static void each_group(Kernel *k, Attention *a, GroupFn *body) {
     kernel_leave(k, &scope);
 }
 
+/* Where the group's packed values lie: panels one after the other, `keys` long. */
+static void place_values(Kernel *k, Attention *a) {
+    LVal size = l_i64(k->b, a->keys * PANEL);
+    a->values.panels = l_offset(k->b, a->value_panels, l_mul(k->b, kernel_dim(k, a->values.panel), size)), a->values.panel_stride = size;
+}
+
+static void pack_values(Kernel *k, Attention *a, const Group *gr) {
+    place_values(k, a);
+    blocks_pack(k, &a->values, &(Part){l_i64(k->b, 0), l_i64(k->b, 1), a->first, a->count}, gr);
+}
+
 static LVal group_sums(Kernel *k, const Attention *a) {
     return l_offset(k->b, a->sums, l_mul(k->b, kernel_dim(k, a->values.panel), l_i64(k->b, PANEL)));
 }
 
 static void multiply_values(Kernel *k, Attention *a, const Group *gr) {
-    Part part = {l_i64(k->b, 0), l_i64(k->b, 1), a->first, a->count};
+    LoopBuilder *b = k->b;
+    Part part = {l_i64(b, 0), l_i64(b, 1), a->first, a->count};
     Blocks *s = &a->values;
-    s->panels = a->value_panels, s->panel_stride = l_i64(k->b, a->keys * PANEL);
-    if (!a->in_place) blocks_pack(k, s, &part, gr);
-    blocks_sum_tiles(k, s, &part, gr, &a->rows, group_sums(k, a), kernel_dim(k, a->pitch), true);
+    LVal local = l_sub(b, rows_start(k, &a->tile, a->tile.begin), a->begin), pitch = kernel_dim(k, a->pitch);
+    place_values(k, a);
+    Sums sums = {l_offset(b, group_sums(k, a), l_mul(b, local, pitch)), pitch, true, l_offset(b, a->factor, local)};
+    blocks_sum_tiles(k, s, &part, gr, &a->tile, &sums);
 }
 
 /* ---- tasks ------------------------------------------------------------------------------------------------------------------ */
@@ -292,33 +411,51 @@ static void begin_rows(Kernel *k, Attention *a) {
     fill(k, a->best, vectors(k, rows), splat_of(k, a, -INFINITY));
 }
 
+static void run_tile(Kernel *k, Attention *a, Dim first, LVal tile) {
+    LoopBuilder *b = k->b;
+    a->tile = a->rows, a->tile.begin = tile, a->tile.end = l_add(b, tile, l_i64(b, 1));
+    LVal touched = soften(k, a, first, rows_start(k, &a->tile, tile), rows_start(k, &a->tile, a->tile.end));
+    KernelScope scope;
+    LIf any = l_if(b, l_lt(b, l_i64(b, 0), touched));
+    kernel_enter(k, &scope, NULL, 0);
+    each_group(k, a, multiply_values);
+    kernel_leave(k, &scope);
+    l_else(b, &any, NULL, 0);
+    l_if_end(b, &any, NULL, 0, NULL);
+}
+
 static void run_block(Kernel *k, Attention *a, Dim first) {
     LoopBuilder *b = k->b;
     KernelScope scope;
+    LVal tile;
     a->first = kernel_dim(k, first);
     a->count = l_min(b, l_sub(b, kernel_dim(k, a->values.channels), a->first), l_i64(b, a->keys));
     if (a->product.anchor.id) multiply_keys(k, a);
+    if (!a->in_place) each_group(k, a, pack_values);
     const Fact whole = {REL_DIVIDES, dim_const(k->cx, a->keys), first};
     kernel_enter(k, &scope, &whole, 1);
-    soften(k, a, first);
+    LFor tiles = l_for(b, a->rows.begin, a->rows.end, 1, LOOP_SERIAL, NULL, 0, &tile);
+    run_tile(k, a, first, tile);
+    l_for_end(b, &tiles, NULL, 0);
     kernel_leave(k, &scope);
-    each_group(k, a, multiply_values);
-}
-
-static void divide_rows(Kernel *k, Attention *a) {
-    LoopBuilder *b = k->b;
-    LVal row, at, pitch = kernel_dim(k, a->pitch), none = {0};
-    LFor rows = l_for(b, l_i64(b, 0), l_sub(b, a->end, a->begin), 1, LOOP_SERIAL, NULL, 0, &row);
-    LVal total = l_un(b, LOP_reduce_add, l_load(b, a->total, l_mul(b, row, l_i64(b, PANEL)), PANEL, none));
-    LVal sums = l_offset(b, a->sums, l_mul(b, row, pitch));
-    LFor loop = l_for(b, l_i64(b, 0), pitch, PANEL, LOOP_SERIAL, NULL, 0, &at);
-    l_store(b, sums, at, l_bin(b, LOP_div, l_load(b, sums, at, PANEL, none), l_splat(b, total, PANEL)), none);
-    l_for_end(b, &loop, NULL, 0);
-    l_for_end(b, &rows, NULL, 0);
 }
 
 static void store_group(Kernel *k, Attention *a, const Group *gr) {
-    blocks_store_rows(k, &a->values, gr, a->begin, a->end, group_sums(k, a), kernel_dim(k, a->pitch));
+    LVal pitch = kernel_dim(k, a->pitch), sums = l_offset(k->b, group_sums(k, a), l_mul(k->b, l_sub(k->b, a->row, a->begin), pitch));
+    blocks_store_rows(k, &a->values, gr, a->row, l_add(k->b, a->row, l_i64(k->b, 1)), sums, pitch);
+}
+
+/* The rows' results: sums times one over their total. */
+static void finish_rows(Kernel *k, Attention *a) {
+    LoopBuilder *b = k->b;
+    KernelScope scope;
+    LFor rows = l_for(b, a->begin, a->end, 1, LOOP_SERIAL, NULL, 0, &a->row);
+    LVal total = l_load(b, a->total, l_mul(b, l_sub(b, a->row, a->begin), l_i64(b, PANEL)), PANEL, (LVal){0});
+    kernel_enter(k, &scope, NULL, 0);
+    a->inverse = l_bin(b, LOP_div, l_float(b, lt_scalar(a->values.compute), 1), l_un(b, LOP_reduce_add, total));
+    each_group(k, a, store_group);
+    kernel_leave(k, &scope);
+    l_for_end(b, &rows, NULL, 0);
 }
 
 static void run_task(Kernel *k, Attention *a, Dim block) {
@@ -329,8 +466,7 @@ static void run_task(Kernel *k, Attention *a, Dim block) {
     begin_rows(k, a);
     run_block(k, a, kernel_loop(k, &loop, l_i64(k->b, 0), kernel_dim(k, keys), keys, a->keys, NULL, 0));
     kernel_loop_end(k, &loop, NULL, 0);
-    divide_rows(k, a);
-    each_group(k, a, store_group);
+    finish_rows(k, a);
 }
 
 void lower_attention(Kernel *k, LVal lo, LVal hi) {

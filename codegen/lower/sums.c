@@ -122,6 +122,7 @@ typedef struct TileRun {
     LVal sums;                   /* of the first row */
     LVal pitch;                  /* elements from one row of sums to the next */
     enum { SUMS_FINISH, SUMS_KEEP, SUMS_ADD } then; /* results at once; sums to memory; sums onto those in memory */
+    LVal scale;                  /* ADD: pointer to a number a row that those in memory are multiplied by first, or 0 */
 } TileRun;
 
 /* The results straight from the accumulators. */
@@ -135,6 +136,25 @@ static void store_tile(Kernel *k, const TileRun *t, uint32_t rows, const LVal *a
     }
 }
 
+/* Row i of the tile to memory.  A scale below 0: what is there stays. */
+static void keep_row(Kernel *k, const TileRun *t, uint32_t i, const LVal *acc) {
+    LoopBuilder *b = k->b;
+    LVal scale = {0}, stays = {0};
+    if (t->scale.id) {
+        scale = l_splat(b, l_load(b, t->scale, l_i64(b, i), 1, (LVal){0}), PANEL);
+        stays = l_lt(b, scale, l_float(b, loop_type(b, scale), 0));
+    }
+    for (uint32_t j = 0; j < t->group->panels; j++) {
+        LVal at = l_add(b, l_mul(b, t->pitch, l_i64(b, i)), l_i64(b, (int64_t)j * PANEL)), sum = acc[j];
+        if (t->then == SUMS_ADD) {
+            LVal old = l_load(b, t->sums, at, PANEL, (LVal){0});
+            sum = l_add(b, scale.id ? l_mul(b, old, scale) : old, sum);
+            if (scale.id) sum = l_select(b, stays, old, sum);
+        }
+        l_store(b, t->sums, at, sum, (LVal){0});
+    }
+}
+
 static void run_tile(Kernel *k, const TileRun *t, uint32_t rows) {
     Blocks *s = t->s;
     LVal acc[MAX_TILE_ROWS * MAX_TILE_PANELS];
@@ -145,11 +165,7 @@ static void run_tile(Kernel *k, const TileRun *t, uint32_t rows) {
     s->accumulate(k, s, t->part, t->first, rows, t->group, acc);
     kernel_leave(k, &scope);
     if (t->then == SUMS_FINISH) store_tile(k, t, rows, acc);
-    for (uint32_t i = 0; i < rows * panels && t->then != SUMS_FINISH; i++) {
-        LVal at = l_add(k->b, l_mul(k->b, t->pitch, l_i64(k->b, i / panels)), l_i64(k->b, (int64_t)(i % panels) * PANEL));
-        if (t->then == SUMS_ADD) acc[i] = l_add(k->b, l_load(k->b, t->sums, at, PANEL, (LVal){0}), acc[i]);
-        l_store(k->b, t->sums, at, acc[i], (LVal){0});
-    }
+    for (uint32_t i = 0; i < rows && t->then != SUMS_FINISH; i++) keep_row(k, t, i, acc + i * panels);
 }
 
 /* if (size == a) … else if (size == b) … over the sizes in the set. */
@@ -202,12 +218,13 @@ static TileLoop begin_tiles(Kernel *k, const Rows *r, TileRun *t) {
     return l;
 }
 
-void blocks_sum_tiles(Kernel *k, Blocks *s, const Part *part, const Group *gr, const Rows *r, LVal sums, LVal pitch, bool add) {
+void blocks_sum_tiles(Kernel *k, Blocks *s, const Part *part, const Group *gr, const Rows *r, const Sums *to) {
     LoopBuilder *b = k->b;
-    TileRun t = {.s = s, .part = part, .group = gr, .pitch = pitch, .then = add ? SUMS_ADD : SUMS_KEEP};
+    TileRun t = {.s = s, .part = part, .group = gr, .pitch = to->pitch, .then = to->add ? SUMS_ADD : SUMS_KEEP};
     LVal base = rows_start(k, r, r->begin);
     TileLoop loop = begin_tiles(k, r, &t);
-    t.sums = l_offset(b, sums, l_mul(b, l_sub(b, t.first, base), pitch));
+    t.sums = l_offset(b, to->at, l_mul(b, l_sub(b, t.first, base), to->pitch));
+    if (to->scale.id) t.scale = l_offset(b, to->scale, l_sub(b, t.first, base));
     choose_rows(k, &t, loop.size, reachable_rows(k, s));
     l_for_end(b, &loop.loop, NULL, 0);
 }

@@ -90,8 +90,10 @@ Rows blocks_rows(Kernel *, const Blocks *, Dim block);
 LVal rows_start(Kernel *, const Rows *, LVal tile);   /* its first row */
 /* All tiles of the rows: s->accumulate, then the results (with room for the sums of one tile) … */
 void blocks_finish_tiles(Kernel *, Blocks *, const Part *, const Group *, const Rows *, LVal room);
-/* … or the sums, into memory or onto what is there: row r of the block at sums[(r - first) * pitch]. */
-void blocks_sum_tiles(Kernel *, Blocks *, const Part *, const Group *, const Rows *, LVal sums, LVal pitch, bool add);
+/* … or the sums, into memory or onto what is there: row r of the rows at at[(r - first) * pitch].  scale (add): what is there is
+ * first multiplied by scale[r - first]; below 0 it stays as it is. */
+typedef struct Sums { LVal at, pitch; bool add; LVal scale; } Sums;
+void blocks_sum_tiles(Kernel *, Blocks *, const Part *, const Group *, const Rows *, const Sums *);
 /* Results of rows [first, end), whose sums start at `sums`. */
 void blocks_store_rows(Kernel *, Blocks *, const Group *, LVal first, LVal end, LVal sums, LVal pitch);
 /* The anchor's value while results are stored: an AnchorFn, for templates whose state is the Blocks; or for any. */

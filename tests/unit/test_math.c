@@ -220,10 +220,26 @@ static void binary_functions_keep_their_bounds(void **state) {
         }
 }
 
+/* At most 1 + |x|/4 ulp for x in [-87, 0], +0 below, NaN stays. */
+static void decay_keeps_its_bound(void **state) {
+    static Buffers m;
+    fill(&m, false);
+    for (int i = 0; i < SAMPLES; i++) m.f32[0][i] = isnan(m.f32[0][i]) ? m.f32[0][i] : -fabsf(i % 2 ? m.f32[0][i] : m.f32[0][i] * 30);
+    run(*state, m_exp_decay, NULL, false, LANES, &m);
+    for (int i = 0; i < SAMPLES; i++) {
+        float x = m.f32[0][i], got = m.f32[2][i];
+        if (isnan(x)) assert_true(isnan(got));
+        else if (x < -87) assert_true(got == 0 && !signbit(got));
+        else if (error_of((double)got, expl((Wide)x), false) > 1 + fabsl((Wide)x) / 4) fail_msg("e^%a: got %a", (double)x, (double)got);
+    }
+    same_with_one_lane(*state, m_exp_decay, NULL, false, &m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(unary_functions_keep_their_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(binary_functions_keep_their_bounds, setup, teardown),
+        cmocka_unit_test_setup_teardown(decay_keeps_its_bound, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
