@@ -3,11 +3,12 @@
  * A task is a batch element and a block of rows (queries).  For each block of keys: the scores' own contraction, where the
  * body has one, leaves its sums in scratch on the register tile; what lies between it and `attend` (scale, mask) is evaluated
  * over them, row by row; scores become exponentials against the largest so far, and what was summed up to here is rescaled;
- * the tile then adds exponentials times values.  At the end sums are divided and the epilogue runs.
+ * the tile then adds exponentials times values.  At the end the epilogue runs over the sums, divided by the total.
  *
  * Order law: blocks hold `chunk` keys, counted from key 0.  In a block the products with the values are one ascending chain
  * from +0, added to the rescaled sum; exponentials are added in 16 lanes (key mod 16), lanes by a fixed tree at the end.
- * Keys whose score is -inf add +0.  A row without any other score gives NaN, as softmax does.
+ * A block whose exponentials are all 0 leaves the row's sums as they are, whatever its values.  Sums are multiplied by one over
+ * the total.  A row without any score but -inf gives NaN, as softmax does; without keys, 0.
  * Source: Dao et al. 2022 (arXiv 2205.14135), algorithm 1; Milakov and Gimelshein 2018 (arXiv 1805.02867).
  */
 #include "tile.h"
@@ -452,7 +453,10 @@ static void finish_rows(Kernel *k, Attention *a) {
     LFor rows = l_for(b, a->begin, a->end, 1, LOOP_SERIAL, NULL, 0, &a->row);
     LVal total = l_load(b, a->total, l_mul(b, l_sub(b, a->row, a->begin), l_i64(b, PANEL)), PANEL, (LVal){0});
     kernel_enter(k, &scope, NULL, 0);
-    a->inverse = l_bin(b, LOP_div, l_float(b, lt_scalar(a->values.compute), 1), l_un(b, LOP_reduce_add, total));
+    LType scalar = lt_scalar(a->values.compute);
+    a->inverse = l_bin(b, LOP_div, l_float(b, scalar, 1), l_un(b, LOP_reduce_add, total));
+    LVal none = l_bin(b, LOP_eq, kernel_dim(k, a->values.channels), l_i64(b, 0)); /* of no keys the sum is 0 */
+    a->inverse = l_select(b, none, l_float(b, scalar, 0), a->inverse);
     each_group(k, a, store_group);
     kernel_leave(k, &scope);
     l_for_end(b, &rows, NULL, 0);
