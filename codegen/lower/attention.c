@@ -11,31 +11,10 @@
  * the total.  A row without any score but -inf gives NaN, as softmax does; without keys, 0.
  * Source: Dao et al. 2022 (arXiv 2205.14135), algorithm 1; Milakov and Gimelshein 2018 (arXiv 1805.02867).
  */
-#include "tile.h"
+#include "attention.h"
 #include <math.h>
 
-enum {
-    MAX_KEY_PANELS = 16,
-    MOST_BETWEEN = 24 /* elementary operations before `attend` that are written out for every panel of a block */
-};
-
-typedef struct Attention {
-    Blocks values;               /* attend: rows x value columns, K is the keys */
-    Blocks product;              /* the scores' contraction; anchor 0: none */
-    int64_t keys;                /* of a block */
-    int64_t most_rows;           /* of a task */
-    Dim pitch;                   /* of a row of sums: value columns, in whole panels, or groups of them where unknown */
-    bool in_place;               /* values are read where they lie, else from panels */
-    Rows rows;
-    LVal begin, end;             /* rows of the task */
-    LVal scores, sums, best, total, factor;  /* scratch, by row of the task: [keys], [pitch], one, [16], one */
-    LVal product_panels, value_panels;
-    LVal first, count;           /* keys of the block */
-    Rows tile;                   /* whose exponentials meet the values */
-    bool is_short;               /* few operations lead from the contraction to the scores */
-    LVal row_scores, key;        /* while scores are evaluated: their row, and the key in the block of lane 0 */
-    LVal row, inverse;           /* while results are stored: the row, and one over its total */
-} Attention;
+enum { MOST_BETWEEN = 24 /* elementary operations before `attend` that are written out for every panel of a block */ };
 
 static Val find_op(const Graph *g, bool contraction) {
     for (uint32_t i = 1; i < g->nodes.n; i++) {
@@ -73,6 +52,7 @@ static Attention attention_of(Kernel *k) {
     int64_t cost = 0;
     for (uint32_t i = 1; i < attend.id; i++) cost += op_info[k->body->nodes.at[i].op].cost;
     a.is_short = cost <= MOST_BETWEEN && a.keys % PANEL == 0 && a.keys / PANEL <= MAX_KEY_PANELS;
+    attention_find_hiders(k, &a);
     return a;
 }
 
@@ -84,7 +64,7 @@ Dim range_attention(Kernel *k) {
 /* ---- scratch ------------------------------------------------------------------------------------------------------------ */
 
 typedef struct Place { LVal *to; Dim elements; } Place;
-enum { PLACES = 7 };
+enum { PLACES = 8 };
 
 static void list_places(Kernel *k, Attention *a, Place *p) {
     Context *cx = k->cx;
@@ -96,6 +76,7 @@ static void list_places(Kernel *k, Attention *a, Place *p) {
     p[4] = (Place){&a->product_panels, dim_muli(cx, depth, (int64_t)a->product.tile_n * PANEL)};
     p[5] = (Place){&a->value_panels, dim_muli(cx, dim_upper(cx, a->pitch), a->keys)};
     p[6] = (Place){&a->factor, dim_const(cx, (a->most_rows + PANEL - 1) / PANEL * PANEL)};
+    p[7] = (Place){&a->seen, dim_const(cx, a->n_hiders ? (a->values.block_tiles + PANEL - 1) / PANEL * PANEL : 0)};
 }
 
 Dim scratch_attention(Kernel *k) {
@@ -120,14 +101,14 @@ static void place_scratch(Kernel *k, Attention *a) {
 
 /* ---- pieces --------------------------------------------------------------------------------------------------------------- */
 
-static LVal splat_of(Kernel *k, const Attention *a, double value) { return l_float(k->b, lt_vector(a->values.compute, PANEL), value); }
-
 static void fill(Kernel *k, LVal to, LVal elements, LVal value) {
     LVal at;
     LFor loop = l_for(k->b, l_i64(k->b, 0), elements, PANEL, LOOP_SERIAL, NULL, 0, &at);
     l_store(k->b, to, at, value, (LVal){0});
     l_for_end(k->b, &loop, NULL, 0);
 }
+
+LVal attention_splat(Kernel *k, const Attention *a, double value) { return l_float(k->b, lt_vector(a->values.compute, PANEL), value); }
 
 static LVal vectors(Kernel *k, LVal n) { return l_bin(k->b, LOP_and, l_add(k->b, n, l_i64(k->b, PANEL - 1)), l_i64(k->b, -PANEL)); }
 
@@ -149,177 +130,16 @@ static void multiply_keys(Kernel *k, Attention *a) {
     LVal at, zero = l_i64(b, 0);
     Group group = {s->tile_n, COLUMNS_DYNAMIC};
     Part part = {zero, l_i64(b, 1), zero, kernel_dim(k, s->channels)};
+    LVal only = a->n_hiders ? a->seen : (LVal){0};
     LFor loop = l_for(b, zero, a->count, width, LOOP_SERIAL, NULL, 0, &at);
     KernelScope scope;
     kernel_enter(k, &scope, NULL, 0);
     s->panel = kernel_index(k, l_bin(b, LOP_shr, l_add(b, a->first, at), l_i64(b, 4)));
     s->panels = a->product_panels, s->panel_stride = l_mul(b, part.count, l_i64(b, PANEL));
     blocks_pack(k, s, &part, &group);
-    blocks_sum_tiles(k, s, &part, &group, &a->rows, &(Sums){.at = l_offset(b, a->scores, at), .pitch = l_i64(b, a->keys)});
+    blocks_sum_tiles(k, s, &part, &group, &a->rows, &(Sums){.at = l_offset(b, a->scores, at), .pitch = l_i64(b, a->keys), .only = only});
     kernel_leave(k, &scope);
     l_for_end(b, &loop, NULL, 0);
-}
-
-/* ---- scores to exponentials ------------------------------------------------------------------------------------------------ */
-
-typedef struct Scoring { Attention *a; Dim at[MAX_RANK]; Dim first; } Scoring;
-
-/* The larger; NaN may get lost, since its exponential brings it back. */
-static LVal larger(LoopBuilder *b, LVal x, LVal y) { return l_select(b, l_lt(b, x, y), y, x); }
-
-/* The largest lane in every lane. */
-static LVal largest_lane(LoopBuilder *b, LVal v) {
-    for (int64_t d = PANEL / 2; d; d /= 2) {
-        int64_t from[PANEL];
-        for (int64_t i = 0; i < PANEL; i++) from[i] = (i + d) % PANEL;
-        v = larger(b, v, l_shuffle(b, v, v, from, PANEL));
-    }
-    return v;
-}
-
-/* Sixteen scores, finished, at key .. key + 15. */
-static LVal finished_scores(Kernel *k, Scoring *s, Dim key) {
-    Attention *a = s->a;
-    const Blocks *values = &a->values;
-    a->key = kernel_dim(k, dim_substitute(k->cx, key, &k->lane, (Dim[]){dim_const(k->cx, 0)}, 1));
-    s->at[values->x->rank - 1] = dim_add(k->cx, s->first, key);
-    LVal x = l_splat(k->b, kernel_eval(k, values->node->in[0], s->at), PANEL);
-    return k->mask.id ? l_select(k->b, k->mask, x, splat_of(k, a, -INFINITY)) : x;
-}
-
-static void score_step(Kernel *k, void *user, Dim key, LVal *best) {
-    Scoring *s = user;
-    LVal x = finished_scores(k, s, key);
-    l_store(k->b, s->a->row_scores, s->a->key, x, (LVal){0});
-    *best = larger(k->b, *best, x);
-}
-
-/* The row's scores to scratch; returns the largest by lane, beginning with `best`. */
-static LVal score_row(Kernel *k, Scoring *s, LVal best) {
-    Dim count = kernel_index(k, s->a->count);
-    const Fact facts[] = {{REL_LE, dim_add(k->cx, s->first, count), s->a->values.channels},
-                          {REL_LE, count, dim_const(k->cx, s->a->keys)}, {REL_LE, dim_const(k->cx, 0), count}};
-    KernelScope scope;
-    kernel_enter(k, &scope, facts, COUNT(facts));
-    kernel_vector_loop(k, count, LANES, &best, 1, score_step, s);
-    kernel_leave(k, &scope);
-    return best;
-}
-
-static void full_scores(Kernel *k, Scoring *s, LVal *x) {
-    const Attention *a = s->a;
-    const Fact whole[] = {{REL_LE, dim_addi(k->cx, s->first, a->keys), a->values.channels}};
-    KernelScope scope;
-    kernel_enter(k, &scope, whole, 1);
-    k->lanes = LANES;
-    for (uint32_t j = 0; j < a->keys / PANEL; j++) x[j] = finished_scores(k, s, dim_addi(k->cx, dim_symbol(k->cx, k->lane), (int64_t)j * PANEL));
-    k->lanes = 1;
-    kernel_leave(k, &scope);
-}
-
-/* The same for a full block, which leaves no scores behind: they are cheap to find again. */
-static LVal score_full_row(Kernel *k, Scoring *s, LVal best) {
-    LVal x[MAX_KEY_PANELS];
-    full_scores(k, s, x);
-    for (uint32_t left = (uint32_t)(s->a->keys / PANEL); left > 1; left = (left + 1) / 2)
-        for (uint32_t j = 0; j < left / 2; j++) x[j] = larger(k->b, x[j], x[left - 1 - j]);
-    return larger(k->b, best, x[0]);
-}
-
-/* Nothing but -inf so far: against 0 they all come to +0. */
-static LVal reference_of(Kernel *k, const Attention *a, LVal best) {
-    return l_select(k->b, l_bin(k->b, LOP_eq, best, splat_of(k, a, -INFINITY)), splat_of(k, a, 0), best);
-}
-
-/* The row's place in scratch and its index; returns it counted from the task's first. */
-static LVal enter_row(Kernel *k, Attention *a, Scoring *s, Dim row) {
-    LVal local = l_sub(k->b, kernel_dim(k, row), a->begin);
-    a->row_scores = l_offset(k->b, a->scores, l_mul(k->b, local, l_i64(k->b, a->keys)));
-    blocks_row(k, &a->values, row, s->at);
-    return local;
-}
-
-/* The largest score up to here, and what sums against the largest before this block are multiplied by. */
-static LVal compare_row(Kernel *k, Attention *a, Scoring *s, Dim row, bool full) {
-    LoopBuilder *b = k->b;
-    LVal local = enter_row(k, a, s, row), none = {0}, lane_0[2];
-    LVal old = l_splat(b, l_load(b, a->best, local, 1, none), PANEL);
-    LVal best = largest_lane(b, full && a->is_short ? score_full_row(k, s, old) : score_row(k, s, old));
-    lane_0[0] = best, lane_0[1] = m_exp_decay(b, l_sub(b, old, reference_of(k, a, best)));
-    for (uint32_t i = 0; i < 2; i++) lane_0[i] = l_inst(b, LOP_extract, lt_scalar(a->values.compute), &lane_0[i], 1, 0);
-    l_store(b, a->best, local, lane_0[0], none);
-    l_store(b, a->factor, local, lane_0[1], none);
-    return l_i64(b, 0);
-}
-
-/* e^(score - best) of one panel to scratch, and onto the sum by lane. */
-static LVal exponentials(Kernel *k, const Attention *a, LVal x, LVal at, LVal best, LVal sum) {
-    LVal e = m_exp_decay(k->b, l_sub(k->b, x, best));
-    l_store(k->b, a->row_scores, at, e, (LVal){0});
-    return l_add(k->b, sum, e);
-}
-
-static LVal sum_exponentials(Kernel *k, Attention *a, Scoring *s, LVal best, bool full) {
-    LoopBuilder *b = k->b;
-    LVal sum = splat_of(k, a, 0), at, x[MAX_KEY_PANELS], none = {0};
-    if (full) {
-        if (a->is_short) full_scores(k, s, x);
-        for (uint32_t j = 0; j < a->keys / PANEL; j++) {
-            at = l_i64(b, (int64_t)j * PANEL);
-            sum = exponentials(k, a, a->is_short ? x[j] : l_load(b, a->row_scores, at, PANEL, none), at, best, sum);
-        }
-        return sum;
-    }
-    LFor loop = l_for(b, l_i64(b, 0), a->count, PANEL, LOOP_SERIAL, &sum, 1, &at);
-    sum = exponentials(k, a, l_load(b, a->row_scores, at, PANEL, none), at, best, sum);
-    l_for_end(b, &loop, &sum, 1);
-    return sum;
-}
-
-/* Scores to exponentials, and the row's new total.  Where all are 0 the block is none of this row's: its factor becomes -1.
- * Returns the number of rows it is one of. */
-static LVal soften_row(Kernel *k, Attention *a, Scoring *s, Dim row, bool full) {
-    LoopBuilder *b = k->b;
-    LVal local = enter_row(k, a, s, row), at = l_mul(b, local, l_i64(b, PANEL)), none = {0};
-    LVal best = reference_of(k, a, l_splat(b, l_load(b, a->best, local, 1, none), PANEL)), factor = l_load(b, a->factor, local, 1, none);
-    LVal sum = sum_exponentials(k, a, s, best, full), total = l_mul(b, l_load(b, a->total, at, PANEL, none), l_splat(b, factor, PANEL));
-    l_store(b, a->total, at, l_add(b, total, sum), none);
-    LVal some = l_bin(b, LOP_ne, sum, splat_of(k, a, 0)), touched = l_inst(b, LOP_reduce_or, lt_scalar(DT_bool), &some, 1, 0);
-    l_store(b, a->factor, local, l_select(b, touched, factor, l_float(b, lt_scalar(a->values.compute), -1)), none);
-    return l_convert(b, touched, DT_i64);
-}
-
-typedef LVal RowFn(Kernel *, Attention *, Scoring *, Dim row, bool full);
-
-static LVal each_row(Kernel *k, Scoring *s, LVal begin, LVal end, RowFn *body, bool full) {
-    LVal sum = l_i64(k->b, 0);
-    KernelLoop loop;
-    Dim row = kernel_loop(k, &loop, begin, end, s->a->values.rows, 1, &sum, 1);
-    sum = l_add(k->b, sum, body(k, s->a, s, row, full));
-    kernel_loop_end(k, &loop, &sum, 1);
-    return sum;
-}
-
-/* Two passes over the rows: nothing in the second waits for a largest score. */
-static LVal soften_rows(Kernel *k, Attention *a, Dim first_key, LVal begin, LVal end, bool full) {
-    Scoring s = {.a = a, .first = first_key};
-    each_row(k, &s, begin, end, compare_row, full);
-    return each_row(k, &s, begin, end, soften_row, full);
-}
-
-/* Rows [begin, end) of the block's scores become exponentials.  Returns how many rows any of them counts for. */
-static LVal soften(Kernel *k, Attention *a, Dim first_key, LVal begin, LVal end) {
-    LoopBuilder *b = k->b;
-    int64_t keys, n = a->keys;
-    bool constant = dim_const_value(k->cx, a->values.channels, &keys), panels = n % PANEL == 0 && n / PANEL <= MAX_KEY_PANELS;
-    if (!panels || (constant && keys < n)) return soften_rows(k, a, first_key, begin, end, false);
-    if (constant && keys % n == 0) return soften_rows(k, a, first_key, begin, end, true);
-    LIf full = l_if(b, l_bin(b, LOP_eq, a->count, l_i64(b, n)));
-    LVal touched = soften_rows(k, a, first_key, begin, end, true), result;
-    l_else(b, &full, &touched, 1);
-    touched = soften_rows(k, a, first_key, begin, end, false);
-    l_if_end(b, &full, &touched, 1, &result);
-    return result;
 }
 
 /* ---- values ----------------------------------------------------------------------------------------------------------------- */
@@ -398,7 +218,8 @@ static void multiply_values(Kernel *k, Attention *a, const Group *gr) {
     Blocks *s = &a->values;
     LVal local = l_sub(b, rows_start(k, &a->tile, a->tile.begin), a->begin), pitch = kernel_dim(k, a->pitch);
     place_values(k, a);
-    Sums sums = {l_offset(b, group_sums(k, a), l_mul(b, local, pitch)), pitch, true, l_offset(b, a->factor, local)};
+    LVal at = l_offset(b, group_sums(k, a), l_mul(b, local, pitch));
+    Sums sums = {.at = at, .pitch = pitch, .add = true, .scale = l_offset(b, a->factor, local)};
     blocks_sum_tiles(k, s, &part, gr, &a->tile, &sums);
 }
 
@@ -407,15 +228,20 @@ static void multiply_values(Kernel *k, Attention *a, const Group *gr) {
 static void begin_rows(Kernel *k, Attention *a) {
     LoopBuilder *b = k->b;
     LVal rows = l_sub(b, a->end, a->begin);
-    fill(k, a->sums, l_mul(b, rows, kernel_dim(k, a->pitch)), splat_of(k, a, 0));
-    fill(k, a->total, l_mul(b, rows, l_i64(b, PANEL)), splat_of(k, a, 0));
-    fill(k, a->best, vectors(k, rows), splat_of(k, a, -INFINITY));
+    fill(k, a->sums, l_mul(b, rows, kernel_dim(k, a->pitch)), attention_splat(k, a, 0));
+    fill(k, a->total, l_mul(b, rows, l_i64(b, PANEL)), attention_splat(k, a, 0));
+    fill(k, a->best, vectors(k, rows), attention_splat(k, a, -INFINITY));
+}
+
+static LVal tile_sees(Kernel *k, const Attention *a, LVal tile) {
+    LVal seen = l_load(k->b, a->seen, l_sub(k->b, tile, a->rows.begin), 1, (LVal){0});
+    return l_bin(k->b, LOP_ne, seen, l_float(k->b, lt_scalar(a->values.compute), 0));
 }
 
 static void run_tile(Kernel *k, Attention *a, Dim first, LVal tile) {
     LoopBuilder *b = k->b;
     a->tile = a->rows, a->tile.begin = tile, a->tile.end = l_add(b, tile, l_i64(b, 1));
-    LVal touched = soften(k, a, first, rows_start(k, &a->tile, tile), rows_start(k, &a->tile, a->tile.end));
+    LVal touched = attention_soften(k, a, first, rows_start(k, &a->tile, tile), rows_start(k, &a->tile, a->tile.end));
     KernelScope scope;
     LIf any = l_if(b, l_lt(b, l_i64(b, 0), touched));
     kernel_enter(k, &scope, NULL, 0);
@@ -425,19 +251,43 @@ static void run_tile(Kernel *k, Attention *a, Dim first, LVal tile) {
     l_if_end(b, &any, NULL, 0, NULL);
 }
 
+static void multiply_block(Kernel *k, Attention *a, Dim first) {
+    LoopBuilder *b = k->b;
+    LVal tile;
+    if (a->product.anchor.id) multiply_keys(k, a);
+    if (!a->in_place) each_group(k, a, pack_values);
+    LFor tiles = l_for(b, a->rows.begin, a->rows.end, 1, LOOP_SERIAL, NULL, 0, &tile);
+    LIf seen = {0};
+    if (a->n_hiders) seen = l_if(b, tile_sees(k, a, tile));
+    run_tile(k, a, first, tile);
+    if (a->n_hiders) l_else(b, &seen, NULL, 0), l_if_end(b, &seen, NULL, 0, NULL);
+    l_for_end(b, &tiles, NULL, 0);
+}
+
+/* Looks which tiles of rows see any of the block's keys, and how many do. */
+static LVal look(Kernel *k, Attention *a, Dim first) {
+    LoopBuilder *b = k->b;
+    LType scalar = lt_scalar(a->values.compute);
+    LVal tile, seen = l_i64(b, 0);
+    LFor tiles = l_for(b, a->rows.begin, a->rows.end, 1, LOOP_SERIAL, &seen, 1, &tile);
+    LVal sees = attention_sees(k, a, first, rows_start(k, &a->rows, tile), rows_start(k, &a->rows, l_add(b, tile, l_i64(b, 1))));
+    l_store(b, a->seen, l_sub(b, tile, a->rows.begin), l_select(b, sees, l_float(b, scalar, 1), l_float(b, scalar, 0)), (LVal){0});
+    seen = l_add(b, seen, l_convert(b, sees, DT_i64));
+    l_for_end(b, &tiles, &seen, 1);
+    return seen;
+}
+
 static void run_block(Kernel *k, Attention *a, Dim first) {
     LoopBuilder *b = k->b;
     KernelScope scope;
-    LVal tile;
     a->first = kernel_dim(k, first);
     a->count = l_min(b, l_sub(b, kernel_dim(k, a->values.channels), a->first), l_i64(b, a->keys));
-    if (a->product.anchor.id) multiply_keys(k, a);
-    if (!a->in_place) each_group(k, a, pack_values);
     const Fact whole = {REL_DIVIDES, dim_const(k->cx, a->keys), first};
     kernel_enter(k, &scope, &whole, 1);
-    LFor tiles = l_for(b, a->rows.begin, a->rows.end, 1, LOOP_SERIAL, NULL, 0, &tile);
-    run_tile(k, a, first, tile);
-    l_for_end(b, &tiles, NULL, 0);
+    LIf seen = {0};
+    if (a->n_hiders) seen = l_if(b, l_lt(b, l_i64(b, 0), look(k, a, first)));
+    multiply_block(k, a, first);
+    if (a->n_hiders) l_else(b, &seen, NULL, 0), l_if_end(b, &seen, NULL, 0, NULL);
     kernel_leave(k, &scope);
 }
 

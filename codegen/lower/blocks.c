@@ -133,7 +133,7 @@ void blocks_panels(Kernel *k, const Blocks *s, LVal tap, LVal first, Tile *t) {
 static void run_part(Kernel *k, Blocks *s, const Part *part, const Group *gr, const Rows *r, LVal sums) {
     if (s->packs) blocks_pack(k, s, part, gr);
     if (s->whole) blocks_finish_tiles(k, s, part, gr, r, sums);
-    else blocks_sum_tiles(k, s, part, gr, r, &(Sums){sums, l_i64(k->b, (int64_t)gr->panels * PANEL), true, {0}});
+    else blocks_sum_tiles(k, s, part, gr, r, &(Sums){.at = sums, .pitch = l_i64(k->b, (int64_t)gr->panels * PANEL), .add = true});
 }
 
 /* Part number i: a whole number of taps, or channels of one tap. */

@@ -190,7 +190,7 @@ static bool short_epilogue(const Graph *g, Val anchor) {
     return cost <= 6 && g->results.n <= 2;
 }
 
-typedef struct TileLoop { LFor loop; LVal size, end; } TileLoop;
+typedef struct TileLoop { LFor loop; LVal tile, size, end; } TileLoop;
 
 /* Constant panels are read from memory once a task: while its tiles run, those of the next group are fetched, a line for each
  * k of each tile, until all are there. */
@@ -215,6 +215,7 @@ static TileLoop begin_tiles(Kernel *k, const Rows *r, TileRun *t) {
     t->first = rows_start(k, r, tile);
     l.end = rows_start(k, r, l_add(b, tile, l_i64(b, 1))), l.size = l_sub(b, l.end, t->first);
     t->s->ahead = fetch_ahead(k, t, r, tile);
+    l.tile = tile;
     return l;
 }
 
@@ -225,7 +226,13 @@ void blocks_sum_tiles(Kernel *k, Blocks *s, const Part *part, const Group *gr, c
     TileLoop loop = begin_tiles(k, r, &t);
     t.sums = l_offset(b, to->at, l_mul(b, l_sub(b, t.first, base), to->pitch));
     if (to->scale.id) t.scale = l_offset(b, to->scale, l_sub(b, t.first, base));
+    LIf wanted = {0};
+    if (to->only.id) {
+        LVal flag = l_load(b, to->only, l_sub(b, loop.tile, r->begin), 1, (LVal){0});
+        wanted = l_if(b, l_bin(b, LOP_ne, flag, l_float(b, loop_type(b, flag), 0)));
+    }
     choose_rows(k, &t, loop.size, reachable_rows(k, s));
+    if (to->only.id) l_else(b, &wanted, NULL, 0), l_if_end(b, &wanted, NULL, 0, NULL);
     l_for_end(b, &loop.loop, NULL, 0);
 }
 

@@ -91,8 +91,8 @@ LVal rows_start(Kernel *, const Rows *, LVal tile);   /* its first row */
 /* All tiles of the rows: s->accumulate, then the results (with room for the sums of one tile) … */
 void blocks_finish_tiles(Kernel *, Blocks *, const Part *, const Group *, const Rows *, LVal room);
 /* … or the sums, into memory or onto what is there: row r of the rows at at[(r - first) * pitch].  scale (add): what is there is
- * first multiplied by scale[r - first]; below 0 it stays as it is. */
-typedef struct Sums { LVal at, pitch; bool add; LVal scale; } Sums;
+ * first multiplied by scale[r - first]; below 0 it stays as it is.  only: tiles whose element, counted from the first, is not 0. */
+typedef struct Sums { LVal at, pitch; bool add; LVal scale, only; } Sums;
 void blocks_sum_tiles(Kernel *, Blocks *, const Part *, const Group *, const Rows *, const Sums *);
 /* Results of rows [first, end), whose sums start at `sums`. */
 void blocks_store_rows(Kernel *, Blocks *, const Group *, LVal first, LVal end, LVal sums, LVal pitch);

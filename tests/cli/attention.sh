@@ -26,3 +26,36 @@ done
 for sizes in B=1,M=7,N=140,D=16,E=64 B=1,M=9,N=256,D=3,E=5 B=2,M=2,N=130,D=33,E=70; do
     expect 0 '' "$INGOT" verify t.graph --dim $sizes
 done
+
+# Masks that hide whole blocks of keys from tiles of rows, and from some rows every key: by a number, and by -inf added.
+mask() {
+    cat <<EOF
+graph @f(%1 "q": f32[2,M,16], %2 "k": f32[2,N,16], %3 "v": f32[2,N,16]) where M in [0,1024], N in [0,1024] {
+  %4 = permute %2 {perm=[0, 2, 1]}
+  %5 = dot %1, %4 {batch=1, chunk=512}
+  %6 = iota {dtype=i64, shape=[2, M, N], axis=1}
+  %7 = iota {dtype=i64, shape=[2, M, N], axis=2}
+  %8 = const {data=i64 150, dtype=i64, shape=[2, M, N]}
+  %9 = add %7, %8
+  %10 = le %7, %6
+  %11 = lt %6, %9
+  %12 = and %10, %11
+  %13 = const {data=f32 0, dtype=f32, shape=[2, M, N]}
+  %14 = const {data=f32 $1, dtype=f32, shape=[2, M, N]}
+$2
+  %17 = softmax %16 {axis=2}
+  %18 = dot %17, %3 {batch=1, chunk=512}
+  return %18 "y"
+}
+EOF
+}
+mask -inf '  %16 = select %12, %5, %14' > never.graph
+mask -1e4 '  %16 = select %12, %5, %14' > number.graph
+mask -inf '  %15 = select %12, %13, %14
+  %16 = add %5, %15' > added.graph
+for model in never number added; do
+    for sizes in M=400,N=400 M=300,N=140 M=9,N=300 M=1,N=1; do
+        expect 0 '' "$INGOT" verify $model.graph --dim $sizes
+        expect 0 '' "$INGOT" verify $model.graph --dim $sizes --backend=c --cpu=v3
+    done
+done
