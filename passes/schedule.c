@@ -100,6 +100,22 @@ static void tile(Schedule *s, const Target *t, DType compute, bool halves, int64
     s->field[SCHED_tile_m] = most < 1 ? 1 : rows > 0 && rows < most ? rows : most;
 }
 
+/* A tile of pixels in one line of the image needs one pointer and few checks: rows that divide the line, with room for two k of
+ * the panels beside the accumulators, which the constant distances let the compiler overlap.  Narrow registers have no such room. */
+static void line_tile(Schedule *s, const Target *t, DType compute, int64_t width, int64_t columns) {
+    enum { LEAST = 14 /* accumulators that are worth it */ };
+    int64_t needed = (columns + PANEL - 1) / PANEL;
+    if (PANEL * dtype_bytes(compute) > t->vector_bytes || t->vector_registers < 32) return;
+    for (int64_t panels = needed < 4 ? needed : 4; panels > 0; panels--) {
+        if (needed % panels) continue;
+        for (int64_t rows = 16; rows * panels >= LEAST; rows--)
+            if (width % rows == 0 && rows * panels + 2 * panels + 2 <= t->vector_registers) {
+                s->field[SCHED_tile_n] = panels, s->field[SCHED_tile_m] = rows;
+                return;
+            }
+    }
+}
+
 /* Constant extent, or 0. */
 static int64_t known(Context *cx, Dim d) {
     int64_t value = 0;
@@ -143,6 +159,9 @@ static void contraction(Context *cx, Schedule *s, const Target *t, const Graph *
     int64_t columns = known(cx, y->dims[y->rank - 1]), groups = node_attr(anchor, ATTR_groups) ? attr_int(anchor, ATTR_groups) : 1;
     bool halves = val_type(body, anchor->in[1])->encoding == ENCODING_PAIR16 && !t->dot_bf16;
     tile(s, t, compute, halves, rows, columns / groups);
+    bool taps = anchor->op == OP_conv && !dim_is(cx, dim_product(cx, val_type(body, anchor->in[1])->dims, y->rank - 2), 1);
+    int64_t width = known(cx, y->dims[y->rank - 2]);
+    if (taps && width > 0 && !halves) line_tile(s, t, compute, width, columns / groups);
     while (!panels_fit(columns, groups, s->field[SCHED_tile_n])) s->field[SCHED_tile_n]--; /* a tile lies in one group */
     blocks(cx, s, t, body, anchor);
 }

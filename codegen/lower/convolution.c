@@ -3,16 +3,21 @@
  *
  * The rows are output pixels, flattened over the batch.  For each filter tap a row of the tile is a pointer to the pixel
  * under the tap, or to a row of zeros where the tap lies outside the image: no halo, no border code.  Where channels are not
- * contiguous (the model's own channels-first input) the value is switched off instead.
+ * contiguous (the model's own channels-first input) the value is switched off instead.  Where tiles divide the lines of the
+ * image, a tile's rows lie at constant distances, only its ends may leave the line, and taps above and below are skipped.
  * Source: cpu.md "Second machine", "Convolution, dense NHWC".
  */
 #include "tile.h"
+#include <string.h>
 
 enum { FEW_CHANNELS = 4, MOST_ZEROS = 4096 };
 
 typedef struct Pixels {          /* of the rows of a tile */
     LVal base[MAX_TILE_ROWS];            /* offset of the pixel under tap 0 */
     LVal y[MAX_TILE_ROWS][MAX_RANK];     /* its place along each spatial axis */
+    bool line;                           /* all lie in one line, at constant distances */
+    Dim distance;                        /* from one to the next */
+    bool after[MAX_TILE_ROWS], before[MAX_TILE_ROWS]; /* no tap lies before the line's first pixel; after its last */
 } Pixels;
 
 /* Elements that a run over a row of taps spans where channels are contiguous; 0: unknown. */
@@ -36,6 +41,23 @@ static void plan_runs(Kernel *k, const Blocks *s, Image *im) {
     if (im->any_checked && contiguous) im->zeros = zero_row(k, memory, (im->merged ? span : channels) * dtype_bytes(memory));
 }
 
+/* Pixels of one line from that of row 0. */
+static void find_line(Kernel *k, const Blocks *s, const Image *im, uint32_t rows, Pixels *p) {
+    Context *cx = k->cx;
+    uint32_t last = im->spatial - 1;
+    Dim width = s->y->dims[im->spatial], reach = dim_muli(cx, dim_addi(cx, s->w->dims[last], -1), im->dilation[last]);
+    p->distance = dim_muli(cx, im->axis[last], im->stride[last]);
+    for (uint32_t r = 0; r < rows; r++) {
+        int64_t moved = r * im->stride[last];
+        for (uint32_t i = 0; i < last; i++) p->y[r][i] = p->y[0][i];
+        if (im->checked[last]) p->y[r][last] = l_add(k->b, p->y[0][last], l_i64(k->b, moved));
+        Dim least = dim_sub(cx, dim_const(cx, moved), im->low[last]);
+        Dim most = dim_add(cx, dim_add(cx, least, dim_muli(cx, dim_addi(cx, width, -(int64_t)rows), im->stride[last])), reach);
+        p->after[r] = prove(cx, k->scope, REL_LE, dim_const(cx, 0), least) == YES;
+        p->before[r] = prove(cx, k->scope, REL_LT, most, s->x->dims[last + 1]) == YES;
+    }
+}
+
 static void find_pixels(Kernel *k, const Blocks *s, const Image *im, LVal first_row, uint32_t rows, Pixels *p) {
     Context *cx = k->cx;
     Dim at[MAX_RANK], row = kernel_index(k, first_row), y[MAX_RANK], base;
@@ -49,7 +71,8 @@ static void find_pixels(Kernel *k, const Blocks *s, const Image *im, LVal first_
         base = dim_add(cx, base, dim_mul(cx, y[i], im->axis[i]));
     }
     base = kernel_simplify(k, base);
-    for (uint32_t r = 0; r < rows; r++) {
+    p->line = rows > 1 && rows == s->tile_m && !im->x.same.id && prove(cx, k->scope, REL_DIVIDES, dim_const(cx, rows), s->y->dims[im->spatial]) == YES;
+    for (uint32_t r = 0; r < (p->line ? 1 : rows); r++) {
         uint32_t symbols = k->symbols.n;
         kernel_bind(k, kernel_index_symbol(k, row), l_add(k->b, first_row, l_i64(k->b, r)));
         p->base[r] = kernel_dim(k, base);
@@ -58,6 +81,7 @@ static void find_pixels(Kernel *k, const Blocks *s, const Image *im, LVal first_
         k->symbols.n = symbols;
     }
     kernel_leave(k, &scope);
+    if (p->line) find_line(k, s, im, rows, p);
 }
 
 /* The first channel of the group that the task's columns belong to. */
@@ -68,36 +92,79 @@ static LVal first_channel(Kernel *k, const Blocks *s) {
     return l_mul(k->b, group, kernel_dim(k, s->channels));
 }
 
-/* Row pointers under one tap; the first `checked` axes may put it outside. */
-static void place_rows(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, LVal tap_value, LVal first, uint32_t checked, Tile *t) {
+/* Place y along spatial axis i lies in the image. */
+static LVal is_inside(Kernel *k, const Blocks *s, uint32_t i, LVal y, bool after, bool before) {
+    LoopBuilder *b = k->b;
+    LVal low = after ? l_bool(b, true) : l_bin(b, LOP_le, l_i64(b, 0), y);
+    return before ? low : l_bin(b, LOP_and, low, l_lt(b, y, kernel_dim(k, s->x->dims[i + 1])));
+}
+
+/* One tap: how far it lies along each axis, and where in memory from tap 0. */
+typedef struct Tap { LVal shift[MAX_RANK], offset; } Tap;
+
+static Tap tap_at(Kernel *k, const Blocks *s, const Image *im, LVal value, LVal first) {
     Context *cx = k->cx;
     LoopBuilder *b = k->b;
-    Dim tap = kernel_index(k, tap_value), moved = dim_const(cx, 0), shift[MAX_RANK];
+    KernelScope outer, scope;
+    kernel_enter(k, &outer, NULL, 0);
+    Dim tap = kernel_index(k, value), moved = dim_const(cx, 0), shift;
     Fact fact[] = {{REL_LT, tap, s->taps}};
-    KernelScope scope;
+    Tap t;
     kernel_enter(k, &scope, fact, 1);
     for (uint32_t i = im->spatial; i-- > 0;) {
         Dim r = i ? kernel_simplify(k, dim_mod(cx, tap, s->w->dims[i])) : tap;
         if (i) tap = kernel_simplify(k, dim_fdiv(cx, tap, s->w->dims[i]));
-        shift[i] = dim_muli(cx, r, im->dilation[i]);
-        moved = dim_add(cx, moved, dim_mul(cx, shift[i], im->axis[i]));
+        shift = dim_muli(cx, r, im->dilation[i]);
+        t.shift[i] = kernel_dim(k, shift);
+        moved = dim_add(cx, moved, dim_mul(cx, shift, im->axis[i]));
     }
     LVal channel = l_add(b, first_channel(k, s), first);
-    LVal offset = l_add(b, kernel_dim(k, moved), l_mul(b, channel, kernel_dim(k, im->channel)));
+    t.offset = l_add(b, kernel_dim(k, moved), l_mul(b, channel, kernel_dim(k, im->channel)));
+    kernel_leave(k, &scope);
+    kernel_leave(k, &outer);
+    return t;
+}
+
+/* The axes [from, to) do not put the row's tap outside; id 0: they cannot. */
+static LVal row_inside(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, const Tap *tap, uint32_t row, uint32_t from, uint32_t to) {
+    LVal ok = {0};
+    for (uint32_t i = from; i < to; i++) {
+        bool last = p->line && i + 1 == im->spatial;
+        if (!im->checked[i] || (last && p->after[row] && p->before[row])) continue;
+        LVal y = l_add(k->b, p->y[row][i], tap->shift[i]);
+        LVal inside = is_inside(k, s, i, y, last && p->after[row], last && p->before[row]);
+        ok = ok.id ? l_bin(k->b, LOP_and, ok, inside) : inside;
+    }
+    return ok;
+}
+
+/* Row pointers under one tap; axes [from, to) may put it outside. */
+static void place_rows(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, const Tap *tap, uint32_t from, uint32_t to, Tile *t) {
+    LoopBuilder *b = k->b;
+    LVal start = {0};
     for (uint32_t row = 0; row < t->rows; row++) {
-        LVal ok = {0};
-        for (uint32_t i = 0; i < checked; i++) {
-            if (!im->checked[i]) continue;
-            LVal y = l_add(b, p->y[row][i], kernel_dim(k, shift[i]));
-            LVal inside = l_bin(b, LOP_and, l_bin(b, LOP_le, l_i64(b, 0), y), l_lt(b, y, kernel_dim(k, s->x->dims[i + 1])));
-            ok = ok.id ? l_bin(b, LOP_and, ok, inside) : inside;
-        }
+        LVal ok = row_inside(k, s, im, p, tap, row, from, to);
         t->inside[row] = im->zeros.id ? (LVal){0} : ok;
         if (im->x.same.id) continue;
-        LVal at = l_offset(b, im->x.pointer, l_add(b, p->base[row], offset));
+        LVal at;
+        if (p->line && row) at = l_offset(b, start, l_mul(b, kernel_dim(k, p->distance), l_i64(b, row)));
+        else at = start = l_offset(b, im->x.pointer, l_add(b, p->base[row], tap->offset));
         t->row[row] = ok.id ? l_select(b, ok, at, im->zeros.id ? im->zeros : im->x.pointer) : at;
     }
-    kernel_leave(k, &scope);
+}
+
+/* The run of a tap; where the whole line of a tile lies outside, none. */
+static void run_tap(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, const Tap *tap, uint32_t checked, Tile *t, LVal *acc) {
+    uint32_t lines = p->line ? im->spatial - 1 : 0, n = t->rows * t->panels;
+    LVal inside = row_inside(k, s, im, p, tap, 0, 0, lines), before[MAX_TILE_ROWS * MAX_TILE_PANELS];
+    LIf branch = {0};
+    memcpy(before, acc, n * sizeof *acc);
+    if (inside.id) branch = l_if(k->b, inside);
+    place_rows(k, s, im, p, tap, lines, checked, t);
+    tile_run(k, t, acc);
+    if (!inside.id) return;
+    l_else(k->b, &branch, acc, n);
+    l_if_end(k->b, &branch, before, n, acc);
 }
 
 /* Tap by tap: any channels, any border. */
@@ -110,9 +177,9 @@ static void run_taps(Kernel *k, const Blocks *s, const Image *im, const Pixels *
     if (!one) loop = l_for(b, part->tap, part->end, 1, LOOP_SERIAL, acc, n, &tap);
     t->count = part->count, t->depth = 1;
     t->stride = kernel_dim(k, im->channel);
-    place_rows(k, s, im, pixels, tap, part->first, im->spatial, t);
+    Tap at = tap_at(k, s, im, tap, part->first);
     blocks_panels(k, s, tap, part->first, t);
-    tile_run(k, t, acc);
+    run_tap(k, s, im, pixels, &at, im->spatial, t, acc);
     if (!one) l_for_end(b, &loop, acc, n);
 }
 
@@ -128,24 +195,25 @@ static void run_merged(Kernel *k, const Blocks *s, const Image *im, const Pixels
     t->count = l_i64(b, im->merged), t->depth = (uint32_t)channels;
     t->stride = kernel_dim(k, dim_muli(cx, im->axis[last], im->dilation[last]));
     t->inner = kernel_dim(k, im->channel);
-    place_rows(k, s, im, pixels, tap, part->first, im->zeros.id ? last : 0, t);
+    Tap at = tap_at(k, s, im, tap, part->first);
     blocks_panels(k, s, tap, part->first, t);
-    tile_run(k, t, acc);
+    run_tap(k, s, im, pixels, &at, im->zeros.id || pixels->line ? last : 0, t, acc);
     l_for_end(b, &loop, acc, n);
 }
 
-/* Every row's window lies inside the image along the innermost axis; without a row of zeros, along all. */
+/* Every row's window lies inside the image along the innermost axis; without a row of zeros or a line, along all. */
 static LVal all_inside(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, uint32_t rows) {
     LoopBuilder *b = k->b;
     uint32_t last = im->spatial - 1;
     LVal all = l_bool(b, true);
-    for (uint32_t i = im->zeros.id ? last : 0; i <= last; i++) {
+    for (uint32_t i = im->zeros.id || p->line ? last : 0; i <= last; i++) {
         if (!im->checked[i]) continue;
         LVal extent = kernel_dim(k, s->x->dims[i + 1]);
         LVal reach = kernel_dim(k, dim_muli(k->cx, dim_addi(k->cx, s->w->dims[i], -1), im->dilation[i]));
         for (uint32_t r = 0; r < rows; r++) {
-            LVal y = p->y[r][i], inside = l_bin(b, LOP_and, l_bin(b, LOP_le, l_i64(b, 0), y), l_lt(b, l_add(b, y, reach), extent));
-            all = l_bin(b, LOP_and, all, inside);
+            LVal y = p->y[r][i];
+            if (!p->line || !p->after[r]) all = l_bin(b, LOP_and, all, l_bin(b, LOP_le, l_i64(b, 0), y));
+            if (!p->line || !p->before[r]) all = l_bin(b, LOP_and, all, l_lt(b, l_add(b, y, reach), extent));
         }
     }
     return all;
@@ -156,10 +224,10 @@ static void accumulate(Kernel *k, Blocks *s, const Part *part, LVal first_row, u
     LoopBuilder *b = k->b;
     Pixels pixels;
     find_pixels(k, s, im, first_row, rows, &pixels);
-    Tile t = {.rows = rows, .panels = gr->panels, .x = s->x->dtype, .same = im->x.same};
+    Tile t = {.rows = rows, .panels = gr->panels, .x = s->x->dtype, .same = im->x.same, .line = pixels.line};
     if (!im->merged || im->x.same.id) {
         run_taps(k, s, im, &pixels, part, &t, acc);
-    } else if (im->zeros.id ? !im->checked[im->spatial - 1] : !im->any_checked) {
+    } else if (im->zeros.id || pixels.line ? !im->checked[im->spatial - 1] : !im->any_checked) {
         run_merged(k, s, im, &pixels, part, &t, acc);
     } else {
         LVal before[MAX_TILE_ROWS * MAX_TILE_PANELS];

@@ -108,7 +108,7 @@ void tile_run(Kernel *k, const Tile *t, LVal *acc) {
         pairs_run(k, t, acc);
         return;
     }
-    uint32_t unroll = t->depth > 1 ? 1 : t->rows * t->panels >= 12 ? 2 : 4;
+    uint32_t n = t->rows * t->panels, unroll = t->depth > 1 || (t->line && n + 2 * t->panels > 30) ? 1 : n >= 12 ? 2 : 4;
     LVal main = l_bin(b, LOP_and, t->count, l_i64(b, -(int64_t)unroll));
     tile_loop(k, t, l_i64(b, 0), main, unroll, acc);
     tile_loop(k, t, main, t->count, 1, acc);

@@ -15,6 +15,7 @@ enum { MAX_TILE_ROWS = 16, MAX_TILE_PANELS = 4, PANEL = LANES };
 typedef struct Tile {
     uint32_t rows, panels;
     LVal row[MAX_TILE_ROWS];     /* pointer to x at the run's first k */
+    bool line;                   /* those lie at constant distances: the compiler overlaps copies of a step */
     LVal inside[MAX_TILE_ROWS];  /* bool: off: x counts as 0; id 0: on */
     LVal stride;                 /* elements from one k of x to the next */
     LVal same;                   /* x is this one number: row is not used; or 0 */

@@ -437,7 +437,10 @@ static void test_conv(void **state) {
         {11, 13, 5, 33, 3, 5, 2, 1, 2, 1, false, false}, {9, 9, 8, 17, 3, 3, 1, 2, 2, 2, true, false},  {12, 12, 3, 20, 7, 7, 2, 1, 3, 3, false, true},
         {6, 5, 200, 24, 3, 3, 1, 1, 1, 1, false, false}, {4, 4, 700, 19, 2, 2, 1, 1, 0, 1, false, false}, {3, 3, 512, 16, 3, 3, 1, 1, 1, 1, true, false},
         {7, 7, 6, 16, 1, 1, 2, 1, 0, 0, true, true},    {5, 6, 4, 8, 2, 2, 1, 1, -1, 0, false, false},
-        {20, 23, 2, 16, 3, 5, 1, 2, 2, 3, true, false}};
+        {20, 23, 2, 16, 3, 5, 1, 2, 2, 3, true, false},
+        /* Tiles in one line of the image: */
+        {5, 14, 20, 32, 3, 3, 1, 1, 1, 1, false, false}, {6, 8, 9, 64, 3, 3, 1, 1, 1, 1, true, false}, {9, 31, 3, 16, 3, 3, 2, 1, 1, 1, false, true},
+        {4, 12, 70, 64, 3, 3, 1, 2, 2, 2, true, false},  {7, 28, 3, 24, 5, 5, 2, 1, 2, 1, true, true}, {6, 16, 3, 16, 3, 3, 1, 1, 1, 1, false, false}};
     for (uint32_t i = 0; i < COUNT(shapes); i++) {
         const Shape *z = &shapes[i];
         char name[32];
