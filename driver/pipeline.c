@@ -10,6 +10,7 @@
 
 static const char *const order[] = {
     "canon",    /* imports are written as found: fold shapes' leftovers, merge, drop */
+    "sink",     /* before anything looks for constants */
     "attend",   /* while a softmax can still be seen */
     "expand",   /* composites had their chance to be seen whole; orders of summation are fixed from here on */
     "permute",  /* layout: one permutation at each end of a CNN instead of two around every convolution */

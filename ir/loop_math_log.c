@@ -140,7 +140,46 @@ static LVal pow_f64(LoopBuilder *b, LVal x, LVal y, LVal magnitude) {
     return l_select(b, l_or(b, l_eq(b, x, one), l_eq(b, y, zero)), one, r);
 }
 
+/* The one number that y is in every lane. */
+static bool same_number(const LoopBuilder *b, LVal y, double *value) {
+    const LInst *def = loop_def(b, y);
+    if (def && def->op == LOP_splat) def = loop_def(b, def->in[0]);
+    if (!def || def->op != LOP_const) return false;
+    *value = def->imm.f;
+    return true;
+}
+
+/* x^n by squaring, n > 0. */
+static LVal power_of(LoopBuilder *b, LVal x, int n) {
+    LVal y = {0};
+    for (;; n /= 2, x = l_mul(b, x, x)) {
+        if (n & 1) y = y.id ? l_mul(b, y, x) : x;
+        if (n < 2) return y;
+    }
+}
+
+/* Small whole exponents of f32: products in f64, each within 2^-53, rounded once; what f64 cannot hold is 0 or infinite in f32 too.
+ * Squares, and square roots but for -0 and -infinity, are correctly rounded as they are. */
+static LVal pow_known(LoopBuilder *b, LVal x, double y) {
+    enum { MOST = 64 };
+    LVal one = like(b, x, 1);
+    if (y == 0) return one;
+    if (y == 1) return x;
+    if (y == 2) return l_mul(b, x, x);
+    if (y == 0.5) {
+        LVal root = l_un(b, LOP_sqrt, l_add(b, x, like(b, x, 0)));
+        return l_select(b, l_eq(b, x, like(b, x, -(double)INFINITY)), like(b, x, (double)INFINITY), root);
+    }
+    if (math_row(b, x) || y != rint(y) || fabs(y) > MOST) return (LVal){0};
+    LVal wide = power_of(b, l_convert(b, x, DT_f64), (int)fabs(y));
+    if (y < 0) wide = l_div(b, like(b, wide, 1), wide);
+    return l_convert(b, wide, DT_f32);
+}
+
 LVal m_pow(LoopBuilder *b, LVal x, LVal y) {
+    double known;
+    LVal easy = same_number(b, y, &known) ? pow_known(b, x, known) : (LVal){0};
+    if (easy.id) return easy;
     if (math_row(b, x)) return pow_f64(b, x, y, pow_magnitude(b, l_abs(b, x), y));
     x = l_convert(b, x, DT_f64);
     y = l_convert(b, y, DT_f64);
