@@ -161,7 +161,6 @@ static LVal power_of(LoopBuilder *b, LVal x, int n) {
 /* Small whole exponents of f32: products in f64, each within 2^-53, rounded once; what f64 cannot hold is 0 or infinite in f32 too.
  * Squares, and square roots but for -0 and -infinity, are correctly rounded as they are. */
 static LVal pow_known(LoopBuilder *b, LVal x, double y) {
-    enum { MOST = 64 };
     LVal one = like(b, x, 1);
     if (y == 0) return one;
     if (y == 1) return x;
@@ -170,7 +169,7 @@ static LVal pow_known(LoopBuilder *b, LVal x, double y) {
         LVal root = l_un(b, LOP_sqrt, l_add(b, x, like(b, x, 0)));
         return l_select(b, l_eq(b, x, like(b, x, -(double)INFINITY)), like(b, x, (double)INFINITY), root);
     }
-    if (math_row(b, x) || y != rint(y) || fabs(y) > MOST) return (LVal){0};
+    if (math_row(b, x) || y != rint(y) || fabs(y) > 64) return (LVal){0};
     LVal wide = power_of(b, l_convert(b, x, DT_f64), (int)fabs(y));
     if (y < 0) wide = l_div(b, like(b, wide, 1), wide);
     return l_convert(b, wide, DT_f32);
