@@ -11,6 +11,7 @@ enum {
     TASK_WORK = 1 << 18 /* of body_work that is worth a thread: about 1.5 us */,
     WORTH_KEEPING = 8 /* elementary operations, against a store and a load */,
     MANY_TASKS = 64 /* enough for threads to share evenly */,
+    BLOCK_COLUMNS = 256 /* whose sums are kept while a part of x lies in cache */,
     PANEL = 16
 };
 
@@ -124,7 +125,8 @@ static int64_t known(Context *cx, Dim d) {
 
 static uint32_t batch_axes(const Node *n) { return node_attr(n, ATTR_batch) ? (uint32_t)attr_int(n, ATTR_batch) : 0; }
 
-/* Rows of a block: x's part of K fills half of the cache, unless that makes too few tasks. */
+/* A block of rows and, where K comes in parts, of columns: x's part of K, the sums and two groups of panels (the one at work
+ * and the one being fetched) fill most of the cache, unless that makes too few tasks. */
 static void blocks(Context *cx, Schedule *s, const Target *t, const Graph *body, const Node *anchor) {
     const TypeInfo *y = type_info(cx, anchor->type), *w = val_type(body, anchor->in[1]);
     uint32_t batch = batch_axes(anchor);
@@ -132,14 +134,16 @@ static void blocks(Context *cx, Schedule *s, const Target *t, const Graph *body,
     int64_t rows = dim_hint(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
     int64_t depth = dim_hint(cx, dim_product(cx, w->dims + batch, w->rank - batch - 1)), part = depth < chunk ? depth : chunk;
     int64_t others = dim_hint(cx, dim_product(cx, y->dims, batch)) * divide_up(dim_hint(cx, y->dims[y->rank - 1]), width);
-    int64_t block = t->l2_bytes / 2 / ((part < 128 ? 128 : part) * (w->encoding == ENCODING_PAIR16 ? 2 : 4));
+    bool parts = depth > chunk, packs = w->encoding == ENCODING_DENSE;
+    int64_t bytes = (part < 128 ? 128 : part) * (w->encoding == ENCODING_PAIR16 ? 2 : 4); /* of a row of x, and of a column */
+    int64_t columns = parts ? BLOCK_COLUMNS / width * width : width, sums = parts ? 4 * columns : 0;
+    int64_t block = (t->l2_bytes / 8 * 7 - 2 * bytes * width) / (bytes + sums);
     /* A run-time operand is packed again for every block of rows. */
-    bool packs = w->encoding == ENCODING_DENSE;
     if (packs && block < 512) block = 512;
     while (block / 2 >= (packs ? 192 : 48) && others * divide_up(rows, block) < MANY_TASKS) block /= 2;
     s->field[SCHED_block_k] = chunk;
     s->field[SCHED_block_m] = block < tile_m ? tile_m : block / tile_m * tile_m;
-    s->field[SCHED_block_n] = width;
+    s->field[SCHED_block_n] = columns;
 }
 
 static bool panels_fit(int64_t columns, int64_t groups, int64_t panels) { return groups <= 1 || columns / groups % (panels * PANEL) == 0; }

@@ -1,12 +1,13 @@
 /* blocks.c: the loops around the register tile: tasks and parts of K; tiles of rows and the epilogue are in sums.c.
  *
- * A task is a batch element, a block of rows and a group of panels.  For each part of K (packing w where it is no constant)
- * all row tiles of the block run; sums of parts gather in scratch until the epilogue takes them.
+ * A task is a batch element, a block of rows and a block of column groups, each as many panels as a tile is wide.  For each
+ * part of K, for each group (packing w where it is no constant), all row tiles of the block run; sums of parts gather in scratch
+ * until the last part's tiles give them to the epilogue.  So a part of x lies in cache, and w streams past it.
  * Source: cpu.md sections 1, 3 and "Second machine".
  */
 #include "tile.h"
 
-enum { MAX_BLOCK_TILES = 1 << 16 };
+enum { MAX_BLOCK_TILES = 1 << 16, MAX_BLOCK_GROUPS = 1 << 10 };
 
 static const Node *find_anchor(const Graph *g, Val *anchor) {
     for (uint32_t i = 1; i < g->nodes.n; i++)
@@ -45,6 +46,8 @@ Blocks blocks_at(Kernel *k, Val anchor) {
     s.tile_m = (uint32_t)m, s.tile_n = (uint32_t)n;
     int64_t tiles = k->schedule->field[SCHED_block_m] / m;
     if (dim_const_value(cx, s.rows, &rows) && tiles > (rows + m - 1) / m) tiles = (rows + m - 1) / m;
+    int64_t groups = k->schedule->field[SCHED_block_n] / (n * PANEL);
+    s.block_groups = groups < 1 ? 1 : groups > MAX_BLOCK_GROUPS ? MAX_BLOCK_GROUPS : (uint32_t)groups;
     s.block_tiles = tiles < 1 ? 1 : tiles > MAX_BLOCK_TILES ? MAX_BLOCK_TILES : (uint32_t)tiles;
     return s;
 }
@@ -54,7 +57,7 @@ Dim blocks_count(Kernel *k, const Blocks *s) { return dim_cdiv(k->cx, blocks_til
 /* ---- scratch: sums of parts, then panels of w ------------------------------------------------------------------------- */
 
 static int64_t sums_bytes(const Blocks *s) {
-    return s->whole ? 0 : (int64_t)s->block_tiles * s->tile_m * s->tile_n * PANEL * dtype_bytes(s->compute);
+    return s->whole ? 0 : (int64_t)s->block_groups * s->block_tiles * s->tile_m * s->tile_n * PANEL * dtype_bytes(s->compute);
 }
 
 static int64_t pack_depth(Kernel *k, const Blocks *s) {
@@ -118,23 +121,98 @@ LVal blocks_vectors_of(Kernel *k, const Blocks *s, LVal depth) {
     return s->pairs ? l_bin(b, LOP_div, l_add(b, depth, l_i64(b, 1)), l_i64(b, 2)) : depth;
 }
 
+static LVal panel_elements(Kernel *k, const Blocks *s) {
+    return kernel_dim(k, dim_muli(k->cx, dim_mul(k->cx, s->taps, blocks_vectors(k, s)), PANEL));
+}
+
+/* From one group of a constant's panels to the next. */
+static LVal group_elements(Kernel *k, const Blocks *s) {
+    return s->packs ? l_i64(k->b, 0) : l_mul(k->b, panel_elements(k, s), l_i64(k->b, s->tile_n));
+}
+
+/* The vector of a panel at which channel `first` of the tap begins. */
+static LVal vector_at(Kernel *k, const Blocks *s, LVal tap, LVal first) {
+    return l_add(k->b, l_mul(k->b, tap, kernel_dim(k, blocks_vectors(k, s))), blocks_vectors_of(k, s, first));
+}
+
 void blocks_panels(Kernel *k, const Blocks *s, LVal tap, LVal first, Tile *t) {
     LoopBuilder *b = k->b;
     LVal depth = l_i64(b, 0);
-    if (!s->packs) depth = l_add(b, l_mul(b, tap, kernel_dim(k, blocks_vectors(k, s))), blocks_vectors_of(k, s, first));
+    if (!s->packs) depth = vector_at(k, s, tap, first);
     LVal start = l_offset(b, s->panels, l_mul(b, depth, l_i64(b, PANEL)));
     for (uint32_t j = 0; j < t->panels; j++) t->panel[j] = l_offset(b, start, l_mul(b, s->panel_stride, l_i64(b, j)));
     t->w = s->packs ? s->compute : s->w->dtype, t->pairs = s->pairs;
     t->ahead = s->ahead;
 }
 
-/* ---- parts of K --------------------------------------------------------------------------------------------------------------- */
+/* ---- groups of columns ------------------------------------------------------------------------------------------------- */
 
-static void run_part(Kernel *k, Blocks *s, const Part *part, const Group *gr, const Rows *r, LVal sums) {
-    if (s->packs) blocks_pack(k, s, part, gr);
-    if (s->whole) blocks_finish_tiles(k, s, part, gr, r, sums);
-    else blocks_sum_tiles(k, s, part, gr, r, &(Sums){.at = sums, .pitch = l_i64(k->b, (int64_t)gr->panels * PANEL), .add = true});
+/* One part of K for one group of columns, and its place in the task: what comes next is fetched meanwhile. */
+typedef struct Unit {
+    Part part;
+    const Dim *task;             /* batch element and block of rows */
+    LVal sums;                   /* of the group's rows */
+    LVal last;                   /* bool: the part is the last */
+} Unit;
+
+static void run_unit(Kernel *k, Blocks *s, const Group *gr, const Unit *u) {
+    LoopBuilder *b = k->b;
+    Rows r = share_rows(k, s, u->task, gr->panels);
+    Sums to = {.at = u->sums, .pitch = l_i64(b, (int64_t)gr->panels * PANEL), .add = true, .last = u->last};
+    LIf some = {0};
+    if (s->packs) {
+        some = l_if(b, l_lt(b, r.begin, r.end));
+        blocks_pack(k, s, &u->part, gr);
+    }
+    if (s->whole) blocks_finish_tiles(k, s, &u->part, gr, &r, u->sums);
+    else blocks_sum_tiles(k, s, &u->part, gr, &r, &to);
+    if (s->packs) l_else(b, &some, NULL, 0), l_if_end(b, &some, NULL, 0, NULL);
 }
+
+static void enter_group(Kernel *k, Blocks *s, const Group *gr, Dim column, const Unit *u) {
+    Context *cx = k->cx;
+    LoopBuilder *b = k->b;
+    s->panel = dim_muli(cx, column, s->tile_n);
+    /* Where all columns are there, the prover may know it. */
+    Dim end = dim_muli(cx, dim_addi(cx, s->panel, gr->panels), PANEL);
+    Fact inside[] = {{REL_LE, end, s->columns}};
+    KernelScope scope;
+    kernel_enter(k, &scope, inside, gr->kind == COLUMNS_FULL);
+    if (s->packs) {
+        s->panels = scratch_at(k, sums_bytes(s), s->compute);
+        s->panel_stride = l_i64(b, pack_depth(k, s) * PANEL);
+    } else {
+        s->panel_stride = panel_elements(k, s);
+        LVal w = k->pointers[attr_int(node(k->body, s->node->in[1]), ATTR_index)];
+        if (s->pairs) w = l_inst(b, LOP_recast, lt_pointer(DT_u32), &w, 1, 0);
+        s->panels = l_offset(b, w, l_mul(b, kernel_dim(k, s->panel), s->panel_stride));
+    }
+    run_unit(k, s, gr, u);
+    kernel_leave(k, &scope);
+}
+
+static void run_group(Kernel *k, Blocks *s, Dim column, const Unit *u) {
+    Context *cx = k->cx;
+    LoopBuilder *b = k->b;
+    int64_t columns;
+    if (!dim_const_value(cx, s->columns, &columns)) {
+        enter_group(k, s, &(Group){s->tile_n, COLUMNS_DYNAMIC}, column, u);
+        return;
+    }
+    int64_t width = (int64_t)s->tile_n * PANEL, full = columns / width, rest = columns - full * width;
+    Group all = {s->tile_n, COLUMNS_FULL}, tail = {(uint32_t)((rest + PANEL - 1) / PANEL), rest % PANEL ? COLUMNS_TAIL : COLUMNS_FULL};
+    if (!rest || !full) {
+        enter_group(k, s, full ? &all : &tail, column, u);
+        return;
+    }
+    LIf branch = l_if(b, l_lt(b, kernel_dim(k, column), l_i64(b, full)));
+    enter_group(k, s, &all, column, u);
+    l_else(b, &branch, NULL, 0);
+    enter_group(k, s, &tail, dim_const(cx, full), u);
+    l_if_end(b, &branch, NULL, 0, NULL);
+}
+
+/* ---- parts of K --------------------------------------------------------------------------------------------------------------- */
 
 /* Part number i: a whole number of taps, or channels of one tap. */
 static Part part_at(Kernel *k, const Blocks *s, LVal i) {
@@ -159,93 +237,77 @@ static Dim part_count(Kernel *k, const Blocks *s) {
     return dim_mul(cx, s->taps, dim_cdiv(cx, s->channels, dim_const(cx, s->chunk)));
 }
 
-static void run_parts(Kernel *k, Blocks *s, const Group *gr, const Rows *r) {
+/* Parts of K outermost: one part of x stays in cache while the groups' panels stream through it. */
+static void run_parts(Kernel *k, Blocks *s, const Dim *task, Dim all, Dim column, LVal groups) {
     LoopBuilder *b = k->b;
-    LVal zero = l_i64(b, 0), at, i;
-    if (s->whole) {
-        Part part = {zero, kernel_dim(k, s->taps), zero, kernel_dim(k, s->channels)};
-        run_part(k, s, &part, gr, r, l_alloc(b, s->compute, (int64_t)s->tile_m * s->tile_n * PANEL));
-        return;
-    }
-    LVal sums = scratch_at(k, 0, s->compute), first = rows_start(k, r, r->begin), end = rows_start(k, r, r->end);
-    LVal elements = l_mul(b, l_sub(b, end, first), l_i64(b, (int64_t)gr->panels * PANEL));
-    LFor clear = l_for(b, zero, elements, PANEL, LOOP_SERIAL, NULL, 0, &at);
+    Rows r = blocks_rows(k, s, task[1]);
+    LVal zero = l_i64(b, 0), one = l_i64(b, 1), at, i;
+    LVal rows = l_sub(b, rows_start(k, &r, r.end), rows_start(k, &r, r.begin));
+    LVal sums = scratch_at(k, 0, s->compute), each = l_mul(b, rows, l_i64(b, (int64_t)s->tile_n * PANEL));
+    LFor clear = l_for(b, zero, l_mul(b, groups, each), PANEL, LOOP_SERIAL, NULL, 0, &at);
     l_store(b, sums, at, blocks_zero(k, s), (LVal){0});
     l_for_end(b, &clear, NULL, 0);
-    LFor parts = l_for(b, zero, kernel_dim(k, part_count(k, s)), 1, LOOP_SERIAL, NULL, 0, &i);
-    Part part = part_at(k, s, i);
-    run_part(k, s, &part, gr, r, sums);
+    LVal n = kernel_dim(k, part_count(k, s)), group = group_elements(k, s);
+    LFor parts = l_for(b, zero, n, 1, LOOP_SERIAL, NULL, 0, &i);
+    LVal following = l_add(b, i, one);
+    Unit u = {part_at(k, s, i), task, sums, l_bin(b, LOP_eq, following, n)};
+    Part next = part_at(k, s, following);
+    LVal start = l_mul(b, vector_at(k, s, u.part.tap, u.part.first), l_i64(b, PANEL));
+    LVal from = l_mul(b, vector_at(k, s, next.tap, next.first), l_i64(b, PANEL));
+    /* After the last group comes the first one's next part, or the next task. */
+    LVal back = l_sub(b, l_sub(b, from, start), l_mul(b, l_sub(b, groups, one), group)), on = l_sub(b, group, start);
+    LVal turn = l_select(b, u.last, on, back);
+    KernelLoop loop;
+    Dim g = kernel_loop(k, &loop, zero, groups, dim_sub(k->cx, all, column), 1, NULL, 0);
+    LVal number = kernel_dim(k, g);
+    u.sums = l_offset(b, sums, l_mul(b, number, each));
+    s->next = l_select(b, l_lt(b, l_add(b, number, one), groups), group, turn);
+    run_group(k, s, dim_add(k->cx, column, g), &u);
+    kernel_loop_end(k, &loop, NULL, 0);
     l_for_end(b, &parts, NULL, 0);
-    blocks_store_rows(k, s, gr, first, end, sums, l_i64(b, (int64_t)gr->panels * PANEL));
 }
 
 /* ---- tasks ---------------------------------------------------------------------------------------------------------------------- */
 
-static void run_group(Kernel *k, Blocks *s, const Group *gr, const Dim *task, Dim column) {
-    Context *cx = k->cx;
+/* Groups [first, end) of `all` in a block of rows. */
+static void run_block(Kernel *k, Blocks *s, const Dim *task, Dim all, LVal first, LVal end) {
     LoopBuilder *b = k->b;
-    s->panel = dim_muli(cx, column, s->tile_n);
-    /* Where all columns are there, the prover may know it. */
-    Dim end = dim_muli(cx, dim_addi(cx, s->panel, gr->panels), PANEL);
-    Fact inside[] = {{REL_LE, end, s->columns}};
-    KernelScope scope;
-    kernel_enter(k, &scope, inside, gr->kind == COLUMNS_FULL);
-    if (s->packs) {
-        s->panels = scratch_at(k, sums_bytes(s), s->compute);
-        s->panel_stride = l_i64(b, pack_depth(k, s) * PANEL);
+    KernelLoop loop;
+    Dim column = kernel_loop(k, &loop, first, end, all, s->whole ? 1 : s->block_groups, NULL, 0);
+    if (s->whole) {
+        LVal zero = l_i64(b, 0);
+        Unit u = {{zero, kernel_dim(k, s->taps), zero, kernel_dim(k, s->channels)}, task, {0}, {0}};
+        u.sums = l_alloc(b, s->compute, (int64_t)s->tile_m * s->tile_n * PANEL);
+        s->next = group_elements(k, s);
+        run_group(k, s, column, &u);
     } else {
-        s->panel_stride = kernel_dim(k, dim_muli(cx, dim_mul(cx, s->taps, blocks_vectors(k, s)), PANEL));
-        LVal w = k->pointers[attr_int(node(k->body, s->node->in[1]), ATTR_index)];
-        if (s->pairs) w = l_inst(b, LOP_recast, lt_pointer(DT_u32), &w, 1, 0);
-        s->panels = l_offset(b, w, l_mul(b, kernel_dim(k, s->panel), s->panel_stride));
+        run_parts(k, s, task, all, column, l_min(b, l_i64(b, s->block_groups), l_sub(b, end, kernel_dim(k, column))));
     }
-    Rows r = share_rows(k, s, task, gr->panels);
-    LIf some = {0};
-    if (s->packs) some = l_if(b, l_lt(b, r.begin, r.end));
-    run_parts(k, s, gr, &r);
-    if (s->packs) l_else(b, &some, NULL, 0), l_if_end(b, &some, NULL, 0, NULL);
-    kernel_leave(k, &scope);
-}
-
-static void run_task(Kernel *k, Blocks *s, const Dim *task) {
-    Context *cx = k->cx;
-    LoopBuilder *b = k->b;
-    int64_t columns;
-    if (!dim_const_value(cx, s->columns, &columns)) {
-        run_group(k, s, &(Group){s->tile_n, COLUMNS_DYNAMIC}, task, task[2]);
-        return;
-    }
-    int64_t width = (int64_t)s->tile_n * PANEL, full = columns / width, rest = columns - full * width;
-    Group all = {s->tile_n, COLUMNS_FULL}, tail = {(uint32_t)((rest + PANEL - 1) / PANEL), rest % PANEL ? COLUMNS_TAIL : COLUMNS_FULL};
-    if (!rest || !full) {
-        run_group(k, s, full ? &all : &tail, task, task[2]);
-        return;
-    }
-    LIf branch = l_if(b, l_lt(b, kernel_dim(k, task[2]), l_i64(b, full)));
-    run_group(k, s, &all, task, task[2]);
-    l_else(b, &branch, NULL, 0);
-    run_group(k, s, &tail, task, dim_const(cx, full));
-    l_if_end(b, &branch, NULL, 0, NULL);
+    kernel_loop_end(k, &loop, NULL, 0);
 }
 
 void blocks_lower(Kernel *k, Blocks *s, LVal lo, LVal hi) {
     Context *cx = k->cx;
+    LoopBuilder *b = k->b;
     k->state = s;
     k->anchor = blocks_anchor;
     k->lane = lane_symbol(cx, LANES);
     KernelLoop loop;
     KernelScope scope;
-    Dim dims[3], at[3];
+    Dim dims[3], at[2];
     share_tasks(k, s, dims);
     s->lo = lo, s->hi = hi;
-    Fact facts[3 + MAX_RANK];
-    LVal one = l_i64(k->b, 1), first = share_task(k, s, lo), last = share_task(k, s, l_sub(k->b, hi, one));
-    Dim p = kernel_loop(k, &loop, first, l_add(k->b, last, one), dim_product(cx, dims, 3), 1, NULL, 0);
-    uint32_t skip = s->batch == 0, n = 3 - skip;
+    Fact facts[2 + MAX_RANK];
+    LVal zero = l_i64(b, 0), one = l_i64(b, 1), groups = kernel_dim(k, dims[2]);
+    LVal first = share_task(k, s, lo), end = l_add(b, share_task(k, s, l_sub(b, hi, one)), one);
+    LVal row = l_bin(b, LOP_div, first, groups), rows = l_bin(b, LOP_div, l_add(b, end, l_sub(b, groups, one)), groups);
+    Dim p = kernel_loop(k, &loop, row, rows, dim_mul(cx, dims[0], dims[1]), 1, NULL, 0);
+    LVal before = l_mul(b, kernel_dim(k, p), groups);
+    uint32_t skip = s->batch == 0, n = 2 - skip;
     kernel_split(k, p, dims + skip, n, at + skip, facts);
     if (s->batch) kernel_split(k, at[0], s->y->dims, s->batch, s->at, facts + n);
     kernel_enter(k, &scope, facts, n + s->batch);
-    run_task(k, s, at);
+    run_block(k, s, at, dims[2], l_bin(b, LOP_max, zero, l_sub(b, first, before)), l_min(b, groups, l_sub(b, end, before)));
     kernel_leave(k, &scope);
     kernel_loop_end(k, &loop, NULL, 0);
 }

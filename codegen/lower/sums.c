@@ -192,19 +192,14 @@ static bool short_epilogue(const Graph *g, Val anchor) {
 
 typedef struct TileLoop { LFor loop; LVal tile, size, end; } TileLoop;
 
-/* Constant panels are read from memory once a task: while its tiles run, those of the next group are fetched, a line for each
- * k of each tile, until all are there. */
+/* Constant panels are read from memory once a task: while its tiles run, those that come next are fetched, a panel a tile, a
+ * line for each k. */
 static LVal fetch_ahead(Kernel *k, const TileRun *t, const Rows *r, LVal tile) {
     LoopBuilder *b = k->b;
     const Blocks *s = t->s;
-    if (s->packs || t->then == SUMS_KEEP) return (LVal){0};
-    LVal tiles = l_sub(b, r->end, r->begin), group = l_mul(b, s->panel_stride, l_i64(b, t->group->panels));
-    LVal first = blocks_vectors_of(k, s, t->part->first), count = blocks_vectors_of(k, s, t->part->count);
-    LVal start = l_mul(b, l_add(b, l_mul(b, t->part->tap, kernel_dim(k, blocks_vectors(k, s))), first), l_i64(b, PANEL));
-    LVal depth = l_mul(b, l_mul(b, l_sub(b, t->part->end, t->part->tap), count), l_i64(b, PANEL));
-    LVal done = l_add(b, l_mul(b, tiles, start), l_mul(b, l_sub(b, tile, r->begin), depth));
-    LVal to = l_sub(b, l_add(b, group, done), start);
-    return l_select(b, l_lt(b, done, group), to, l_i64(b, 0));
+    if (s->packs || !s->next.id) return (LVal){0};
+    LVal i = l_sub(b, tile, r->begin), to = l_add(b, s->next, l_mul(b, s->panel_stride, i));
+    return l_select(b, l_lt(b, i, l_i64(b, s->tile_n)), to, l_i64(b, 0));
 }
 
 static TileLoop begin_tiles(Kernel *k, const Rows *r, TileRun *t) {
@@ -233,6 +228,11 @@ void blocks_sum_tiles(Kernel *k, Blocks *s, const Part *part, const Group *gr, c
     }
     choose_rows(k, &t, loop.size, reachable_rows(k, s));
     if (to->only.id) l_else(b, &wanted, NULL, 0), l_if_end(b, &wanted, NULL, 0, NULL);
+    if (to->last.id) {
+        LIf finish = l_if(b, to->last);
+        blocks_store_rows(k, s, gr, t.first, loop.end, t.sums, to->pitch);
+        l_else(b, &finish, NULL, 0), l_if_end(b, &finish, NULL, 0, NULL);
+    }
     l_for_end(b, &loop.loop, NULL, 0);
 }
 

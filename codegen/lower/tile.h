@@ -24,7 +24,7 @@ typedef struct Tile {
     LVal panel[MAX_TILE_PANELS]; /* pointer to 16 columns of w at the run's first k */
     LVal step;                   /* elements from one k of w to the next; 0: 16, as in panels */
     DType w;                     /* graph dtype of w in memory: that of the constant, or the compute dtype where packed */
-    LVal ahead;                  /* elements from panel[0] to what is fetched into the cache, a line of 16 for each k; 0: nothing */
+    LVal ahead;                  /* elements from panel[0] to what is fetched into the cache, 16 for each k; 0: nothing */
     LVal count;                  /* length of the run */
     uint32_t depth;              /* k in each of its steps, written out: further k of x lie `inner` elements on; 0 as 1 */
     LVal inner;
@@ -55,13 +55,15 @@ struct Blocks {
     bool whole;                  /* K is one part */
     bool pairs;                  /* w lies in pairs (ENCODING_PAIR16) */
     bool packs;                  /* w is copied into panels part by part */
-    uint32_t tile_m, tile_n, block_tiles; /* rows and panels of a tile, tiles of a block of rows */
+    uint32_t tile_m, tile_n;     /* rows and panels of a tile */
+    uint32_t block_tiles, block_groups; /* tiles of a block of rows, groups of a block of columns */
     AccumulateFn *accumulate;
     void *state;                 /* accumulate's own */
     LVal lo, hi;                 /* share of the range */
     Dim at[MAX_RANK];            /* of the task: batch axes filled in */
     Dim panel;                   /* first panel of the task */
     LVal panels, panel_stride;   /* pointer to it, at the part's first k where packed; elements to the next */
+    LVal next;                   /* elements from here to the panels that are worked on next */
     LVal ahead;                  /* of the tile at hand: Tile.ahead */
     LVal value;                  /* of the anchor at value_at */
     Dim value_at[MAX_RANK];
@@ -92,8 +94,9 @@ LVal rows_start(Kernel *, const Rows *, LVal tile);   /* its first row */
 /* All tiles of the rows: s->accumulate, then the results (with room for the sums of one tile) … */
 void blocks_finish_tiles(Kernel *, Blocks *, const Part *, const Group *, const Rows *, LVal room);
 /* … or the sums, into memory or onto what is there: row r of the rows at at[(r - first) * pitch].  scale (add): what is there is
- * first multiplied by scale[r - first]; below 0 it stays as it is.  only: tiles whose element, counted from the first, is not 0. */
-typedef struct Sums { LVal at, pitch; bool add; LVal scale, only; } Sums;
+ * first multiplied by scale[r - first]; below 0 it stays as it is.  only: tiles whose element, counted from the first, is not 0.
+ * last: where it holds, the results follow. */
+typedef struct Sums { LVal at, pitch; bool add; LVal scale, only, last; } Sums;
 void blocks_sum_tiles(Kernel *, Blocks *, const Part *, const Group *, const Rows *, const Sums *);
 /* Results of rows [first, end), whose sums start at `sums`. */
 void blocks_store_rows(Kernel *, Blocks *, const Group *, LVal first, LVal end, LVal sums, LVal pitch);
