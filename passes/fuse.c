@@ -150,8 +150,8 @@ static void grow(Fusion *f, uint32_t group, bool *tainted) {
     }
 }
 
-/* The contraction that v comes from through pointwise ops, all of which nothing else reads; they join the group of the
- * `attend` that reads v.  Its K is one chunk, so that its sums are finished when a tile is. */
+/* The contraction that v comes from through pointwise ops and reshapes that keep the last axis, all of which nothing else reads;
+ * they join the group of the `attend` that reads v, and whose scores have its extents.  Its K is one chunk, so that its sums are finished when a tile is. */
 static bool take_product(Fusion *f, const Node *attend, Val v, uint32_t group, uint32_t fuel) {
     const Node *n = node(f->g, v);
     if (f->uses[v.id] != 1 || f->group[v.id] || fuel == 0) return false;
@@ -160,8 +160,11 @@ static bool take_product(Fusion *f, const Node *attend, Val v, uint32_t group, u
         const TypeInfo *w = val_type(f->g, n->in[1]);
         Dim chunk = dim_const(f->cx, attr_int(n, ATTR_chunk));
         taken = w->encoding == ENCODING_DENSE && attr_int(n, ATTR_batch) == attr_int(attend, ATTR_batch) &&
-                prove(f->cx, NULL, REL_LE, w->dims[w->rank - 2], chunk) == YES;
+                prove(f->cx, NULL, REL_LE, w->dims[w->rank - 2], chunk) == YES && same_dims(f, v, attend->in[0]);
     }
+    uint32_t rank = val_rank(f->g, v);
+    if (n->op == OP_reshape && rank && dim_same(val_dim(f->g, v, rank - 1), val_dim(f->g, n->in[0], val_rank(f->g, n->in[0]) - 1)))
+        taken = take_product(f, attend, n->in[0], group, fuel - 1);
     for (uint32_t i = 0; kind_of(f, v) == KIND_EW && i < n->n_in && !taken; i++) taken = take_product(f, attend, n->in[i], group, fuel - 1);
     if (taken) f->group[v.id] = group;
     return taken;

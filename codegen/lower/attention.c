@@ -117,7 +117,9 @@ static LVal attention_value(Kernel *k, Val v, const Dim *at) {
     const Attention *a = k->state;
     if (a->product.anchor.id && v.id == a->product.anchor.id) return l_load(k->b, a->row_scores, a->key, PANEL, (LVal){0});
     LVal sum = blocks_value(k, &a->values, v, at);
-    return sum.id ? l_mul(k->b, sum, l_splat(k->b, a->inverse, PANEL)) : sum;
+    if (!sum.id) return sum;
+    sum = l_mul(k->b, sum, l_splat(k->b, a->inverse, PANEL));
+    return a->counts.id ? l_select(k->b, l_splat(k->b, a->counts, PANEL), sum, attention_splat(k, a, 0)) : sum;
 }
 
 /* ---- scores ----------------------------------------------------------------------------------------------------------------- */
@@ -304,7 +306,9 @@ static void finish_rows(Kernel *k, Attention *a) {
     LVal total = l_load(b, a->total, l_mul(b, l_sub(b, a->row, a->begin), l_i64(b, PANEL)), PANEL, (LVal){0});
     kernel_enter(k, &scope, NULL, 0);
     LType scalar = lt_scalar(a->values.compute);
-    a->inverse = l_bin(b, LOP_div, l_float(b, scalar, 1), l_un(b, LOP_reduce_add, total));
+    total = l_un(b, LOP_reduce_add, total);
+    a->inverse = l_bin(b, LOP_div, l_float(b, scalar, 1), total);
+    if (attr_int(a->values.node, ATTR_guarded)) a->counts = l_lt(b, l_float(b, scalar, 0), total);
     LVal none = l_bin(b, LOP_eq, kernel_dim(k, a->values.channels), l_i64(b, 0)); /* of no keys the sum is 0 */
     a->inverse = l_select(b, none, l_float(b, scalar, 0), a->inverse);
     each_group(k, a, store_group);

@@ -7,7 +7,7 @@
 enum { MAX_KEY_PANELS = 16, MAX_HIDERS = 4 };
 
 /* What keeps a key from a row: `flag` (bool) being `when` makes the score `value`; or -inf in `bias`, which is added to it. */
-typedef struct Hider { Val flag, bias; bool when; double value; } Hider;
+typedef struct Hider { Val flag, bias; bool when; double value; Val view; /* reshape between it and softmax, or 0 */ } Hider;
 
 typedef struct Attention {
     Blocks values;               /* attend: rows x value columns, K is the keys */
@@ -28,6 +28,7 @@ typedef struct Attention {
     bool is_short;               /* few operations lead from the contraction to the scores */
     LVal row_scores, key;        /* while scores are evaluated: their row, and the key in the block of lane 0 */
     LVal row, inverse;           /* while results are stored: the row, and one over its total */
+    LVal counts;                 /* whether its total is a number other than 0, where that matters, or 0 */
 } Attention;
 
 LVal attention_splat(Kernel *, const Attention *, double value);

@@ -19,12 +19,13 @@ static void add_hider(Attention *a, Hider h) {
 }
 
 /* v: scores.  leads: nodes that the contraction leads to.  top: v is what softmax takes. */
-static void find_at(Kernel *k, Attention *a, const bool *leads, Val v, bool top) {
+static void find_at(Kernel *k, Attention *a, const bool *leads, Val v, Val view, bool top) {
     const Node *n = node(k->body, v);
+    if (n->op == OP_reshape && !view.id) find_at(k, a, leads, n->in[0], v, top);
     Scalar s;
     if (n->op == OP_add) {
         for (uint32_t i = 0; i < 2; i++)
-            if (leads[n->in[i].id] && !leads[n->in[1 - i].id]) add_hider(a, (Hider){.bias = n->in[1 - i]});
+            if (leads[n->in[i].id] && !leads[n->in[1 - i].id]) add_hider(a, (Hider){.bias = n->in[1 - i], .view = view});
         return;
     }
     if (n->op != OP_select || leads[n->in[0].id]) return;
@@ -32,8 +33,8 @@ static void find_at(Kernel *k, Attention *a, const bool *leads, Val v, bool top)
         Val scores = n->in[i], other = n->in[3 - i];
         if (!leads[scores.id] || leads[other.id] || !val_splat(k->body, other, &s)) continue;
         bool never = s.f == -INFINITY;
-        if (never || (top && a->values.compute == DT_f32 && s.f < far_below)) add_hider(a, (Hider){.flag = n->in[0], .when = i == 2, .value = s.f});
-        if (never) find_at(k, a, leads, scores, false);
+        if (never || (top && a->values.compute == DT_f32 && s.f < far_below)) add_hider(a, (Hider){n->in[0], {0}, i == 2, s.f, view});
+        if (never) find_at(k, a, leads, scores, view, false);
     }
 }
 
@@ -45,7 +46,21 @@ void attention_find_hiders(Kernel *k, Attention *a) {
     leads[a->product.anchor.id] = true;
     for (uint32_t i = a->product.anchor.id + 1; i < a->values.anchor.id; i++)
         for (uint32_t o = 0; o < g->nodes.at[i].n_in; o++) leads[i] |= leads[g->nodes.at[i].in[o].id];
-    find_at(k, a, leads, a->values.node->in[0], true);
+    find_at(k, a, leads, a->values.node->in[0], (Val){0}, true);
+}
+
+/* Flag or bias for the score at `at`. */
+static LVal hider_value(Kernel *k, const Hider *h, const Dim *at) {
+    Dim inner[MAX_RANK];
+    if (h->view.id) {
+        IndexQuery query = {k->body, node(k->body, h->view), at, k->scope, k->arena, NULL, NULL};
+        const IndexCase *cases;
+        index_fn[OP_reshape](&query, &cases);
+        uint32_t rank = val_rank(k->body, val_in(k->body, h->view, 0));
+        for (uint32_t i = 0; i < rank; i++) inner[i] = kernel_simplify(k, cases[0].at[i]);
+        at = inner;
+    }
+    return l_splat(k->b, kernel_eval(k, h->bias.id ? h->bias : h->flag, at), PANEL);
 }
 
 static LVal is_never(Kernel *k, const Attention *a, LVal bias) { return l_bin(k->b, LOP_eq, bias, attention_splat(k, a, -INFINITY)); }
@@ -53,8 +68,7 @@ static LVal is_never(Kernel *k, const Attention *a, LVal bias) { return l_bin(k-
 LVal attention_hide(Kernel *k, const Attention *a, LVal score, const Dim *at) {
     for (uint32_t i = 0; i < a->n_hiders; i++) {
         if (!a->hiders[i].bias.id) continue;
-        LVal bias = l_splat(k->b, kernel_eval(k, a->hiders[i].bias, at), PANEL);
-        score = l_select(k->b, is_never(k, a, bias), attention_splat(k, a, -INFINITY), score);
+        score = l_select(k->b, is_never(k, a, hider_value(k, &a->hiders[i], at)), attention_splat(k, a, -INFINITY), score);
     }
     return score;
 }
@@ -68,7 +82,7 @@ static void see_step(Kernel *k, void *user, Dim key, LVal *seen) {
     s->at[a->values.x->rank - 1] = dim_add(k->cx, s->first, key);
     for (uint32_t i = 0; i < a->n_hiders; i++) {
         const Hider *h = &a->hiders[i];
-        LVal x = l_splat(b, kernel_eval(k, h->bias.id ? h->bias : h->flag, s->at), PANEL);
+        LVal x = hider_value(k, h, s->at);
         if (h->bias.id) x = is_never(k, a, x);
         else if (!h->when) x = l_un(b, LOP_not, x);
         hidden = hidden.id ? l_bin(b, LOP_or, hidden, x) : x;

@@ -44,8 +44,9 @@ graph @f(%1 "q": f32[2,M,16], %2 "k": f32[2,N,16], %3 "v": f32[2,N,16]) where M 
   %14 = const {data=f32 $1, dtype=f32, shape=[2, M, N]}
 $2
   %17 = softmax %16 {axis=2}
-  %18 = dot %17, %3 {batch=1, chunk=512}
-  return %18 "y"
+${3-}
+  %30 = dot ${4-%17}, %3 {batch=1, chunk=512}
+  return %30 "y"
 }
 EOF
 }
@@ -53,9 +54,37 @@ mask -inf '  %16 = select %12, %5, %14' > never.graph
 mask -1e4 '  %16 = select %12, %5, %14' > number.graph
 mask -inf '  %15 = select %12, %13, %14
   %16 = add %5, %15' > added.graph
-for model in never number added; do
+mask -inf '  %16 = select %12, %5, %14' '  %18 = isnan %17
+  %19 = select %18, %13, %17' %19 > guarded.graph
+for model in never number added guarded; do
     for sizes in M=400,N=400 M=300,N=140 M=9,N=300 M=1,N=1; do
         expect 0 '' "$INGOT" verify $model.graph --dim $sizes
         expect 0 '' "$INGOT" verify $model.graph --dim $sizes --backend=c --cpu=v3
     done
+done
+
+# Eight heads that share two of keys and values, as copies of them.
+cat > shared.graph <<'EOF'
+graph @f(%1 "q": f32[B,8,M,16], %2 "k": f32[B,2,N,16], %3 "v": f32[B,2,N,16], %4 "see": bool[M,N]) {
+  %5 = reshape %2 {shape=[B, 2, 1, N, 16]}
+  %6 = broadcast %5 {shape=[B, 2, 4, N, 16], axes=[0, 1, 2, 3, 4]}
+  %7 = reshape %6 {shape=[B, 8, N, 16]}
+  %8 = permute %7 {perm=[0, 1, 3, 2]}
+  %9 = dot %1, %8 {batch=2, chunk=512}
+  %10 = broadcast %4 {shape=[B, 8, M, N], axes=[2, 3]}
+  %11 = const {data=f32 -inf, dtype=f32, shape=[B, 8, M, N]}
+  %12 = select %10, %9, %11
+  %13 = softmax %12 {axis=3}
+  %14 = reshape %3 {shape=[B, 2, 1, N, 16]}
+  %15 = broadcast %14 {shape=[B, 2, 4, N, 16], axes=[0, 1, 2, 3, 4]}
+  %16 = reshape %15 {shape=[B, 8, N, 16]}
+  %17 = dot %13, %16 {batch=2, chunk=512}
+  return %17 "y"
+}
+EOF
+expect 0 "" "$INGOT" compile shared.graph --emit=schedule -o t.schedule
+[ "$(wc -l < t.schedule)" = 2 ] && grep -q attention t.schedule
+for sizes in B=2,M=5,N=200 B=1,M=1,N=130 B=1,M=40,N=3; do
+    expect 0 '' "$INGOT" verify shared.graph --dim $sizes
+    expect 0 '' "$INGOT" verify shared.graph --dim $sizes --backend=c --cpu=v3
 done
