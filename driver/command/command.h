@@ -128,6 +128,7 @@ typedef struct Session {
 } Session;
 /* backend_or_null overrides the option.  EXIT_YES, or a status after a message; session_close in any case. */
 int session_open(Session *, Arguments *, const char *path, const char *backend_or_null, int threads);
+const char *session_precision(const Session *); /* of the model: "f32" where it does not say */
 void session_close(Session *);
 /* Sizes from --dim, hints and `typical`; then random data of these sizes for inputs without data. */
 int session_sizes(Session *, Arguments *, int64_t typical);

@@ -30,14 +30,12 @@ static void print_symbol(const ingot_symbol *s) {
 /* Libraries of ABI 1.0 do not say. */
 static uint32_t n_tiers(const ingot_model *m) { return INGOT_HAS(ingot_model, m, tiers) ? m->n_tiers : 0; }
 
-static const char *precision(const ingot_model *m) { return INGOT_HAS(ingot_model, m, precision) ? m->precision : "f32"; }
-
 static void print_text(const Session *s, long long file_bytes) {
     const ingot_model *m = s->model;
     printf("%s: model %s\n  made by %s for %s\n  needs %s\n", s->path, m->name, m->compiler, m->target, *m->cpu ? m->cpu : "nothing beyond the baseline");
     if (n_tiers(m)) printf("  variants");
     for (uint32_t i = 0; i < n_tiers(m); i++) printf("%s %s", i ? "," : "", m->tiers[i]);
-    printf("%s  numerics %s, precision %s\n", n_tiers(m) ? "\n" : "", m->numerics, precision(m));
+    printf("%s  numerics %s, precision %s\n", n_tiers(m) ? "\n" : "", m->numerics, session_precision(s));
     if (*m->licence) printf("  licence %s\n", m->licence);
     printf("  %s, weights %" PRIu64 " bytes %s\n", m->pool_open ? "threads" : "single-threaded", m->weights_bytes, m->weights_open ? "outside" : "embedded");
     if (m->self_test) printf("  self-tests: ingot verify runs them\n");
@@ -94,7 +92,7 @@ static void print_json(const Session *s, long long file_bytes) {
     for (uint32_t i = 0; i < n_tiers(m); i++) printf("%s\"%s\"", i ? ", " : "", m->tiers[i]);
     printf("],\n");
     json_field("numerics", m->numerics);
-    json_field("precision", precision(m));
+    json_field("precision", session_precision(s));
     json_field("licence", m->licence);
     printf("  \"abi\": %u, \"alignment\": %u, \"threads\": %s, \"self_test\": %s, \"profile\": %s, \"file_bytes\": %lld,\n", m->abi, m->alignment, m->pool_open ? "true" : "false", m->self_test ? "true" : "false", profile_has_work(m) ? "true" : "false", file_bytes);
     printf("  \"weights_bytes\": %" PRIu64 ", \"weights\": \"%s\",\n  \"model_sha256\": \"", m->weights_bytes, m->weights_open ? "outside" : "embedded");

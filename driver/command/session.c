@@ -92,6 +92,10 @@ void session_forget_inputs(Session *s) {
     }
 }
 
+const char *session_precision(const Session *s) {
+    return INGOT_HAS(ingot_model, s->model, precision) && s->model->precision ? s->model->precision : "f32";
+}
+
 void session_close(Session *s) {
     if (s->context) s->model->destroy(s->context);
     if (s->has_pool) s->model->pool_close(&s->pool);

@@ -272,6 +272,8 @@ static int verify_alone(Report *r, Session *s) {
 
 /* ---- the command ------------------------------------------------------------------------------------------------------------ */
 
+#define BF16_TOLERANCE 2e-2 /* of outputs of order 1, where products were rounded to bf16: docs/precision.md */
+
 int command_verify(Arguments *a) {
     uint64_t seed = 1, threads = 1;
     const char *data = a->value[OPT_data], *against = a->value[OPT_against];
@@ -282,6 +284,10 @@ int command_verify(Arguments *a) {
     if (!option_number(a, OPT_ulp, &t.ulp) || !option_number(a, OPT_rtol, &t.rtol) || !option_number(a, OPT_atol, &t.atol)) return EXIT_USAGE;
     if (!option_count(a, OPT_seed, 0, UINT64_MAX, &seed) || !option_count(a, OPT_threads, 1, MOST_THREADS, &threads)) return EXIT_USAGE;
     int status = session_open(&s, a, a->rest.at[0], NULL, (int)threads);
+    if (!status && strcmp(session_precision(&s), "bf16") == 0) {
+        if (!a->value[OPT_rtol]) t.rtol = BF16_TOLERANCE;
+        if (!a->value[OPT_atol]) t.atol = BF16_TOLERANCE;
+    }
     bool alone = s.library && !data && !against;
     if (!status && alone && !s.model->self_test) status = fail_usage("a library without self-tests needs something to compare with: --against M or --data DIR");
     if (!status && r.json) printf("[");

@@ -54,3 +54,11 @@ for march in x86-64 x86-64-v3 x86-64-v4; do
     answers cc -std=gnu99 -O1 -march=$march digits.c
 done
 ! command -v tcc >/dev/null || answers tcc digits.c
+
+# Products in bf16: a tier that has instructions for them gives the bits of those that have not.
+ingot compile digits.onnx --precision=bf16 -o libnarrow.so
+ingot compile digits.onnx --precision=bf16 --backend=c -o libnarrow_c.so
+[ "$("$INGOT" inspect libnarrow.so --json | sed -n 's/.*"weights_bytes": \([0-9]*\),.*/\1/p')" -lt $((weights * 2 / 3)) ] || fail "weights in bf16 are too large"
+./tiers ./libnarrow.so > found
+./tiers ./libnarrow_c.so > expected
+cmp found expected || fail "the C backend gives other bits in bf16"

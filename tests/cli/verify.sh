@@ -11,6 +11,10 @@ grep -q "^output 'y' differs at [0-9]* of [0-9]* elements, first at 0: found .*,
 expect 1 '' "$INGOT" verify "$digits" --ulp=1 # sums of the interpreter are in double
 expect 0 '' "$INGOT" verify "$digits" --ulp 1000 --dim batch=5
 [ "$(grep -c '^same at batch=5' stdout)" = 5 ]
+"$INGOT" compile "$digits" --precision=bf16 -o libbf16.so
+expect 0 '' "$INGOT" verify libbf16.so --against "$digits" # tolerances of its precision
+expect 1 '' "$INGOT" verify libbf16.so --against "$digits" --rtol=1e-5 --atol=1e-5 # it does round
+expect 0 '' "$INGOT" verify "$digits" --precision=bf16 --backend=c
 expect 2 'needs something to compare with' "$INGOT" verify libm.so
 expect 2 "expected a number" "$INGOT" verify m.graph --ulp=many
 expect 2 'expected a whole number from 1 to 256' "$INGOT" verify m.graph --threads=0
