@@ -104,12 +104,11 @@ static void tile(Schedule *s, const Target *t, DType compute, bool halves, int64
 /* A tile of pixels in one line of the image needs one pointer and few checks: rows that divide the line, with room for two k of
  * the panels beside the accumulators, which the constant distances let the compiler overlap.  Narrow registers have no such room. */
 static void line_tile(Schedule *s, const Target *t, DType compute, int64_t width, int64_t columns) {
-    enum { LEAST = 14 /* accumulators that are worth it */ };
-    int64_t needed = (columns + PANEL - 1) / PANEL;
+    int64_t needed = (columns + PANEL - 1) / PANEL, least = needed == 1 ? 8 : 14; /* accumulators that are worth it */
     if (PANEL * dtype_bytes(compute) > t->vector_bytes || t->vector_registers < 32) return;
     for (int64_t panels = needed < 4 ? needed : 4; panels > 0; panels--) {
         if (needed % panels) continue;
-        for (int64_t rows = 16; rows * panels >= LEAST; rows--)
+        for (int64_t rows = 16; rows * panels >= least; rows--)
             if (width % rows == 0 && rows * panels + 2 * panels + 2 <= t->vector_registers) {
                 s->field[SCHED_tile_n] = panels, s->field[SCHED_tile_m] = rows;
                 return;
