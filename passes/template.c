@@ -48,11 +48,23 @@ static bool small_groups(const Graph *g, const Node *n) {
     return channels * groups <= MOST_CHANNELS && taps * channels <= attr_int(n, ATTR_chunk) && !val_splat(g, n->in[0], &(Scalar){0});
 }
 
+/* Over axes before the last, with enough columns behind them to fill a few vectors. */
+static bool reduces_columns(const Graph *g, const Node *n) {
+    enum { LEAST_COLUMNS = 32 };
+    uint32_t n_axes, rank = val_rank(g, n->in[0]);
+    if (op_info[n->op].kind != KIND_REDUCE || !node_attr(n, ATTR_axes)) return false;
+    const int64_t *axes = attr_ints(n, ATTR_axes, &n_axes);
+    if (!n_axes || axes[n_axes - 1] + 1 >= rank) return false;
+    uint32_t first = (uint32_t)axes[n_axes - 1] + 1;
+    return dim_hint(g->cx, dim_product(g->cx, val_type(g, n->in[0])->dims + first, rank - first)) >= LEAST_COLUMNS;
+}
+
 Template anchor_template(const Graph *g, const Node *anchor) {
     if (op_template[anchor->op]) return op_template[anchor->op];
     if (op_info[anchor->op].kind == KIND_CONTRACT && val_type(g, anchor->in[1])->encoding != ENCODING_DENSE) return TEMPLATE_convolution;
     if (anchor->op == OP_conv && small_groups(g, anchor)) return TEMPLATE_grouped;
-    return reduces_rows(g, anchor) >= 0 ? TEMPLATE_row : TEMPLATE_map;
+    if (reduces_rows(g, anchor) >= 0) return TEMPLATE_row;
+    return reduces_columns(g, anchor) ? TEMPLATE_columns : TEMPLATE_map;
 }
 
 /* ---- transposes --------------------------------------------------------------------------------------------------------- */

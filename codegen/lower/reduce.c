@@ -186,6 +186,11 @@ LVal reduce_nothing(Kernel *k, Val v) {
     return reduce_identity(k, op, key_type(op, loop_compute_dtype(val_dtype(k->body, v))), LANES);
 }
 
+LVal reduce_take(Kernel *k, Val v, LVal sums, LVal x) {
+    Reduction r = {.op = val_op(k->body, v), .dtype = val_dtype(k->body, v)};
+    return rounded(k, &r, reduce_combine(k, r.op, sums, key_of(k, r.op, x)));
+}
+
 LVal reduce_finished(Kernel *k, Val v, LVal combined) {
     Reduction r = {.op = val_op(k->body, v), .dtype = val_dtype(k->body, v)};
     return value_of_key(k, r.op, loop_compute_dtype(r.dtype), rounded(k, &r, combined));
