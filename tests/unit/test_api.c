@@ -82,6 +82,51 @@ static void two_models(void **state) {
     ingot_jit_close(NULL);
 }
 
+/* The observer's launch: of the one kernel of n rows. */
+static void observed(void *user, const ingot_launch *l) {
+    *(ingot_launch *)user = *l;
+    assert_int_equal(l->kernel, 0);
+}
+
+/* A profile and a schedule from memory, which changes no bit; without the flag there is nothing to observe. */
+static void profiles(void **state) {
+    static const char *const backends[] = {"llvm", "c"};
+    static const char schedule[] = "\"\" on x86-64-v3 {tile_m=1}\n\"\" on x86-64-v4 {tile_m=1}\n", wrong[] = "\n\"\" {tile_m=0}\n";
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        Seen seen = {0};
+        ingot_settings s = {.size = sizeof s, .backend = backends[i], .flags = INGOT_PROFILE, .schedule_text = schedule, .schedule_bytes = sizeof schedule - 1};
+        const ingot_model *m;
+        ingot_error err = {0};
+        ingot_launch l = {0};
+        float x[12] = {0.5f}, w[16] = {1, 2, 3, 4}, y[12];
+        ingot_context *c;
+        ingot_status status = ingot_jit(&input, &s, &m, &err);
+        if (status && strstr(err.text, "this build")) continue;
+        assert_int_equal(status, INGOT_OK);
+        assert_true(INGOT_HAS(ingot_model, m, observe) && m->observe && m->n_kernels == 1);
+        assert_string_equal(m->kernels[0]->kind, "contraction");
+        assert_int_equal(m->create(m, NULL, &c, &err), INGOT_OK);
+        ingot_tensor in[2] = {{.data = x, .bytes = sizeof x, .dims = {3, 4}, .dtype = INGOT_F32, .rank = 2},
+                              {.data = w, .bytes = sizeof w, .dims = {4, 4}, .dtype = INGOT_F32, .rank = 2}};
+        ingot_tensor out = {.data = y, .bytes = sizeof y, .dtype = INGOT_F32, .rank = 2};
+        ingot_call call = {.size = sizeof call, .n_inputs = 2, .n_outputs = 1, .inputs = in, .outputs = &out};
+        m->observe(c, observed, &l);
+        assert_int_equal(m->run(c, &call, &err), INGOT_OK);
+        assert_true(l.end_ns >= l.begin_ns && l.begin_ns > 0);
+        assert_true(l.flops == 3 * 4 * (2 * 4 + 20) && l.read == sizeof x + sizeof w && l.written == sizeof y && l.weights == 0);
+        m->destroy(c);
+        ingot_jit_close(m);
+        s.flags = 0;
+        assert_int_equal(ingot_jit(&input, &s, &m, &err), INGOT_OK);
+        assert_false(INGOT_HAS(ingot_model, m, observe) && m->observe);
+        ingot_jit_close(m);
+        s.schedule_text = wrong, s.schedule_bytes = sizeof wrong - 1, s.user = &seen, s.diagnostic = see;
+        assert_int_equal(ingot_jit(&input, &s, &m, &err), INGOT_E_ARG);
+        assert_non_null(strstr(seen.last, "schedule:2:5|tile_m = 0"));
+    }
+}
+
 static void to_memory(void **state) {
     static const char *const kinds[] = {"graph", "loop", "c", "header", "dot"};
     ingot_bytes one, two, side, side_too;
@@ -190,6 +235,7 @@ static void elements(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(in_process),     cmocka_unit_test(two_models), cmocka_unit_test(to_memory),
                                        cmocka_unit_test(loop_from_memory), cmocka_unit_test(mistakes),
-                                       cmocka_unit_test(wrong_settings), cmocka_unit_test(explains),   cmocka_unit_test(elements)};
+                                       cmocka_unit_test(wrong_settings), cmocka_unit_test(explains),   cmocka_unit_test(elements),
+                                       cmocka_unit_test(profiles)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
