@@ -1,8 +1,9 @@
 /* work.c: the least that a closed graph computes and moves, as dims: what a kernel's time is held against.
  *
- * Elements that matter are followed from the results to the parameters: a view asks for no more elements than are asked of it, a
- * sum asks for all of its operand.  FLOPs come from the op table: cost an element for elementwise ops, a multiply-add per
- * element and step of a contraction.  Bounds that depend on values (masked keys, gathered rows that repeat) are not known here.
+ * Elements that matter are followed from the results to the parameters: a view asks for no more elements than are asked of
+ * it, a sum asks for all of its operand.  FLOPs come from the op table: cost an element for elementwise ops, a multiply-add
+ * per element and step of a contraction.  Bounds that depend on values (masked keys, gathered rows that repeat) are not
+ * known here.
  */
 #include "ir.h"
 
@@ -46,7 +47,8 @@ static Dim flops(const Graph *g, const Node *n, Dim asked) {
     const Attr *window = node_attr(n, ATTR_window);
     OpKind kind = op_info[n->op].kind;
     if (kind == KIND_EW && touches_float(g, n)) return dim_muli(cx, asked, op_info[n->op].cost);
-    if (node_attr(n, ATTR_chunk)) return dim_muli(cx, dim_mul(cx, asked, depth(g, n)), 2); /* every sum of products has chunks */
+    /* Every sum of products has chunks. */
+    if (node_attr(n, ATTR_chunk)) return dim_muli(cx, dim_mul(cx, asked, depth(g, n)), 2);
     if (kind != KIND_REDUCE || !touches_float(g, n)) return dim_const(cx, 0);
     if (!window) return elements(g, n->in[0]);
     for (uint32_t i = 0; i < window->n; i++) asked = dim_muli(cx, asked, window->as.ints[i]);
@@ -55,7 +57,8 @@ static Dim flops(const Graph *g, const Node *n, Dim asked) {
 
 GraphWork graph_work(const Graph *g) {
     Context *cx = g->cx;
-    GraphWork w = {.flops = dim_const(cx, 0), .written = dim_const(cx, 0), .read = arena_new_array(g->arena, Dim, g->params.n + 1)};
+    Dim zero = dim_const(cx, 0);
+    GraphWork w = {.flops = zero, .written = zero, .read = arena_new_array(g->arena, Dim, g->params.n + 1)};
     Dim *needed = arena_new_array(g->arena, Dim, g->nodes.n);
     for (uint32_t i = 0; i < g->results.n; i++) {
         Val v = g->results.at[i];

@@ -46,7 +46,7 @@ static void collect(Override *o, const Graph *g) {
         for (uint32_t a = 0; n->op != OP_kernel && a < n->n_attrs; a++)
             if (attr_info[n->attrs[a].key].type == AT_GRAPH) collect(o, n->attrs[a].as.graph);
         if (n->op != OP_kernel) continue;
-        Kernel k = {.g = g, .id = i, .number = 1, .from = loc_string(o->cx, n->loc), .body = attr_graph(n, ATTR_body)};
+        Kernel k = {.g = g, .id = i, .number = 1, .from = intern(o->cx, loc_string(o->cx, n->loc)), .body = attr_graph(n, ATTR_body)};
         for (uint32_t e = 0; e < o->kernels.n; e++)
             if (o->kernels.at[e].from == k.from) k.number = o->kernels.at[e].number + 1; /* interned */
         add_tiers(o, k, node_attr(n, ATTR_schedule));

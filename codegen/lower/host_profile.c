@@ -20,7 +20,8 @@ void program_launch_ended(Program *p, const Graph *g, const Node *n, const Kerne
     Context *cx = p->cx;
     uint32_t number = p->facts->launches.n - 1;
     GraphWork w = graph_work(e->body);
-    Dim amount[WORK_SLOTS] = {[WORK_FLOPS] = w.flops, [WORK_READ] = dim_const(cx, 0), [WORK_WRITTEN] = w.written, [WORK_WEIGHTS] = dim_const(cx, 0)};
+    Dim zero = dim_const(cx, 0);
+    Dim amount[WORK_SLOTS] = {[WORK_FLOPS] = w.flops, [WORK_READ] = zero, [WORK_WRITTEN] = w.written, [WORK_WEIGHTS] = zero};
     for (uint32_t i = 0; i < n->n_in; i++) {
         bool weights = val_op(g, graph_memory(g, n->in[i], NULL)) == OP_const;
         amount[WORK_READ] = dim_add(cx, amount[WORK_READ], w.read[i]);

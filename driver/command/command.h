@@ -71,7 +71,7 @@ int fail_error(const char *what, const ingot_error *);  /* exit status of the er
 typedef const char *Candidate(const void *user, size_t i);
 const char *closest(const char *word, Candidate *, const void *user, size_t n);
 
-/* ---- isolate.c ------------------------------------------------------------------------------------------------------------ */
+/* ---- isolate.c ---------------------------------------------------------------------------------------------------------- */
 
 int command_start(Arguments *);         /* in a child process where --isolate says so */
 void isolate_stage(const char *stage);  /* tells the parent, if there is one, what is under way */
@@ -94,13 +94,13 @@ void write_reproducer(void *user, const char *suffix, const char *text, uint64_t
 void json_string(FILE *, const char *);
 void json_number(FILE *, double); /* null where it is not finite */
 
-/* ---- npy.c: NumPy's file format, versions 1 to 3 -------------------------------------------------------------------------- */
+/* ---- npy.c: NumPy's file format, versions 1 to 3 ------------------------------------------------------------------------ */
 
 /* data is malloc'd.  0, or EXIT_NO, EXIT_MACHINE with a text. */
 int npy_read(const char *path, ingot_tensor *out, char text[256]);
 int npy_write(const char *path, const ingot_tensor *, char text[256]);
 
-/* ---- session.c: a model that can be run ------------------------------------------------------------------------------------ */
+/* ---- session.c: a model that can be run --------------------------------------------------------------------------------- */
 
 /* Ranges of launches by thread, for a trace: a pool over the session's own, which takes notes while `on`. */
 typedef struct Span { uint64_t begin_ns, end_ns; } Span;
@@ -150,7 +150,7 @@ typedef struct Machine {     /* zeroed but for threads; what was measured is kep
 double machine_flops(Machine *);                   /* of fused multiply-adds, per second; 0 where it cannot be measured */
 double machine_bandwidth(Machine *, double bytes); /* of reading a buffer of that size again and again, bytes per second */
 
-/* ---- trace.c: a run as a Chrome trace -------------------------------------------------------------------------------------- */
+/* ---- trace.c: a run as a Chrome trace ----------------------------------------------------------------------------------- */
 
 const ingot_parallel *watch_pool(Watch *, ingot_parallel *inner);
 typedef struct Trace {       /* zeroed but for watch (NULL: one thread) and model */
@@ -168,7 +168,7 @@ void trace_end(Trace *);
 int trace_write(const Trace *, const char *path, int threads);
 void trace_free(Trace *);
 
-/* ---- profile.c: time, work and bound of every kernel ----------------------------------------------------------------------- */
+/* ---- profile.c: time, work and bound of every kernel -------------------------------------------------------------------- */
 
 typedef struct ProfileRow {  /* a launch of the host program; work in doubles, summed over one run */
     const char *nodes, *kind, *function, *by;
@@ -190,7 +190,7 @@ void profile_free(Profile *);
 /* Prints a table, or members of a JSON object, and writes the trace if one is asked for. */
 int profile_run(Session *, Arguments *, int threads, uint64_t repeat);
 
-/* ---- the commands ---------------------------------------------------------------------------------------------------------- */
+/* ---- the commands ------------------------------------------------------------------------------------------------------- */
 
 int command_compile(Arguments *);
 int command_run(Arguments *);

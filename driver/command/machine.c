@@ -1,8 +1,9 @@
 /* machine.c: what this machine can do, measured now: the bounds that a profile holds kernels against.
  *
- * FMA peak: chains of multiply-adds in registers on all threads.  Bandwidth: reading a buffer again and again in four streams, so
- * that a size that fits a cache gives that cache's bandwidth.  Threads start a round together, each by its own processor time; a
- * round is as slow as its slowest thread, and the best of the rounds counts, so that a busy machine harms little.
+ * FMA peak: chains of multiply-adds in registers on all threads.  Bandwidth: reading a buffer again and again in four
+ * streams, so that a size that fits a cache gives that cache's bandwidth.  Threads start a round together, each by its own
+ * processor time; a round is as slow as its slowest thread, and the best of the rounds counts, so that a busy machine harms
+ * little.
  * Source: bench/peak.c, where the lengths of chains and streams were tried.
  */
 #define _GNU_SOURCE

@@ -19,16 +19,19 @@ static double now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* ---- collecting ----------------------------------------------------------------------------------------------------------- */
+/* ---- collecting --------------------------------------------------------------------------------------------------------- */
 
 /* One more row; NULL: no memory, which profile_collect tells. */
 static ProfileRow *add_row(Profile *p, const char *nodes) {
     ProfileRow *rows = realloc(p->rows, (p->n + 1) * sizeof *rows);
-    if (rows) p->rows = rows, rows[p->n] = (ProfileRow){.nodes = nodes, .kind = "", .function = "", .ns = calloc(MOST_RUNS, sizeof(double))};
-    if (!rows || !rows[p->n].ns) {
+    double *ns = calloc(MOST_RUNS, sizeof *ns);
+    if (rows) p->rows = rows;
+    if (!rows || !ns) {
+        free(ns);
         p->lost = true;
         return NULL;
     }
+    rows[p->n] = (ProfileRow){.nodes = nodes, .kind = "", .function = "", .ns = ns};
     return &rows[p->n++];
 }
 
@@ -47,7 +50,8 @@ static void observed(void *user, const ingot_launch *l) {
     ProfileRow *r = &p->rows[l->kernel];
     r->ns[p->runs] += (double)(l->end_ns - l->begin_ns);
     r->launches++;
-    r->flops += (double)l->flops, r->read += (double)l->read, r->written += (double)l->written, r->weights += (double)l->weights;
+    r->flops += (double)l->flops, r->read += (double)l->read;
+    r->written += (double)l->written, r->weights += (double)l->weights;
     if (p->trace) trace_launch(p->trace, l);
 }
 
@@ -102,7 +106,7 @@ void profile_free(Profile *p) {
     *p = (Profile){0};
 }
 
-/* ---- bounds ---------------------------------------------------------------------------------------------------------------- */
+/* ---- bounds ------------------------------------------------------------------------------------------------------------- */
 
 static void bound(ProfileRow *r, Machine *m, double all_weights) {
     double launches = r->launches ? r->launches : 1, other = (r->read - r->weights + r->written) / launches;
@@ -118,7 +122,7 @@ static int by_time(const void *a, const void *b) {
     return (x->ms < y->ms) - (x->ms > y->ms);
 }
 
-/* ---- showing --------------------------------------------------------------------------------------------------------------- */
+/* ---- showing ------------------------------------------------------------------------------------------------------------ */
 
 static void print_json(const Profile *p, const Machine *m) {
     printf(", \"kernels\": [");
@@ -128,9 +132,8 @@ static void print_json(const Profile *p, const Machine *m) {
         json_string(stdout, r->nodes);
         printf(", \"ms\": %.6f, \"launches\": %u", r->ms, r->launches);
         if (p->work) {
-            printf(", \"kind\": \"%s\", \"function\": \"%s\", \"flops\": %.0f, \"read\": %.0f, \"written\": %.0f, \"weights\": %.0f", r->kind,
-                   r->function, r->flops, r->read, r->written, r->weights);
-            printf(", \"bound_ms\": ");
+            printf(", \"kind\": \"%s\", \"function\": \"%s\", \"flops\": %.0f", r->kind, r->function, r->flops);
+            printf(", \"read\": %.0f, \"written\": %.0f, \"weights\": %.0f, \"bound_ms\": ", r->read, r->written, r->weights);
             json_number(stdout, r->bound_ms);
             printf(", \"bound_by\": \"%s\"", r->by);
         }
@@ -155,9 +158,10 @@ static void print_table(const Profile *p, const Machine *m) {
     for (uint32_t i = 0; i < p->n; i++) {
         const ProfileRow *r = &p->rows[i];
         printf("  %9.4f ms %5.1f %%  ", r->ms, sum > 0 ? 100 * r->ms / sum : 0);
+        double per_ms = r->ms > 0 ? 1 / r->ms : 0;
         if (p->work)
-            printf("%4.0f %% %-4s %7.1f %7.1f  %-12s  ", r->ms > 0 ? 100 * r->bound_ms / r->ms : 0, r->by, r->ms > 0 ? r->flops / r->ms * 1e-6 : 0,
-                   r->ms > 0 ? (r->read + r->written) / r->ms * 1e-6 : 0, r->kind);
+            printf("%4.0f %% %-4s %7.1f %7.1f  %-12s  ", 100 * r->bound_ms * per_ms, r->by, r->flops * per_ms * 1e-6,
+                   (r->read + r->written) * per_ms * 1e-6, r->kind);
         printf("%.100s\n", r->nodes);
     }
 }
@@ -167,7 +171,8 @@ int profile_run(Session *s, Arguments *a, int threads, uint64_t repeat) {
     Profile p = {0};
     Trace trace = {.watch = s->watch, .model = s->model};
     if (a->value[OPT_trace]) p.trace = &trace;
-    if (p.trace && !profile_has_work(s->model)) return fail_no("%s was compiled without --profile: there is nothing to trace", s->path);
+    if (p.trace && !profile_has_work(s->model))
+        return fail_no("%s was compiled without --profile: there is nothing to trace", s->path);
     int status = profile_collect(s, &p, repeat, 1);
     for (uint32_t i = 0; !status && p.work && i < p.n; i++) bound(&p.rows[i], &machine, (double)s->model->weights_bytes);
     if (!status && p.trace) status = trace_write(&trace, a->value[OPT_trace], threads);

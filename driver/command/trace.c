@@ -1,5 +1,5 @@
-/* trace.c: the fastest run of a profile as a Chrome trace: the launches on one track, and on one track per worker the ranges that
- * a launch was cut into.
+/* trace.c: the fastest run of a profile as a Chrome trace: the launches on one track, and on one track per worker the ranges
+ * that a launch was cut into.
  *
  * The ranges are seen by a pool that stands between the context and its own: no part of the artifact knows of it.
  * Source: "Trace Event Format" of the Chromium project: complete events, times in microseconds.
@@ -17,7 +17,7 @@ static uint64_t clock_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* ---- ranges ----------------------------------------------------------------------------------------------------------------- */
+/* ---- ranges ------------------------------------------------------------------------------------------------------------- */
 
 typedef struct Task { Watch *watch; ingot_task run; void *arg; } Task;
 
@@ -54,7 +54,7 @@ const ingot_parallel *watch_pool(Watch *w, ingot_parallel *inner) {
     return &w->pool;
 }
 
-/* ---- one run ------------------------------------------------------------------------------------------------------------------ */
+/* ---- one run ------------------------------------------------------------------------------------------------------------ */
 
 void trace_begin(Trace *t) {
     t->n = 0;
@@ -100,16 +100,18 @@ void trace_free(Trace *t) {
     }
 }
 
-/* ---- the file ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the file ----------------------------------------------------------------------------------------------------------- */
 
 static void write_event(FILE *f, const char *name, int track, uint64_t begin, uint64_t end) {
     fprintf(f, ",\n{\"name\": ");
     json_string(f, name);
-    fprintf(f, ", \"ph\": \"X\", \"pid\": 1, \"tid\": %d, \"ts\": %.3f, \"dur\": %.3f", track, (double)begin * 1e-3, (double)(end - begin) * 1e-3);
+    fprintf(f, ", \"ph\": \"X\", \"pid\": 1, \"tid\": %d, \"ts\": %.3f", track, (double)begin * 1e-3);
+    fprintf(f, ", \"dur\": %.3f", (double)(end - begin) * 1e-3);
 }
 
 static void write_track(FILE *f, int track, const char *name) {
-    fprintf(f, ",\n{\"name\": \"thread_name\", \"ph\": \"M\", \"pid\": 1, \"tid\": %d, \"args\": {\"name\": \"%s\"}}", track, name);
+    fprintf(f, ",\n{\"name\": \"thread_name\", \"ph\": \"M\", \"pid\": 1, \"tid\": %d, ", track);
+    fprintf(f, "\"args\": {\"name\": \"%s\"}}", name);
 }
 
 static void write_launches(FILE *f, const Trace *t, uint64_t start) {
@@ -117,8 +119,9 @@ static void write_launches(FILE *f, const Trace *t, uint64_t start) {
         const ingot_launch *l = &t->best[i];
         const ingot_kernel *k = t->model->kernels[l->kernel];
         write_event(f, kernel_label(k), 0, l->begin_ns - start, l->end_ns - start);
-        fprintf(f, ", \"cat\": \"%s\", \"args\": {\"function\": \"%s\", \"flops\": %lld, \"read\": %lld, \"written\": %lld, \"weights\": %lld}}", k->kind,
-                k->function, (long long)l->flops, (long long)l->read, (long long)l->written, (long long)l->weights);
+        fprintf(f, ", \"cat\": \"%s\", \"args\": {\"function\": \"%s\", \"flops\": %lld", k->kind, k->function, (long long)l->flops);
+        fprintf(f, ", \"read\": %lld, \"written\": %lld, \"weights\": %lld}}", (long long)l->read, (long long)l->written,
+                (long long)l->weights);
     }
 }
 
@@ -137,7 +140,8 @@ int trace_write(const Trace *t, const char *path, int threads) {
     uint64_t start = t->n_best ? t->best[0].begin_ns : 0;
     FILE *f = fopen(path, "w");
     if (!f) return fail_machine("cannot write '%s': %s", path, strerror(errno));
-    fprintf(f, "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n{\"name\": \"process_name\", \"ph\": \"M\", \"pid\": 1, \"args\": {\"name\": ");
+    fprintf(f, "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n");
+    fprintf(f, "{\"name\": \"process_name\", \"ph\": \"M\", \"pid\": 1, \"args\": {\"name\": ");
     json_string(f, t->model->name);
     fprintf(f, "}}");
     write_track(f, 0, "launches");

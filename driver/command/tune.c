@@ -1,10 +1,11 @@
 /* tune.c: ingot tune: searches schedules on this machine and writes those that are faster, as --schedule takes them.
  *
- * The data searched is what --print-schedule prints.  Kernels that share a function are one group and stay so.  In each round every
- * group tries one neighbour of its best numbers; one artifact, compiled in this process, holds all of these, and its profile tells
- * them apart, so that N candidates a kernel cost N compiles.  The default is measured beside every candidate, in turns, and only
- * ratios count: the machine's moods cancel.  At the end the winner is measured against the default again; groups that gain less
- * than WORTH keep the default, and so does the whole where it is not faster.  No field changes bits, and that is checked.
+ * The data searched is what --print-schedule prints.  Kernels that share a function are one group and stay so.  In each
+ * round every group tries one neighbour of its best numbers; one artifact, compiled in this process, holds all of these, and
+ * its profile tells them apart, so that N candidates a kernel cost N compiles.  The default is measured beside every
+ * candidate, in turns, and only ratios count: the machine's moods cancel.  At the end the winner is measured against the
+ * default again; groups that gain less than WORTH keep the default, and so does the whole where it is not faster.  No field
+ * changes bits, and that is checked.
  */
 #define _GNU_SOURCE
 #include "tune.h"
@@ -13,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-static const double WORTH = 0.02, BETTER = 0.99 /* of the best ratio, to be taken while searching */, SMALL = 0.003 /* share of a run */;
+static const double WORTH = 0.02, SMALL = 0.003 /* share of a run */, BETTER = 0.99 /* of the best, to be taken while searching */;
 enum { TURNS = 2, FINAL_TURNS = 6, MOST_RUNS = 50, CHECKS = 3 /* compiles and measurements kept for the end */ };
 
 static double now(void) {
@@ -22,7 +23,7 @@ static double now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* ---- artifacts --------------------------------------------------------------------------------------------------------------- */
+/* ---- artifacts ---------------------------------------------------------------------------------------------------------- */
 
 /* "candidate:7:12": a number that a template cannot work with; its group does not try it again. */
 static void refused(void *user, int32_t kind, const char *where, const char *text) {
@@ -57,7 +58,7 @@ static int set_point(Tuner *t, Session *s, uint32_t point) {
     return session_random(s, 1);
 }
 
-/* ---- measuring -------------------------------------------------------------------------------------------------------------- */
+/* ---- measuring ---------------------------------------------------------------------------------------------------------- */
 
 /* Milliseconds by group, the least of the runs; the whole in *sum. */
 static int measure_once(Tuner *t, Session *s, double *by_group) {
@@ -99,7 +100,7 @@ static int measure_beside(Tuner *t, Session *candidate, int turns, double *ratio
     return status;
 }
 
-/* ---- the default ------------------------------------------------------------------------------------------------------------ */
+/* ---- the default -------------------------------------------------------------------------------------------------------- */
 
 /* Which runs a measurement takes, and what each group's share of the time is. */
 static int weigh(Tuner *t) {
@@ -127,14 +128,15 @@ static int same_bits(Tuner *t, Session *candidate) {
         for (uint32_t i = 0; !status && i < candidate->entry->n_outputs; i++) {
             const ingot_tensor *x = &candidate->out[i], *y = &t->base.out[i];
             uint64_t n = element_count(y) * ((y->dtype + 0x700) >> 11);
-            bool same = element_count(x) == element_count(y) && memcmp(x->dims, y->dims, sizeof x->dims) == 0 && memcmp(x->data, y->data, n) == 0;
+            bool same = element_count(x) == element_count(y) && memcmp(x->dims, y->dims, sizeof x->dims) == 0;
+            same = same && memcmp(x->data, y->data, n) == 0;
             if (!same) status = fail_bug("a schedule changes bits of output '%s'", candidate->entry->outputs[i]->name);
         }
     }
     return status;
 }
 
-/* ---- the search ------------------------------------------------------------------------------------------------------------- */
+/* ---- the search --------------------------------------------------------------------------------------------------------- */
 
 static void show(Tuner *t, const char *what) {
     char text[128];
@@ -202,7 +204,7 @@ static int confirm(Tuner *t, double *ratio) {
     return status;
 }
 
-/* ---- the command ------------------------------------------------------------------------------------------------------------ */
+/* ---- the command -------------------------------------------------------------------------------------------------------- */
 
 static int read_time(const Arguments *a, double *seconds) {
     const char *text = a->value[OPT_time];
@@ -211,7 +213,8 @@ static int read_time(const Arguments *a, double *seconds) {
     *seconds = strtod(text, &end);
     if (*end == 'm' && !end[1]) *seconds *= 60, end++;
     else if (*end == 's') end++;
-    if (end == text || *end || !(*seconds > 0 && *seconds <= 1e6)) return fail_usage("--time=%s: expected a time such as 60s or 5m", text);
+    if (end == text || *end || !(*seconds > 0 && *seconds <= 1e6))
+        return fail_usage("--time=%s: expected a time such as 60s or 5m", text);
     return EXIT_YES;
 }
 
@@ -219,22 +222,26 @@ static int write_result(Tuner *t, FILE *f, const char *part, const char *path, d
     char *text = NULL;
     int status = tune_text(t, false, &text);
     if (!status) {
-        fprintf(f, "# ingot tune: %s on %s, %d thread%s: %u candidates a kernel, %u of %u kernels changed\n", t->base.model->name, t->base.model->tiers[0],
-                t->threads, t->threads == 1 ? "" : "s", t->rounds, tune_changed(t), t->n_kernels);
+        fprintf(f, "# ingot tune: %s on %s, %d thread%s: %u candidates a kernel, %u of %u kernels changed\n",
+                t->base.model->name, t->base.model->tiers[0], t->threads, t->threads == 1 ? "" : "s", t->rounds,
+                tune_changed(t), t->n_kernels);
         fputs(text, f);
     }
     free(text);
     bool bad = ferror(f) != 0;
-    if ((fclose(f) || bad || (!status && rename(part, path))) && !status) status = fail_machine("cannot write '%s': %s", path, strerror(errno));
+    bad |= fclose(f) != 0;
+    if (!status && (bad || rename(part, path))) status = fail_machine("cannot write '%s': %s", path, strerror(errno));
     if (status) return status;
-    printf("%u of %u kernels changed after %u candidates each; time of all kernels %.1f %% of the default's\n", tune_changed(t), t->n_kernels, t->rounds, 100 * ratio);
+    printf("%u of %u kernels changed after %u candidates each; time of all kernels %.1f %% of the default's\n", tune_changed(t),
+           t->n_kernels, t->rounds, 100 * ratio);
     return EXIT_YES;
 }
 
 static int tune(Tuner *t, double *ratio) {
     show(t, "compiling");
     int status = open_artifact(t, &t->base, NULL);
-    if (!status && t->base.library) return fail_no("%s is a library, whose schedules are fixed: tune takes a model", t->base.path);
+    if (!status && t->base.library)
+        return fail_no("%s is a library, whose schedules are fixed: tune takes a model", t->base.path);
     if (!status && !profile_has_work(t->base.model)) return fail_usage("the interpreter has no schedules: --backend=llvm or c");
     if (!status) status = session_sizes(&t->base, t->a, 0);
     if (!status) status = tune_points(t);

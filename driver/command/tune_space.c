@@ -14,7 +14,7 @@ static const struct { const char *field; Steps steps; bool threads; /* matters o
     {"tile_m", STEP_ONES, false},  {"tile_n", STEP_ONES, false},  {"unroll", STEP_ONES, false}, {"block_m", STEP_TWICE, false},
     {"lanes", STEP_TWICE, false}, {"stage", STEP_BITS_OFF, false}, {"stream", STEP_FLAG, false}, {"grain", STEP_TWICE, true}};
 
-/* ---- sizes ------------------------------------------------------------------------------------------------------------------- */
+/* ---- sizes -------------------------------------------------------------------------------------------------------------- */
 
 static int64_t square_root(int64_t x) {
     int64_t r = 0;
@@ -57,7 +57,7 @@ int tune_points(Tuner *t) {
     return EXIT_YES;
 }
 
-/* ---- kernels and groups ------------------------------------------------------------------------------------------------------- */
+/* ---- kernels and groups ------------------------------------------------------------------------------------------------- */
 
 /* Behind the quoted nodes that a line starts with. */
 static char *after_quotes(char *at) {
@@ -117,7 +117,8 @@ int tune_kernels(Tuner *t) {
     t->kernels = calloc(n + 1, sizeof *t->kernels);
     t->groups = calloc(n + 1, sizeof *t->groups);
     t->line_group = calloc(n + 2, sizeof *t->line_group);
-    if (!status && (!t->kernels || !t->groups || !t->line_group || !(t->schedules = strndup(text.at, text.n)))) status = fail_machine("out of memory");
+    if (!status) t->schedules = strndup(text.at, text.n);
+    if (!status && (!t->kernels || !t->groups || !t->line_group || !t->schedules)) status = fail_machine("out of memory");
     for (char *line = t->schedules, *next; !status && line && *line; line = next) {
         next = strchr(line, '\n');
         if (next) *next++ = 0;
@@ -130,9 +131,11 @@ int tune_kernels(Tuner *t) {
     return status;
 }
 
-/* ---- neighbours ----------------------------------------------------------------------------------------------------------------- */
+/* ---- neighbours --------------------------------------------------------------------------------------------------------- */
 
-static bool same_values(const TuneGroup *g, const Values *a, const Values *b) { return memcmp(a, b, g->n_fields * sizeof a->at[0]) == 0; }
+static bool same_values(const TuneGroup *g, const Values *a, const Values *b) {
+    return memcmp(a, b, g->n_fields * sizeof a->at[0]) == 0;
+}
 
 static bool was_tried(const TuneGroup *g, const Values *v) {
     bool known = same_values(g, v, &g->start) || same_values(g, v, &g->best);
@@ -239,7 +242,7 @@ uint32_t tune_changed(const Tuner *t) {
     return n;
 }
 
-/* ---- text ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- text --------------------------------------------------------------------------------------------------------------- */
 
 int tune_text(Tuner *t, bool candidates, char **text) {
     size_t n;
