@@ -176,7 +176,8 @@ static void grouped(Context *cx, Schedule *s, const Target *t, const Graph *body
     uint32_t spatial = y->rank - 2;
     bool dealt = !dim_is(cx, w->dims[spatial], 1); /* then lines share no vector that is worth its register */
     int64_t lines = !dealt && spatial > 1 && room >= 8 && known(cx, y->dims[spatial - 1]) != 1 ? 2 : 1, columns = known(cx, y->dims[spatial]);
-    if (room > 8 * lines) room = 8 * lines;
+    int64_t most = columns > 0 ? 8 : 4; /* every number of columns that may be left over is code of its own */
+    if (room > most * lines) room = most * lines;
     for (int64_t n = room / lines; n >= (room + 1) / 2 / lines; n--) { /* the last tile as full as can be */
         int64_t tiles = divide_up(columns < 1 ? n : columns, n), waste = tiles * n - columns;
         if (best == 0 || waste * divide_up(columns, best) < (divide_up(columns, best) * best - columns) * tiles) best = n;
