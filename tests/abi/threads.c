@@ -1,5 +1,6 @@
 /* threads.c: who runs a model's kernels, and that it does not show in results. */
 #include "host.h"
+#include <sched.h>
 
 enum { N = 37 };
 static float image[N * DIGITS_IN], expected[N * DIGITS_OUT], out[N * DIGITS_OUT];
@@ -55,7 +56,10 @@ int main(void) {
     for (int i = 0; i < 20; i++) compare(m, &p);
     REQUIRE(threads_now() == 1);
     OK(m->pool_open(4, &pool, &host_error));
-    REQUIRE(threads_now() == 4);
+    REQUIRE(pool.workers == 4);
+    cpu_set_t set; /* no more threads than CPUs; a quota may allow fewer */
+    REQUIRE(sched_getaffinity(0, sizeof set, &set) == 0);
+    REQUIRE(threads_now() >= 1 && threads_now() <= (CPU_COUNT(&set) < 4 ? CPU_COUNT(&set) : 4));
     compare(m, &pool);
     m->pool_close(&pool);
     REQUIRE(threads_now() == 1);
