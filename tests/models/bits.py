@@ -1,8 +1,9 @@
-"""Same bits, whoever computes them: 1, 2 and 4 threads, a host's shuffled `parallel`, row i of a batch and the row alone, a
+"""Same bits, whoever computes them: 1 to 4 threads, a host's shuffled `parallel`, row i of a batch and the row alone, a
 sequence alone and padded into a batch with a mask, AVX2 and AVX-512 as tiers of one artifact and compiled alone.
 
 usage: bits.py [NAME...]; names: threads rows padding tiers
 """
+import os
 import sys
 
 import numpy as np
@@ -36,6 +37,14 @@ def speech_inputs():
             "state": rng.standard_normal((2, 3, 128), dtype=np.float32), "sr": np.array(16000, np.int64)}
 
 
+def mlp_inputs():
+    return {"x": np.random.default_rng(1).standard_normal((65, 64), dtype=np.float32)}
+
+
+def digits_inputs():
+    return {"image": np.random.default_rng(1).standard_normal((129, 1, 8, 8), dtype=np.float32)}
+
+
 SUBJECTS = {
     "version-RFB-320": (lambda: models.given("version-RFB-320.onnx"), face_inputs, []),
     "silero_vad_16k_op15": (lambda: models.given("silero_vad_16k_op15.onnx"), speech_inputs, []),
@@ -43,6 +52,10 @@ SUBJECTS = {
     "mobilenet_v2": (lambda: models.graph("mobilenet_v2"), lambda: image_inputs(2), []),
     "resnet50": (lambda: models.graph("resnet50"), lambda: image_inputs(1), []),
     "gpt2": (lambda: models.graph("gpt2"), gpt2_inputs, []),
+    "bert_base": (lambda: models.graph("bert_base"), lambda: token_inputs(2, 33), []),
+    "vit_b_16": (lambda: models.graph("vit_b_16"), lambda: image_inputs(1), []),
+    "mlp_small": (lambda: models.graph("mlp_small"), mlp_inputs, []),
+    "digits": (lambda: os.path.join(ingot.ROOT, "examples", "digits", "digits.onnx"), digits_inputs, []),
 }
 
 
@@ -71,9 +84,9 @@ def threads(chosen):
             continue
         x, model = inputs(), ingot.load(path(), "--threads", *flags)
         alone = model.context().run(x)
-        pairs = [(f"{n} threads", model.context(threads=n).run(x), alone) for n in (2, 4)]
+        pairs = [(f"{n} threads", model.context(threads=n).run(x), alone) for n in (2, 3, 4)]
         pairs.append(("1 of 4", model.context(threads=4).run(x, max_workers=1), alone))
-        pairs += [(f"shuffled {n}", model.context(parallel=ingot.shuffled_parallel(n, seed=n)).run(x), alone) for n in (2, 4)]
+        pairs += [(f"shuffled {n}", model.context(parallel=ingot.shuffled_parallel(n, seed=n)).run(x), alone) for n in (2, 3, 4)]
         pairs.append(("built without threads", ingot.load(path(), *flags).run(x), alone))
         results.append(compare(f"threads {name}", pairs))
     return results
@@ -81,7 +94,8 @@ def threads(chosen):
 
 def rows(_):
     results = []
-    for name, inputs in (("minilm", token_inputs(8, 45)), ("mobilenet_v2", image_inputs(8)), ("resnet50", image_inputs(8))):
+    for name, inputs in (("minilm", token_inputs(8, 45)), ("bert_base", token_inputs(8, 16)), ("mobilenet_v2", image_inputs(8)),
+                         ("resnet50", image_inputs(8)), ("vit_b_16", image_inputs(8)), ("mlp_small", mlp_inputs())):
         ours = ingot.load(models.graph(name)).context()
         whole, pairs = ours.run(inputs), []
         for i in range(8):
