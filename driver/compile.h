@@ -15,7 +15,7 @@ typedef enum Emit {
 #include "emits.def"
     EMIT_COUNT
 } Emit;
-typedef enum Precision { PRECISION_f32, PRECISION_bf16, PRECISION_COUNT } Precision;
+typedef enum Precision { PRECISION_f32, PRECISION_bf16, PRECISION_f64, PRECISION_COUNT } Precision;
 extern const char *const precision_names[PRECISION_COUNT];
 typedef enum Backend { BACKEND_llvm, BACKEND_c, BACKEND_interpreter, BACKEND_COUNT } Backend;
 typedef enum WeightsKind { WEIGHTS_embed, WEIGHTS_file, WEIGHTS_extern, WEIGHTS_COUNT } WeightsKind;

@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-const char *const precision_names[PRECISION_COUNT] = {"f32", "bf16"};
-static const char *const default_tiers[PRECISION_COUNT] = {"v3,v4", "v3,v4,v4-bf16"};
+const char *const precision_names[PRECISION_COUNT] = {"f32", "bf16", "f64"};
+static const char *const default_tiers[PRECISION_COUNT] = {"v3,v4", "v3,v4,v4-bf16", "v3,v4"};
 
 static double now(void) {
     struct timespec t;
@@ -172,7 +172,7 @@ static bool choose_tiers(Job *job) {
     if (precision < 0) return false;
     job->precision = (Precision)precision;
     if (!tiers_parse(job->cx, job->set.cpu ? job->set.cpu : default_tiers[precision], &job->tiers)) return false;
-    if (job->precision == PRECISION_f32 || job->tiers.at[0]->fma) return true;
+    if (job->precision != PRECISION_bf16 || job->tiers.at[0]->fma) return true;
     diag_usage(job->cx, (Loc){0}, "precision %s needs fused multiply-add, which %s lacks: leave it out of --cpu", found, job->tiers.at[0]->name);
     return false;
 }
@@ -228,7 +228,9 @@ static bool choose_backend(Job *job) {
     if (b < 0 || w < 0) return false;
     job->backend = (Backend)b;
     job->weights = (WeightsKind)w;
-    return true;
+    if (job->precision != PRECISION_f64 || job->backend == BACKEND_interpreter) return true;
+    diag_usage(job->cx, (Loc){0}, "precision f64 is for measuring errors and goes with the backend interpreter alone; found %s", backend);
+    return false;
 }
 
 /* ---- input -------------------------------------------------------------------------------------------------------------- */

@@ -186,6 +186,7 @@ static void close_reference(InProcess *p) { pthread_mutex_destroy(&reference_of(
 bool reference_load(Job *job, InProcess *to) {
     Context *cx = job->cx;
     const Graph *g = job_import(job);
+    if (g && job->precision == PRECISION_f64) g = graph_widen(cx, g);
     if (!g) return false;
     Reference *r = arena_alloc(cx->arena, sizeof *r);
     r->g = g;
@@ -196,7 +197,7 @@ bool reference_load(Job *job, InProcess *to) {
     }
     ingot_model *m = &to->public;
     *m = (ingot_model){.size = sizeof *m, .abi = INGOT_ABI, .name = job->name, .compiler = "ingot " INGOT_VERSION,
-                       .target = "interpreter", .cpu = "", .numerics = "reference", .precision = "f64", .licence = "", .alignment = 1,
+                       .target = "interpreter", .cpu = "", .numerics = "reference", .precision = job->precision == PRECISION_f64 ? "f64" : "f32", .licence = "", .alignment = 1,
                        .n_entries = 1, .create = create, .destroy = destroy, .reserve = reserve, .run = run};
     m->symbols = make_symbols(cx, &m->n_symbols);
     const ingot_entry **entries = arena_new_array(cx->arena, const ingot_entry *, 1);

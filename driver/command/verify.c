@@ -8,6 +8,8 @@
 
 typedef struct Tolerance { double ulp, rtol, atol; } Tolerance; /* ulp < 0: the others */
 typedef struct Worst { double absolute, ulp; } Worst;
+/* Of all f32 results against those of an f64 run of the interpreter: the largest error, and sums of squares. */
+typedef struct Error { uint64_t n; double largest, errors, values; } Error;
 
 /* What is printed, a comparison after the other: lines, or members of a JSON array. */
 typedef struct Report { bool json; int comparisons, differences; } Report;
@@ -47,19 +49,33 @@ static void report_difference(Report *r, const char *name, const char *text) {
     }
 }
 
-static void report_end(Report *r, const Session *s, const char *folder, const char *result, const Worst *w, const char *why) {
+static void print_error(const Report *r, const Error *e) {
+    double n = (double)e->n, rms = sqrt(e->errors / n), relative = e->values > 0 ? sqrt(e->errors / e->values) : rms;
+    if (r->json) {
+        printf(", \"f64\": {\"largest\": "), json_number(stdout, e->largest), printf(", \"rms\": "), json_number(stdout, rms);
+        printf(", \"relative\": "), json_number(stdout, relative), printf("}");
+        return;
+    }
+    printf("; error against f64: largest %.3g, RMS %.3g (%.3g of the RMS of results)", e->largest, rms, relative);
+}
+
+/* error may be NULL: not measured. */
+static void report_end(Report *r, const Session *s, const char *folder, const char *result, const Worst *w, const Error *error, const char *why) {
     if (r->json) {
         printf("], \"result\": \"%s\"", result);
         if (why) printf(", \"why\": "), json_string(stdout, why);
         if (w) printf(", \"absolute\": "), json_number(stdout, w->absolute), printf(", \"ulp\": "), json_number(stdout, w->ulp);
+        if (error && error->n) print_error(r, error);
         printf("}");
         return;
     }
     printf("%s", result);
     if (folder) printf(" %s", folder);
     else print_sizes(r, s);
-    if (w) printf(": largest difference %g, %g ulp\n", w->absolute, w->ulp);
-    else printf(": %s\n", why);
+    if (w) printf(": largest difference %g, %g ulp", w->absolute, w->ulp);
+    else printf(": %s", why);
+    if (error && error->n) print_error(r, error);
+    printf("\n");
 }
 
 /* ---- comparing ------------------------------------------------------------------------------------------------------------- */
@@ -115,6 +131,18 @@ static int compare(Report *r, const char *name, const ingot_tensor *got, const i
     return EXIT_NO;
 }
 
+/* Where both are numbers: an infinity or NaN is compared above. */
+static void add_errors(const ingot_tensor *got, const ingot_tensor *wide, Error *e) {
+    uint64_t n = element_count(got), each = ((got->dtype >> 8) + 7) / 8;
+    if (got->dtype != INGOT_F32 || wide->dtype != INGOT_F64 || element_count(wide) != n) return;
+    for (uint64_t i = 0; i < n; i++) {
+        double exact = ((const double *)wide->data)[i], d = fabs(ingot_element(got->dtype, (const char *)got->data + i * each) - exact);
+        if (!isfinite(d)) continue;
+        if (d > e->largest) e->largest = d;
+        e->errors += d * d, e->values += exact * exact, e->n++;
+    }
+}
+
 /* ---- against a model ------------------------------------------------------------------------------------------------------- */
 
 /* The reference takes the inputs of s by name. */
@@ -139,21 +167,36 @@ static int compare_all(Report *r, Session *s, Session *reference, const Toleranc
     return status;
 }
 
-static int one_size(Arguments *a, Report *r, Session *s, Session *reference, int64_t typical, uint64_t seed, const Tolerance *tolerance, int *compared) {
+/* Runs the model in f64 on the inputs of s.  What it refuses (sizes that depend on rounding) has no error. */
+static int measure_error(Session *s, Session *wide, Error *e) {
+    ingot_error why = {0};
+    int status = lend_inputs(s, wide);
+    if (!status && !session_try(wide, &why))
+        for (uint32_t i = 0; i < s->entry->n_outputs; i++)
+            for (uint32_t k = 0; k < wide->entry->n_outputs; k++)
+                if (strcmp(s->entry->outputs[i]->name, wide->entry->outputs[k]->name) == 0) add_errors(&s->out[i], &wide->out[k], e);
+    memset(wide->in, 0, wide->entry->n_inputs * sizeof *wide->in);
+    return status;
+}
+
+/* wide may be NULL. */
+static int one_size(Arguments *a, Report *r, Session *s, Session *reference, Session *wide, int64_t typical, uint64_t seed, const Tolerance *tolerance, int *compared) {
     Worst w = {0};
+    Error error = {0};
     ingot_error why = {0};
     int status = session_sizes(s, a, typical);
     if (!status) status = session_random(s, seed);
     if (!status) status = lend_inputs(s, reference);
     bool refused = !status && session_try(reference, &why); /* outside of the model's domain */
     if (!status && !refused) status = session_run(s, NULL, NULL);
+    if (!status && !refused && wide) status = measure_error(s, wide, &error);
     progress_end();
     if (!status) report_begin(r, s, NULL);
     if (refused) {
-        report_end(r, s, NULL, "skipped", NULL, why.text);
+        report_end(r, s, NULL, "skipped", NULL, NULL, why.text);
     } else if (!status) {
         status = compare_all(r, s, reference, tolerance, &w);
-        report_end(r, s, NULL, status ? "differs" : "same", &w, NULL);
+        report_end(r, s, NULL, status ? "differs" : "same", &w, &error, NULL);
     }
     *compared += !refused;
     memset(reference->in, 0, reference->entry->n_inputs * sizeof *reference->in);
@@ -161,20 +204,28 @@ static int one_size(Arguments *a, Report *r, Session *s, Session *reference, int
     return status;
 }
 
+static void in_f64(void *user, ingot_settings *settings) {
+    (void)user;
+    settings->precision = "f64";
+}
+
 static int verify_model(Arguments *a, Report *r, Session *s, const char *against, uint64_t seed, const Tolerance *tolerance) {
     static const int64_t sizes[] = {0, 1, 2, 7, 17};
-    Session reference = {0};
+    Session reference = {0}, wide = {.adjust = in_f64};
     int status = session_open(&reference, a, against, "interpreter", 1), worst = EXIT_YES;
+    bool measures = !status && !reference.library;
+    if (measures) status = session_open(&wide, a, against, "interpreter", 1);
     size_t n = 1;
     int compared = 0;
     for (uint32_t i = 0; !status && i < s->model->n_symbols; i++)
         if (!(s->model->symbols[i]->flags & 1)) n = sizeof sizes / sizeof *sizes;
     for (size_t i = 0; i < n && !status; i++) {
-        int here = one_size(a, r, s, &reference, sizes[i], seed + i, tolerance, &compared);
+        int here = one_size(a, r, s, &reference, measures ? &wide : NULL, sizes[i], seed + i, tolerance, &compared);
         if (here > worst) worst = here;
         if (here > EXIT_NO) status = here;
     }
     session_close(&reference);
+    session_close(&wide);
     if (!status && !worst && !compared) return fail_no("nothing was compared: the model accepts none of these sizes, give --dim");
     return status ? status : worst;
 }
@@ -230,7 +281,7 @@ static int verify_set(Report *r, Session *s, const char *folder, const Tolerance
         ingot_free(want.data);
     }
     session_forget_inputs(s);
-    report_end(r, s, folder, status ? "differs" : "same", &w, NULL);
+    report_end(r, s, folder, status ? "differs" : "same", &w, NULL, NULL);
     return status;
 }
 

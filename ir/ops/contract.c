@@ -24,6 +24,12 @@ static bool numbers_of(Interp *ip, const Tensor *t, bool is_float, Numbers *out)
         out->f32 = dense.data;
         return true;
     }
+    if (t->dtype == DT_f64 && is_float) {
+        if (!tensor_dense(ip, t, &dense))
+            return false;
+        out->f64 = dense.data;
+        return true;
+    }
     Tensor wide;
     if (!tensor_alloc(ip, is_float ? DT_f64 : DT_u64, t->rank, t->dims, &wide))
         return false;
@@ -35,6 +41,25 @@ static bool numbers_of(Interp *ip, const Tensor *t, bool is_float, Numbers *out)
     else
         out->u64 = wide.data;
     return true;
+}
+
+/* sums[0..n) += s[0] * w[0..n), then s[1] * the next row, then the next two. */
+static void add_four_f32(double *restrict sums, const double *s, const float *restrict w, int64_t stride, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        double sum = sums[i] + s[0] * (double)w[i];
+        sum += s[1] * (double)w[stride + i];
+        sum += s[2] * (double)w[2 * stride + i];
+        sums[i] = sum + s[3] * (double)w[3 * stride + i];
+    }
+}
+
+static void add_four_f64(double *restrict sums, const double *s, const double *restrict w, int64_t stride, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        double sum = sums[i] + s[0] * w[i];
+        sum += s[1] * w[stride + i];
+        sum += s[2] * w[2 * stride + i];
+        sums[i] = sum + s[3] * w[3 * stride + i];
+    }
 }
 
 /* totals[0..n) += x[at] * w[from..from + n). */
@@ -55,6 +80,23 @@ static void add_row(Scalar *totals, Numbers x, int64_t at, Numbers w, int64_t fr
         for (int64_t i = 0; i < n; i++)
             sums[i] += s * row[i];
     }
+}
+
+/* The same for `rows` elements of x and rows of w that are `stride` apart, in order; four at a time, so that totals are read
+ * and written less often. */
+static void add_rows(Scalar *totals, Numbers x, int64_t at, Numbers w, int64_t from, int64_t stride, int64_t rows, int64_t n) {
+    int64_t k = 0;
+    for (; k + 4 <= rows && !w.u64; k += 4) {
+        double s[4];
+        for (int64_t i = 0; i < 4; i++)
+            s[i] = x.f32 ? (double)x.f32[at + k + i] : x.f64[at + k + i];
+        if (w.f32)
+            add_four_f32(&totals->f, s, w.f32 + from + k * stride, stride, n);
+        else
+            add_four_f64(&totals->f, s, w.f64 + from + k * stride, stride, n);
+    }
+    for (; k < rows; k++)
+        add_row(totals, x, at + k, w, from + k * stride, n);
 }
 
 static void store_row(Tensor *out, int64_t to, int64_t n, const Scalar *totals) {
@@ -135,8 +177,7 @@ bool eval_dot(Interp *ip, const Graph *g, const Node *n, const Tensor *in, Tenso
     for (int64_t r = 0; r < batches * rows; r++) {
         int64_t matrix = r / rows * depth * cols;
         memset(totals, 0, (size_t)cols * sizeof *totals);
-        for (int64_t k = 0; k < depth; k++)
-            add_row(totals, a, r * depth + k, b, matrix + k * cols, cols);
+        add_rows(totals, a, r * depth, b, matrix, cols, depth, cols);
         store_row(out, r * cols, cols, totals);
     }
     return true;
@@ -176,8 +217,7 @@ static void conv_at(const Conv *c, int64_t image, const int64_t *at, Scalar *tot
         for (int64_t group = 0; group < c->groups && p >= 0; group++) {
             int64_t x = (image * pixels + p) * c->channels + group * channels;
             int64_t w = tap_number * channels * c->filters + group * filters;
-            for (int64_t k = 0; k < channels; k++)
-                add_row(totals + group * filters, c->x, x + k, c->w, w + k * c->filters, filters);
+            add_rows(totals + group * filters, c->x, x, c->w, w, c->filters, channels, filters);
         }
         tap_number++;
     } while (index_next(c->kernel, c->spatial, tap));
