@@ -53,3 +53,30 @@ assert b["result"] == "differs" and b["differences"][0]["output"] == "y" and "fo
 EOT
 expect 0 '' "$INGOT" verify m.graph --json
 python3 -c 'import json; r = json.load(open("stdout")); assert len(r) == 5 and all(x["result"] == "same" and x["sizes"]["batch"] >= 1 for x in r)'
+
+# The error against f64, and the run that it is measured against: f32 0.1 + 2^24 + 1 + 0.25 needs 27 bits and more.
+cat > sum.graph <<'END'
+graph @sum(%1 "x": f32[4]) {
+  %2 = const {data=f32 [0.1, 16777216, 1, 0.25], dtype=f32, shape=[4]}
+  %3 = mul %1, %2
+  %4 = reduce_sum %3 {axes=[0], order=1}
+  return %4 "y"
+}
+END
+expect 0 '' "$INGOT" verify sum.graph
+grep -q '^same.*; error against f64: largest [0-9.e-]*, RMS [0-9.e-]* (' stdout
+expect 0 '' "$INGOT" verify sum.graph --json
+grep -q '"f64": {"largest": [0-9.e-]*, "rms": ' stdout
+expect 0 '' "$INGOT" verify m.graph --against m.graph --precision=bf16
+grep -q 'error against f64: ' stdout
+expect 2 'goes with the backend interpreter alone' "$INGOT" run sum.graph --precision=f64
+python3 - <<'EOT'
+import struct
+header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (4,), }"
+header += b" " * (-(len(header) + 11) % 64) + b"\n"
+open("ones.npy", "wb").write(b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header + struct.pack("<4f", 1, 1, 1, 1))
+EOT
+expect 0 '' "$INGOT" run sum.graph x=ones.npy --precision=f64 --backend=interpreter --json
+grep -q '16777217.4' stdout || { cat stdout; exit 1; }
+expect 0 '' "$INGOT" run sum.graph x=ones.npy --json
+grep -q '16777218\|16777217[],]\|16777216' stdout || { cat stdout; exit 1; }
