@@ -1,10 +1,12 @@
 /* map.c: template `map`: every result element on its own, vectors along the innermost axes.
  *
  * The innermost axes that every access treats as one (the address is affine in their common linear index) become a single
- * vector loop; the axes before them are the parallel range.  Where all axes do, the parallel range counts blocks.
+ * vector loop; the axes before them are the parallel range.  Where all axes do, the parallel range counts blocks.  Where the last
+ * axis alone is left, it is cut at the seams of concats and pads, so that no vector lies on both sides of one.
  * Reductions inside the body are loops per element (reduce.c).
  */
 #include "lower.h"
+#include <string.h>
 
 enum { BLOCK = 4096 /* elements per parallel step where one loop covers everything */ };
 
@@ -38,6 +40,40 @@ static void probe_choose(void *user, Fact when) {
     int64_t last;
     bool is_short = dim_const_value(p->k->cx, t->dims[t->rank - 1], &last) && last < LANES;
     if (!is_short && (dim_uses(p->k->cx, when.a, p->linear) || dim_uses(p->k->cx, when.b, p->linear))) p->affine = false;
+}
+
+/* ---- seams of the last axis --------------------------------------------------------------------------------------------- */
+
+enum { MAX_SEAMS = 8 };
+typedef struct Seams {
+    Kernel *k;
+    Symbol linear;
+    uint32_t n;
+    int64_t at[MAX_SEAMS];   /* ascending: first element beyond */
+    bool ok;
+} Seams;
+
+static void ignore_read(void *user, Val leaf, const Dim *at) { (void)user, (void)leaf, (void)at; }
+
+/* Where the truth of the fact changes. */
+static void seam_of(void *user, Fact when) {
+    Seams *s = user;
+    Context *cx = s->k->cx;
+    Dim step, rest;
+    int64_t sign, at;
+    if (!dim_uses(cx, when.a, s->linear) && !dim_uses(cx, when.b, s->linear)) return;
+    bool less = when.relation == REL_LT, known = less || when.relation == REL_LE;
+    known = known && dim_affine(cx, dim_sub(cx, when.b, when.a), s->linear, &step, &rest) && dim_const_value(cx, step, &sign);
+    if (!known || !dim_const_value(cx, rest, &at) || (sign != 1 && sign != -1) || s->n == MAX_SEAMS) {
+        s->ok = false;
+        return;
+    }
+    at = sign < 0 ? at + !less : less - at;
+    uint32_t i = 0;
+    while (i < s->n && s->at[i] < at) i++;
+    if (i < s->n && s->at[i] == at) return;
+    for (uint32_t j = s->n++; j > i; j--) s->at[j] = s->at[j - 1];
+    s->at[i] = at;
 }
 
 /* at[] of the suffix axes from their linear index. */
@@ -108,6 +144,44 @@ static void map_step(Kernel *k, void *user, Dim linear, LVal *carried) {
     }
 }
 
+/* Seams of the innermost loop over `extent` elements of the last axis; none where it may not be cut, or not with profit. */
+static Seams find_seams(Kernel *k, const MapState *m, int64_t extent) {
+    Seams s = {.k = k, .linear = index_symbol(k->cx, MAX_INDEX - 1), .ok = true};
+    Dim at[MAX_RANK];
+    const Fact inside[] = {{REL_LT, dim_symbol(k->cx, s.linear), dim_const(k->cx, extent)}};
+    Scope scope = {k->scope, inside, 1};
+    const Scope *outer = k->scope;
+    k->scope = &scope;
+    memcpy(at, m->at, sizeof at);
+    at[m->first] = dim_symbol(k->cx, s.linear);
+    Access access = {k->body, &scope, ignore_read, NULL, &s, 0, seam_of};
+    for (uint32_t r = 0; r < k->body->results.n && s.ok; r++) s.ok = access_walk(&access, k->body->results.at[r], at);
+    k->scope = outer;
+    int64_t before = 0;
+    for (uint32_t i = 0; i < s.n; i++) {
+        if (s.at[i] - before < LANES) s.ok = false;
+        before = s.at[i];
+    }
+    if (!s.ok || before >= extent) s.n = 0;
+    return s;
+}
+
+/* The innermost axes, cut at their seams. */
+static void map_row(Kernel *k, MapState *s, uint32_t lanes) {
+    Context *cx = k->cx;
+    Dim inner = dim_product(cx, s->type->dims + s->first, s->type->rank - s->first);
+    int64_t extent, begin = 0;
+    Seams seams = {0};
+    if (s->first + 1 == s->type->rank && dim_const_value(cx, inner, &extent)) seams = find_seams(k, s, extent);
+    for (uint32_t i = 0; i < seams.n; i++) {
+        s->begin = dim_const(cx, begin);
+        kernel_vector_loop(k, dim_const(cx, seams.at[i] - begin), lanes, NULL, 0, map_step, s);
+        begin = seams.at[i];
+    }
+    s->begin = dim_const(cx, begin);
+    kernel_vector_loop(k, seams.n ? dim_const(cx, extent - begin) : inner, lanes, NULL, 0, map_step, s);
+}
+
 static void map_blocks(Kernel *k, MapState *s, LVal lo, LVal hi, uint32_t lanes) {
     Context *cx = k->cx;
     Dim total = dim_product(cx, s->type->dims, s->type->rank), block = dim_const(cx, BLOCK);
@@ -141,8 +215,7 @@ void lower_map(Kernel *k, LVal lo, LVal hi) {
     Fact facts[MAX_RANK];
     kernel_split(k, p, s.type->dims, s.first, s.at, facts);
     kernel_enter(k, &scope, facts, s.first);
-    Dim inner = dim_product(cx, s.type->dims + s.first, s.type->rank - s.first);
-    kernel_vector_loop(k, inner, lanes, NULL, 0, map_step, &s);
+    map_row(k, &s, lanes);
     kernel_leave(k, &scope);
     kernel_loop_end(k, &loop, NULL, 0);
 }
