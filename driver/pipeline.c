@@ -19,6 +19,7 @@ static const char *const order[] = {
     "pack",     /* after layout, so that filters are packed from where they lie */
     "canon",    /* unpacked originals are dead now */
     "fuse",     /* kernels */
+    "join",     /* now that it is known what is stored */
     "schedule", /* numbers, now that bodies are final */
     "plan",     /* memory, now that kernels are final */
 };
@@ -120,7 +121,7 @@ static bool has_kernels(const Graph *g) {
 }
 
 /* These make kernels, or expect none. */
-static bool before_kernels(const PassInfo *pass) { return pass != pass_find("schedule") && pass != pass_find("plan"); }
+static bool before_kernels(const PassInfo *pass) { return pass != pass_find("join") && pass != pass_find("schedule") && pass != pass_find("plan"); }
 
 static bool may_override(Context *cx, const Passes *passes, const Graph *g, const PipelineOptions *o) {
     bool runs = false;

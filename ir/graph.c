@@ -391,6 +391,25 @@ bool val_splat(const Graph *g, Val v, Scalar *value) {
     return info->splat;
 }
 
+Val graph_home(const Graph *g, Val v, Dim *bytes) {
+    Context *cx = g->cx;
+    *bytes = dim_const(cx, 0);
+    for (uint32_t i = v.id + 1; i < g->nodes.n; i++) {
+        const Node *n = &g->nodes.at[i];
+        if (n->op != OP_join) continue;
+        Dim before = dim_const(cx, 0);
+        for (uint32_t o = 0; o < n->n_in; o++) {
+            const TypeInfo *t = val_type(g, n->in[o]);
+            if (graph_memory(g, n->in[o], NULL).id == v.id) {
+                *bytes = dim_add(cx, *bytes, before), v = (Val){i};
+                break;
+            }
+            before = dim_add(cx, before, dim_muli(cx, dim_product(cx, t->dims, t->rank), dtype_bytes(t->dtype)));
+        }
+    }
+    return v;
+}
+
 Val graph_memory(const Graph *g, Val v, uint32_t *element) {
     if (element) *element = 0;
     for (; op_info[val_op(g, v)].traits & ALIAS; v = val_in(g, v, 0))

@@ -408,6 +408,8 @@ Dim graph_upper_axis(const Graph *, Val v, uint32_t element, uint32_t axis);
 Dim graph_upper_elements(const Graph *, Val v, uint32_t element);
 /* What v stands for in memory: through ops that alias their operand; *element, if asked for, of the tuple there. */
 Val graph_memory(const Graph *, Val v, uint32_t *element);
+/* The outermost `join` that a node's memory is a part of, or the node; and how many bytes from its start. */
+Val graph_home(const Graph *, Val, Dim *bytes);
 
 /* ---- work.c ------------------------------------------------------------------------------------------------------- */
 

@@ -213,7 +213,7 @@ static bool verify_schedules(const Graph *g, const Node *n) {
 static bool verify_buffers(const Graph *g, const Node *n) {
     const Attr *buffers = node_attr(n, ATTR_buffers);
     bool planned = true;
-    if (g->plan && (n->op == OP_kernel || op_info[n->op].kind == KIND_CONTROL) &&
+    if (g->plan && (n->op == OP_kernel || n->op == OP_join || op_info[n->op].kind == KIND_CONTROL) &&
         (!buffers || buffers->n != buffers_needed(g, n, &planned) || !planned)) {
         diag_error(g->cx, n->loc, "verify: '%s' of '%s' has not the buffers that a planned graph needs",
                    op_info[n->op].name, g->name);

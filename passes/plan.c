@@ -29,7 +29,7 @@ typedef struct Planner {
     int64_t **slots;             /* by node: buffers of its results */
 } Planner;
 
-static bool has_memory(Op op) { return op == OP_kernel || op_info[op].kind == KIND_CONTROL; }
+static bool has_memory(Op op) { return op == OP_kernel || op == OP_join || op_info[op].kind == KIND_CONTROL; }
 
 static void find_last_uses(Planner *p) {
     const Graph *g = p->g;
@@ -71,7 +71,7 @@ static int64_t new_buffer(Planner *p, uint32_t at, uint32_t last, Dim bytes, con
 /* The output that result `element` of node i is written to directly, or -1. */
 static int64_t direct_output(const Planner *p, uint32_t i, uint32_t element) {
     const Graph *g = p->g;
-    if (g->nodes.at[i].op != OP_kernel) return -1;
+    if (g->nodes.at[i].op != OP_kernel && g->nodes.at[i].op != OP_join) return -1;
     for (uint32_t k = 0; k < g->results.n; k++) {
         Val v = g->results.at[k];
         bool exact = !type_has_found(p->cx, node(g, v)->type);
@@ -86,10 +86,11 @@ static int64_t direct_output(const Planner *p, uint32_t i, uint32_t element) {
 /* The buffer of an operand that dies at kernel i, has the result's size, and may be overwritten; or -1. */
 static int64_t dying_operand(Planner *p, uint32_t i, Dim bytes) {
     const Node *n = &p->g->nodes.at[i];
+    Dim place;
     if (n->op != OP_kernel) return -1;
     for (uint32_t o = 0; o < n->n_in; o++) {
         Val m = graph_memory(p->g, n->in[o], NULL);
-        if (val_op(p->g, m) != OP_kernel || val_type(p->g, m)->dtype == DT_none || p->last_use[m.id] != i) continue;
+        if (val_op(p->g, m) != OP_kernel || graph_home(p->g, m, &place).id != m.id || val_type(p->g, m)->dtype == DT_none || p->last_use[m.id] != i) continue;
         int64_t b = p->slots[m.id][0];
         if (b < 0 || !dim_same(p->lives.at[b].bytes, bytes) || p->lives.at[b].last != i) continue;
         bool once = true;
@@ -102,10 +103,29 @@ static int64_t dying_operand(Planner *p, uint32_t i, Dim bytes) {
 /* Loop-carried values alternate between two buffers: entries after the results are the second ones. */
 static uint32_t carried_of(const Node *n) { return node_attr(n, ATTR_carried) ? (uint32_t)attr_int(n, ATTR_carried) : 0; }
 
+/* The buffer of the join that node i's memory is a part of: it lives from its first part to the last use of any. */
+static int64_t shared_buffer(Planner *p, uint32_t i, Val home) {
+    if (p->slots[home.id]) return p->slots[home.id][0];
+    Dim place;
+    uint32_t last = p->last_use[home.id];
+    for (uint32_t m = 1; m < home.id; m++)
+        if (has_memory(p->g->nodes.at[m].op) && graph_home(p->g, (Val){m}, &place).id == home.id && p->last_use[m] > last) last = p->last_use[m];
+    int64_t output = direct_output(p, home.id, 0);
+    p->slots[home.id] = arena_new_array(p->arena, int64_t, 1);
+    return p->slots[home.id][0] = output >= 0 ? -1 - output : new_buffer(p, i, last, aligned_bytes(p, home, 0), NULL);
+}
+
 static void plan_node(Planner *p, uint32_t i) {
     const Node *n = &p->g->nodes.at[i];
     const TypeInfo *t = type_info(p->cx, n->type);
     bool tuple = t->dtype == DT_none;
+    Dim place;
+    Val home = graph_home(p->g, (Val){i}, &place);
+    if (home.id != i || n->op == OP_join) {
+        int64_t shared = shared_buffer(p, i, home);
+        p->slots[i] = arena_new_array(p->arena, int64_t, 1), p->slots[i][0] = shared;
+        return;
+    }
     uint32_t results = tuple ? t->rank : 1, carried = carried_of(n), regions = 0;
     for (uint32_t a = 0; n->op != OP_kernel && a < n->n_attrs; a++) regions += attr_info[n->attrs[a].key].type == AT_GRAPH;
     p->slots[i] = arena_new_array(p->arena, int64_t, results + carried + regions + 1);

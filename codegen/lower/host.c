@@ -358,13 +358,15 @@ static void run_node(Host *h, Frame *fr, Val v) {
         [OP_kernel] = launch, [OP_if] = run_if, [OP_scan] = run_scan, [OP_while] = run_while};
     Program *p = h->p;
     const Node *n = node(fr->g, v);
-    if (!run[n->op]) return;
+    if (!run[n->op] && n->op != OP_join) return;
     const TypeInfo *t = type_info(p->cx, n->type);
     uint32_t results = t->dtype == DT_none ? t->rank : 1;
     const int64_t *slots = attr_ints(n, ATTR_buffers, NULL);
     fr->pointers[v.id] = arena_new_array(p->arena, LVal, results);
-    for (uint32_t r = 0; r < results; r++) fr->pointers[v.id][r] = buffer(h, fr, slots[r]);
-    run[n->op](h, fr, v);
+    Dim place;
+    graph_home(fr->g, v, &place);
+    for (uint32_t r = 0; r < results; r++) fr->pointers[v.id][r] = l_offset(p->b, buffer(h, fr, slots[r]), program_dim(p, place));
+    if (run[n->op]) run[n->op](h, fr, v);
 }
 
 static void run_graph(Host *h, Frame *fr) {

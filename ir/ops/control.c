@@ -1,4 +1,4 @@
-/* control.c: ops with regions, and structure: if, while, scan, tuple, get, kernel.
+/* control.c: ops with regions, and structure: if, while, scan, tuple, get, join, kernel.
  *
  * A region is a closed function run by interp_graph on its operands; symbols are shared with the
  * caller.  A kernel means exactly what its body means.
@@ -118,6 +118,31 @@ bool eval_tuple(Interp *ip, const Graph *g, const Node *n, const Tensor *in, Ten
     (void)ip;
     memcpy(out, in, operand_leaves(g, n) * sizeof *out);
     return true;
+}
+
+/* join: a copy, here. */
+bool eval_join(Interp *ip, const Graph *g, const Node *n, const Tensor *in, Tensor *out) {
+    (void)g;
+    if (!tensor_new(ip, n->type, out))
+        return false;
+    int64_t bytes = dtype_bytes(out->dtype), room = tensor_elements(out);
+    uint8_t *to = strided_of(out).at;
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        Tensor x;
+        if (!tensor_dense(ip, &in[i], &x))
+            return false;
+        int64_t elements = tensor_elements(&x);
+        room -= elements;
+        if (room < 0)
+            break;
+        if (elements)
+            memcpy(to, strided_of(&x).at, (size_t)(elements * bytes));
+        to += elements * bytes;
+    }
+    if (room == 0)
+        return true;
+    diag_error(ip->cx, ip->loc, "join: the operands have not the elements of the result");
+    return false;
 }
 
 /* get: the leaves of element `index`. */

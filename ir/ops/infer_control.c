@@ -216,6 +216,28 @@ Type infer_tuple(Infer *k) {
     return type_tuple(k->cx, k->n->n_in, types);
 }
 
+Type infer_join(Infer *k) {
+    uint32_t rank;
+    const Dim *dims = attr_dims(k->n, ATTR_shape, &rank);
+    Dim before = dim_const(k->cx, 0);
+    if (k->n->n_in == 0)
+        return infer_error(k, "at least one operand expected");
+    DType dtype = operand_info(k, 0)->dtype;
+    for (uint32_t i = 0; i < k->n->n_in; i++) {
+        if (operand_info(k, i)->dtype != dtype || dtype == DT_none)
+            return infer_error(k, "operand %u is of %s, tensors of %s expected", i, dtype_info[operand_info(k, i)->dtype].name,
+                               dtype_info[dtype].name);
+        before = dim_add(k->cx, before, type_elements(k->cx, operand_type(k, i)));
+    }
+    Type type = infer_tensor(k, dtype, rank, dims);
+    if (type.id == 0)
+        return type;
+    Dim after = type_elements(k->cx, type);
+    if (!infer_require(k, REL_EQ, before, after, "number of elements must stay the same, to %s", dim_string(k->cx, after)))
+        return no_type;
+    return type;
+}
+
 Type infer_get(Infer *k) {
     const TypeInfo *t = operand_info(k, 0);
     int64_t index = attr_int(k->n, ATTR_index);

@@ -251,6 +251,11 @@ static Val s_normalize(Sample *s, Op op) {
 static Val s_tuple(Sample *s, Op op) {
     return b_get(s->g, nowhere, three(s, op, s->x, s->i, s->c, NULL, 0), 1);
 }
+static Val s_join(Sample *s, Op op) {
+    Dim whole = dim_muli(s->g->cx, type_elements(s->g->cx, node(s->g, s->x)->type), 2);
+    Attr shape = {.key = ATTR_shape, .n = 1, .as.dims = &whole};
+    return two(s, op, s->x, s->x, &shape, 1);
+}
 static Val s_kernel(Sample *s, Op op) {
     static const Schedule schedule = {
         .field = {[SCHED_template_] = TEMPLATE_map, [SCHED_lanes] = 8, [SCHED_grain] = 4096}};
@@ -308,6 +313,7 @@ static SampleFn *const by_op[OP_COUNT] = {
     [OP_log_softmax] = s_axis,
     [OP_normalize] = s_normalize,
     [OP_tuple] = s_tuple,
+    [OP_join] = s_join,
     [OP_get] = s_get,
     [OP_kernel] = s_kernel,
 };
