@@ -121,7 +121,9 @@ static bool has_kernels(const Graph *g) {
 }
 
 /* These make kernels, or expect none. */
-static bool before_kernels(const PassInfo *pass) { return pass != pass_find("join") && pass != pass_find("schedule") && pass != pass_find("plan"); }
+static bool before_kernels(const PassInfo *pass) {
+    return pass != pass_find("join") && pass != pass_find("schedule") && pass != pass_find("plan");
+}
 
 static bool may_override(Context *cx, const Passes *passes, const Graph *g, const PipelineOptions *o) {
     bool runs = false;

@@ -90,7 +90,8 @@ static int64_t dying_operand(Planner *p, uint32_t i, Dim bytes) {
     if (n->op != OP_kernel) return -1;
     for (uint32_t o = 0; o < n->n_in; o++) {
         Val m = graph_memory(p->g, n->in[o], NULL);
-        if (val_op(p->g, m) != OP_kernel || graph_home(p->g, m, &place).id != m.id || val_type(p->g, m)->dtype == DT_none || p->last_use[m.id] != i) continue;
+        if (val_op(p->g, m) != OP_kernel || val_type(p->g, m)->dtype == DT_none || p->last_use[m.id] != i) continue;
+        if (graph_home(p->g, m, &place).id != m.id) continue;
         int64_t b = p->slots[m.id][0];
         if (b < 0 || !dim_same(p->lives.at[b].bytes, bytes) || p->lives.at[b].last != i) continue;
         bool once = true;
@@ -108,8 +109,10 @@ static int64_t shared_buffer(Planner *p, uint32_t i, Val home) {
     if (p->slots[home.id]) return p->slots[home.id][0];
     Dim place;
     uint32_t last = p->last_use[home.id];
-    for (uint32_t m = 1; m < home.id; m++)
-        if (has_memory(p->g->nodes.at[m].op) && graph_home(p->g, (Val){m}, &place).id == home.id && p->last_use[m] > last) last = p->last_use[m];
+    for (uint32_t m = 1; m < home.id; m++) {
+        bool inside = has_memory(p->g->nodes.at[m].op) && graph_home(p->g, (Val){m}, &place).id == home.id;
+        if (inside && p->last_use[m] > last) last = p->last_use[m];
+    }
     int64_t output = direct_output(p, home.id, 0);
     p->slots[home.id] = arena_new_array(p->arena, int64_t, 1);
     return p->slots[home.id][0] = output >= 0 ? -1 - output : new_buffer(p, i, last, aligned_bytes(p, home, 0), NULL);

@@ -124,24 +124,39 @@ static LVal attention_value(Kernel *k, Val v, const Dim *at) {
 
 /* ---- scores ----------------------------------------------------------------------------------------------------------------- */
 
-/* Sums of the scores' contraction for the block's keys, group of panels by group of panels. */
-static void multiply_keys(Kernel *k, Attention *a) {
+/* Sums of the scores' contraction for the group's keys, from the block's key `at` on. */
+static void multiply_group(Kernel *k, Attention *a, LVal at, const Group *group) {
     LoopBuilder *b = k->b;
     Blocks *s = &a->product;
-    int64_t width = (int64_t)s->tile_n * PANEL;
-    LVal at, zero = l_i64(b, 0);
-    Group group = {s->tile_n, COLUMNS_DYNAMIC};
+    LVal zero = l_i64(b, 0), only = a->n_hiders ? a->seen : (LVal){0};
     Part part = {zero, l_i64(b, 1), zero, kernel_dim(k, s->channels)};
-    LVal only = a->n_hiders ? a->seen : (LVal){0};
-    LFor loop = l_for(b, zero, a->count, width, LOOP_SERIAL, NULL, 0, &at);
     KernelScope scope;
     kernel_enter(k, &scope, NULL, 0);
     s->panel = kernel_index(k, l_bin(b, LOP_shr, l_add(b, a->first, at), l_i64(b, 4)));
     s->panels = a->product_panels, s->panel_stride = l_mul(b, part.count, l_i64(b, PANEL));
-    blocks_pack(k, s, &part, &group);
-    blocks_sum_tiles(k, s, &part, &group, &a->rows, &(Sums){.at = l_offset(b, a->scores, at), .pitch = l_i64(b, a->keys), .only = only});
+    blocks_pack(k, s, &part, group);
+    Sums scores = {.at = l_offset(b, a->scores, at), .pitch = l_i64(b, a->keys), .only = only};
+    blocks_sum_tiles(k, s, &part, group, &a->rows, &scores);
     kernel_leave(k, &scope);
+}
+
+/* Whole groups of the block's keys, then what is left of the last. */
+static void multiply_keys(Kernel *k, Attention *a) {
+    LoopBuilder *b = k->b;
+    int64_t keys, panels = a->product.tile_n, width = panels * PANEL;
+    bool known = dim_const_value(k->cx, a->values.channels, &keys);
+    LVal at, zero = l_i64(b, 0), whole = l_sub(b, a->count, l_bin(b, LOP_rem, a->count, l_i64(b, width)));
+    LFor loop = l_for(b, zero, whole, width, LOOP_SERIAL, NULL, 0, &at);
+    multiply_group(k, a, at, &(Group){(uint32_t)panels, COLUMNS_FULL});
     l_for_end(b, &loop, NULL, 0);
+    int64_t left = known ? keys % a->keys % width : 0;
+    if (known && !left) return;
+    Group rest = {(uint32_t)panels, COLUMNS_DYNAMIC};
+    if (known) rest = (Group){(uint32_t)((left + PANEL - 1) / PANEL), left % PANEL ? COLUMNS_TAIL : COLUMNS_FULL};
+    LIf some = l_if(b, l_lt(b, whole, a->count));
+    multiply_group(k, a, whole, &rest);
+    l_else(b, &some, NULL, 0);
+    l_if_end(b, &some, NULL, 0, NULL);
 }
 
 /* ---- values ----------------------------------------------------------------------------------------------------------------- */

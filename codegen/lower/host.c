@@ -365,7 +365,8 @@ static void run_node(Host *h, Frame *fr, Val v) {
     fr->pointers[v.id] = arena_new_array(p->arena, LVal, results);
     Dim place;
     graph_home(fr->g, v, &place);
-    for (uint32_t r = 0; r < results; r++) fr->pointers[v.id][r] = l_offset(p->b, buffer(h, fr, slots[r]), program_dim(p, place));
+    for (uint32_t r = 0; r < results; r++)
+        fr->pointers[v.id][r] = l_offset(p->b, buffer(h, fr, slots[r]), program_dim(p, place));
     if (run[n->op]) run[n->op](h, fr, v);
 }
 
