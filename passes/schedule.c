@@ -135,7 +135,8 @@ static void blocks(Context *cx, Schedule *s, const Target *t, const Graph *body,
     int64_t others = dim_hint(cx, dim_product(cx, y->dims, batch)) * divide_up(dim_hint(cx, y->dims[y->rank - 1]), width);
     bool parts = depth > chunk, packs = w->encoding == ENCODING_DENSE;
     int64_t bytes = (part < 128 ? 128 : part) * (w->encoding == ENCODING_PAIR16 ? 2 : 4); /* of a row of x, and of a column */
-    int64_t columns = parts ? BLOCK_COLUMNS / width * width : width, sums = parts ? 4 * columns : 0;
+    bool streams = rows * depth * 4 <= t->l2_bytes / 4; /* x stays as it is: the panels are best read in order */
+    int64_t columns = parts && !streams ? BLOCK_COLUMNS / width * width : width, sums = parts ? 4 * columns : 0;
     int64_t block = (t->l2_bytes / 8 * 7 - 2 * bytes * width) / (bytes + sums);
     /* A run-time operand is packed again for every block of rows. */
     if (packs && block < 512) block = 512;

@@ -6,6 +6,7 @@
  * Source: cpu.md sections 1, 3 and "Second machine".
  */
 #include "tile.h"
+#include <string.h>
 
 enum { MAX_BLOCK_TILES = 1 << 16, MAX_BLOCK_GROUPS = 1 << 10 };
 
@@ -142,7 +143,7 @@ void blocks_panels(Kernel *k, const Blocks *s, LVal tap, LVal first, Tile *t) {
     LVal start = l_offset(b, s->panels, l_mul(b, depth, l_i64(b, PANEL)));
     for (uint32_t j = 0; j < t->panels; j++) t->panel[j] = l_offset(b, start, l_mul(b, s->panel_stride, l_i64(b, j)));
     t->w = s->packs ? s->compute : s->w->dtype, t->pairs = s->pairs;
-    t->ahead = s->ahead;
+    memcpy(t->ahead, s->ahead, sizeof t->ahead);
 }
 
 /* ---- groups of columns ------------------------------------------------------------------------------------------------- */

@@ -192,14 +192,22 @@ static bool short_epilogue(const Graph *g, Val anchor) {
 
 typedef struct TileLoop { LFor loop; LVal tile, size, end; } TileLoop;
 
-/* Constant panels are read from memory once a task: while its tiles run, those that come next are fetched, a panel a tile, a
- * line for each k. */
-static LVal fetch_ahead(Kernel *k, const TileRun *t, const Rows *r, LVal tile) {
+enum { FEW_ROWS = 5 /* memory is the bound, and the hardware's own fetching of what is read in order does better */ };
+
+/* Constant panels are read from memory once a task: while its tiles run, those that come next are fetched, a line of a panel
+ * for each k, of one panel a tile; of several where there are fewer tiles than panels. */
+static void fetch_ahead(Kernel *k, Blocks *s, const Rows *r, LVal tile) {
     LoopBuilder *b = k->b;
-    const Blocks *s = t->s;
-    if (s->packs || !s->next.id) return (LVal){0};
-    LVal i = l_sub(b, tile, r->begin), to = l_add(b, s->next, l_mul(b, s->panel_stride, i));
-    return l_select(b, l_lt(b, i, l_i64(b, s->tile_n)), to, l_i64(b, 0));
+    int64_t tiles = s->tile_n, rows;
+    s->ahead[0] = (LVal){0};
+    bool known = dim_const_value(k->cx, s->rows, &rows);
+    if (s->packs || !s->next.id || (known && rows <= FEW_ROWS)) return;
+    if (known && (rows + s->tile_m - 1) / s->tile_m < tiles) tiles = (rows + s->tile_m - 1) / s->tile_m;
+    LVal i = l_sub(b, tile, r->begin), none = l_i64(b, 0), n = l_i64(b, s->tile_n);
+    for (uint32_t j = 0; j < MAX_TILE_PANELS; j++) {
+        LVal panel = l_add(b, i, l_i64(b, j * tiles)), to = l_add(b, s->next, l_mul(b, s->panel_stride, panel));
+        s->ahead[j] = j * tiles < s->tile_n ? l_select(b, l_lt(b, panel, n), to, none) : (LVal){0};
+    }
 }
 
 static TileLoop begin_tiles(Kernel *k, const Rows *r, TileRun *t) {
@@ -209,7 +217,7 @@ static TileLoop begin_tiles(Kernel *k, const Rows *r, TileRun *t) {
     l.loop = l_for(b, r->begin, r->end, 1, LOOP_SERIAL, NULL, 0, &tile);
     t->first = rows_start(k, r, tile);
     l.end = rows_start(k, r, l_add(b, tile, l_i64(b, 1))), l.size = l_sub(b, l.end, t->first);
-    t->s->ahead = fetch_ahead(k, t, r, tile);
+    fetch_ahead(k, t->s, r, tile);
     l.tile = tile;
     return l;
 }

@@ -15,12 +15,17 @@ static LVal row_scalar(Kernel *k, const Tile *t, uint32_t i, LVal at) {
     return l_select(b, t->inside[i], x, dtype_is_float((DType)type.dtype) ? l_float(b, type, 0) : l_int(b, type, 0));
 }
 
+static void fetch(LoopBuilder *b, const Tile *t, LVal column) {
+    for (uint32_t j = 0; j < MAX_TILE_PANELS && t->ahead[j].id; j++)
+        l_inst(b, LOP_prefetch, (LType){0}, (LVal[]){l_offset(b, t->panel[0], t->ahead[j]), column}, 2, 0);
+}
+
 /* k number at of w, x at index from. */
 static void tile_step(Kernel *k, const Tile *t, LVal at, LVal from, LVal *acc) {
     LoopBuilder *b = k->b;
     LVal w[MAX_TILE_PANELS], column = l_mul(b, at, t->step.id ? t->step : l_i64(b, PANEL));
     for (uint32_t j = 0; j < t->panels; j++) w[j] = l_decode(b, l_load(b, t->panel[j], column, PANEL, (LVal){0}), t->w);
-    if (t->ahead.id) l_inst(b, LOP_prefetch, (LType){0}, (LVal[]){l_offset(b, t->panel[0], t->ahead), column}, 2, 0);
+    fetch(b, t, column);
     for (uint32_t i = 0; i < t->rows; i++) {
         LVal x = l_splat(b, row_scalar(k, t, i, from), PANEL);
         for (uint32_t j = 0; j < t->panels; j++) {
@@ -52,7 +57,7 @@ static void pair_step(Kernel *k, const Tile *t, LVal at, bool alone, LVal *acc) 
     LoopBuilder *b = k->b;
     LVal w[MAX_TILE_PANELS], column = l_mul(b, at, l_i64(b, PANEL)), none = l_int(b, lt_scalar(DT_u32), 0);
     for (uint32_t j = 0; j < t->panels; j++) w[j] = l_load(b, t->panel[j], column, PANEL, (LVal){0});
-    if (t->ahead.id) l_inst(b, LOP_prefetch, (LType){0}, (LVal[]){l_offset(b, t->panel[0], t->ahead), column}, 2, 0);
+    fetch(b, t, column);
     for (uint32_t i = 0; i < t->rows; i++) {
         LVal x = row_pair(k, t, i, at, alone);
         if (t->inside[i].id) x = l_select(b, t->inside[i], x, none);

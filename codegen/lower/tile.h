@@ -24,7 +24,7 @@ typedef struct Tile {
     LVal panel[MAX_TILE_PANELS]; /* pointer to 16 columns of w at the run's first k */
     LVal step;                   /* elements from one k of w to the next; 0: 16, as in panels */
     DType w;                     /* graph dtype of w in memory: that of the constant, or the compute dtype where packed */
-    LVal ahead;                  /* elements from panel[0] to what is fetched into the cache, 16 for each k; 0: nothing */
+    LVal ahead[MAX_TILE_PANELS]; /* elements from panel[0] to what is fetched into the cache, 16 for each k; up to id 0 */
     LVal count;                  /* length of the run */
     uint32_t depth;              /* k in each of its steps, written out: further k of x lie `inner` elements on; 0 as 1 */
     LVal inner;
@@ -64,7 +64,7 @@ struct Blocks {
     Dim panel;                   /* first panel of the task */
     LVal panels, panel_stride;   /* pointer to it, at the part's first k where packed; elements to the next */
     LVal next;                   /* elements from here to the panels that are worked on next */
-    LVal ahead;                  /* of the tile at hand: Tile.ahead */
+    LVal ahead[MAX_TILE_PANELS]; /* of the tile at hand: Tile.ahead */
     LVal value;                  /* of the anchor at value_at */
     Dim value_at[MAX_RANK];
 };
