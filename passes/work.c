@@ -5,18 +5,20 @@
  */
 #include "passes.h"
 
-enum { MEMORY = 16, ANCHOR_COST = 20 };
+enum { MEMORY = 16, ANCHOR_COST = 20, FEW_ROWS = 4 };
 
 static int64_t elements_of(Context *cx, const TypeInfo *t) {
     int64_t n = dim_hint(cx, dim_product(cx, t->dims, t->rank));
     return n < 1 ? 1 : n;
 }
 
-/* Terms of each element of a contraction or an attend. */
+/* Terms of each element of a contraction or an attend; twice as many where there may be few rows, which share no load of w. */
 static int64_t depth_of(Context *cx, const Graph *g, const Node *n) {
-    const TypeInfo *w = val_type(g, n->in[1]);
+    const TypeInfo *w = val_type(g, n->in[1]), *y = type_info(cx, n->type);
     uint32_t batch = node_attr(n, ATTR_batch) ? (uint32_t)attr_int(n, ATTR_batch) : 0;
-    return dim_hint(cx, dim_product(cx, w->dims + batch, w->rank - batch - 1));
+    int64_t depth = dim_hint(cx, dim_product(cx, w->dims + batch, w->rank - batch - 1)), rows;
+    bool few = !dim_const_value(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1), &rows) || rows <= FEW_ROWS;
+    return sat_mul(depth, few ? 2 : 1);
 }
 
 static int64_t node_work(Context *cx, const Graph *g, const Node *n) {
