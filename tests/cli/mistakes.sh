@@ -49,7 +49,7 @@ mistake() {
     [ "$(cat stderr)" = "$text" ] || { echo "$*: expected exactly '$text', found"; cat stderr; return 1; }
     ls -R | cmp - before || { echo "$*: left something behind"; return 1; }
 }
-passes='passes: canon sink attend expand permute narrow pack fuse schedule plan'
+passes='passes: canon sink attend expand permute narrow pack fuse join schedule plan'
 declare='write name=7, name=1..64 or name=1..64%8'
 mistake 1 'short.onnx: error: broken ModelProto message: field longer than its message' short.onnx -o out/l.so
 mistake 1 'empty.onnx: error: broken ModelProto message: it holds no graph; is this an ONNX model?' empty.onnx -o out/l.so
@@ -76,7 +76,7 @@ mistake 2 "error: 'out' does not tell what to write: use a suffix such as .so, .
 mistake 2 'error: --threads takes no number when compiling: the library serves any number of threads' digits.onnx --threads=4 -o out/l.so
 mistake 2 'error: m.loop is Loop IR: name, target, cpu, threads, precision, place of weights, schedules, profile and self-tests are fixed in it' m.loop --cpu=x86-64-v4 -o out/l.so
 mistake 2 "error: unknown cpu 'v9'; expected some of x86-64, x86-64-v3, x86-64-v4, x86-64-v4-bf16" digits.onnx --cpu=v3,v9 -o out/l.so
-mistake 2 "error: unknown precision 'foo'; expected one of f32, bf16" digits.onnx --precision=foo -o out/l.so
+mistake 2 "error: unknown precision 'foo'; expected one of f32, bf16, f64" digits.onnx --precision=foo -o out/l.so
 mistake 2 'error: precision bf16 needs fused multiply-add, which x86-64 lacks: leave it out of --cpu' digits.onnx --precision=bf16 --cpu=x86-64 -o out/l.so
 mistake 2 'error: x86-64 and x86-64-v3 differ in bits (fused multiply-add): one artifact cannot hold both; compile two' digits.onnx --cpu=x86-64,v3 -o out/l.so
 mistake 2 "error: unknown backend 'gpu'; expected one of llvm, c, interpreter" digits.onnx --backend=gpu -o out/l.so
