@@ -63,6 +63,7 @@ const Graph *job_import(Job *job) {
 static PipelineOptions pipeline_options(Job *job) {
     uint32_t flags = job->set.flags;
     return (PipelineOptions){.tiers = &job->tiers,
+                             .fast = job->fast,
                              .bf16 = job->precision == PRECISION_bf16,
                              .print_after = job->set.print_after,
                              .stop_after = job->set.stop_after,
@@ -123,6 +124,7 @@ static bool add_interface(Job *job, LoopModule *m, const Graph *g, const HostFac
     static const char *const places[] = {"embed", "file", "extern"};
     uint64_t layout = hash_layout(g, 1);
     InterfaceOptions o = {.model_file = job->origin,
+                          .numerics = job->fast ? "fast" : NULL,
                           .precision = job->precision == PRECISION_f32 ? NULL : precision_names[job->precision],
                           .weights_layout = layout ? layout : 1,
                           .weights = job->weights == WEIGHTS_embed ? WEIGHTS_EMBEDDED : WEIGHTS_OUTSIDE,
@@ -145,7 +147,7 @@ static bool add_interface(Job *job, LoopModule *m, const Graph *g, const HostFac
 static LoopModule *read_module(Job *job) {
     uint32_t fixed = INGOT_THREADS | INGOT_BARE | INGOT_PROFILE;
     if (!refuse_import_settings(job)) return NULL;
-    if ((job->set.flags & fixed) || job->set.cpu || job->set.target || job->set.weights || job->set.name || job->set.self_tests || job->set.schedule || job->set.precision) {
+    if ((job->set.flags & fixed) || job->set.cpu || job->set.target || job->set.weights || job->set.name || job->set.self_tests || job->set.schedule || job->set.precision || job->fast) {
         diag_usage(job->cx, (Loc){0}, "%s is Loop IR: name, target, cpu, threads, precision, place of weights, schedules, profile and self-tests are fixed in it", job->file);
         return NULL;
     }

@@ -37,6 +37,7 @@ typedef struct Job {
     Tiers tiers;                 /* that the artifact serves */
     Emit emit;
     Precision precision;
+    bool fast;                   /* numerics: not strict */
     Backend backend;
     WeightsKind weights;
     const char *name;

@@ -214,11 +214,10 @@ static bool choose_system(Job *job) {
 }
 
 static bool choose_numerics(Job *job) {
-    static const char *const known[] = {"strict"};
-    const char *found = job->set.numerics;
-    if (!found || strcmp(found, "fast") != 0) return choose(job, "numerics", found ? found : "strict", known, COUNT(known)) >= 0;
-    diag_usage(job->cx, (Loc){0}, "numerics 'fast' does not exist yet: everything is strict, the same bits on any CPU, batch and number of threads");
-    return false;
+    static const char *const known[] = {"strict", "fast"};
+    int n = choose(job, "numerics", job->set.numerics ? job->set.numerics : "strict", known, COUNT(known));
+    job->fast = n == 1;
+    return n >= 0;
 }
 
 static bool choose_backend(Job *job) {

@@ -19,6 +19,7 @@ typedef struct PipelineOptions {
     void (*progress)(void *user, const char *stage, const Graph *before);
     void *user;
     bool verify_each, check_each, time_passes;
+    bool fast;                   /* numerics fast: pass rescale runs */
     bool bf16;                   /* precision bf16: pass narrow runs */
 } PipelineOptions;
 

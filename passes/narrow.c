@@ -1,10 +1,10 @@
-/* narrow.c: pass `narrow`, run for --precision=bf16: contractions of f32 with a constant take bf16 operands, and stay sums in f32.
+/* narrow.c: pass `narrow`, run for --precision=bf16: contractions of f32 with a constant take bf16 operands; sums stay f32.
  *
- * The constant is rounded once, when it is written to the artifact, and laid out in pairs along k (ENCODING_PAIR16), which every
- * tier reads: half the bytes, and one instruction for two products where the CPU has one.  The other operand is rounded where it
- * is made, for all its readers (they widen it again), so that pass `fuse` stores it once, in half the bytes; inputs and results of
- * the graph stay as they are.  Sums and what is computed between two contractions stay f32.  Convolutions of few channels stay as they are: their pairs would be
- * mostly empty.
+ * The constant is rounded once, when it is written to the artifact, and laid out in pairs along k (ENCODING_PAIR16), which
+ * every tier reads: half the bytes, and one instruction for two products where the CPU has one.  The other operand is rounded
+ * where it is made, for all its readers (they widen it again), so that pass `fuse` stores it once, in half the bytes; inputs
+ * and results of the graph stay as they are.  What is computed between two contractions stays f32, and so do convolutions of
+ * few channels, whose pairs would be mostly empty.
  * Source: Intel SDM 2C, VDPBF16PS.
  */
 #include "passes.h"
@@ -33,9 +33,9 @@ static void mark_rounded(Narrowed *n, const Graph *g) {
     n->rounded = arena_new_array(cx->arena, bool, g->nodes.n);
     ConstView view;
     for (uint32_t i = g->nodes.n; i-- > 1;) {
-        const Node *node_ = &g->nodes.at[i];
-        bool is_view = op_info[node_->op].kind == KIND_VIEW;
-        if (is_view ? n->rounded[i] : is_narrowed(g, node_) && find_view(g, node_->in[1], &view)) n->rounded[node_->in[0].id] = true;
+        const Node *reader = &g->nodes.at[i];
+        bool is_view = op_info[reader->op].kind == KIND_VIEW;
+        if (is_view ? n->rounded[i] : is_narrowed(g, reader) && find_view(g, reader->in[1], &view)) n->rounded[reader->in[0].id] = true;
         if (is_view) n->rounded[i] = false;
     }
     for (uint32_t i = 0; i < g->results.n; i++) n->rounded[g->results.at[i].id] = false;
