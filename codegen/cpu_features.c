@@ -53,7 +53,8 @@ const ingot_rt_feature *cpu_features(Arena *arena, const Tiers *tiers, uint32_t 
         uint8_t mask = needed_by(tiers, f);
         if (!mask) continue;
         uint32_t subleaf = f->leaf < LEAF_EXTENDED ? f->leaf / SUBLEAF : 0;
-        all[(*n)++] = (ingot_rt_feature){.leaf = f->leaf - SUBLEAF * subleaf, .subleaf = (uint8_t)subleaf, .reg = f->reg, .bit = f->bit, .tiers = mask, .name = f->name};
+        all[(*n)++] = (ingot_rt_feature){.leaf = f->leaf - SUBLEAF * subleaf, .subleaf = (uint8_t)subleaf, .reg = f->reg,
+                                         .bit = f->bit, .tiers = mask, .name = f->name};
     }
     return all;
 }

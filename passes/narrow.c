@@ -35,7 +35,8 @@ static void mark_rounded(Narrowed *n, const Graph *g) {
     for (uint32_t i = g->nodes.n; i-- > 1;) {
         const Node *reader = &g->nodes.at[i];
         bool is_view = op_info[reader->op].kind == KIND_VIEW;
-        if (is_view ? n->rounded[i] : is_narrowed(g, reader) && find_view(g, reader->in[1], &view)) n->rounded[reader->in[0].id] = true;
+        bool reads = is_view ? n->rounded[i] : is_narrowed(g, reader) && find_view(g, reader->in[1], &view);
+        if (reads) n->rounded[reader->in[0].id] = true;
         if (is_view) n->rounded[i] = false;
     }
     for (uint32_t i = 0; i < g->results.n; i++) n->rounded[g->results.at[i].id] = false;

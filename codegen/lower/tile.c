@@ -83,7 +83,8 @@ static void pair_loop(Kernel *k, const Tile *t, LVal begin, LVal end, uint32_t u
 static void pairs_run(Kernel *k, const Tile *t, LVal *acc) {
     LoopBuilder *b = k->b;
     uint32_t unroll = t->rows * t->panels >= 12 ? 2 : 4;
-    LVal two = l_i64(b, 2), whole = l_bin(b, LOP_div, t->count, two), all = l_bin(b, LOP_div, l_add(b, t->count, l_i64(b, 1)), two);
+    LVal two = l_i64(b, 2), whole = l_bin(b, LOP_div, t->count, two);
+    LVal all = l_bin(b, LOP_div, l_add(b, t->count, l_i64(b, 1)), two);
     LVal main = l_bin(b, LOP_and, whole, l_i64(b, -(int64_t)unroll));
     pair_loop(k, t, l_i64(b, 0), main, unroll, false, acc);
     pair_loop(k, t, main, whole, 1, false, acc);
