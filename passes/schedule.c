@@ -67,7 +67,10 @@ static int64_t staged_nodes(Context *cx, const Graph *g, const Node *anchor, int
 
 /* Rows of a few vectors are taken sixteen at a time, and loops over them written out. */
 static void short_rows(Context *cx, Schedule *s, const Graph *body, const Node *anchor) {
-    enum { SHORT = 512 /* elements: sixteen rows, what is kept of them too, lie in the first cache */, VECTORS = 8, COST = 512 /* of straight code */ };
+    enum {
+        SHORT = 512 /* elements: sixteen rows, what is kept of them too, lie in the first cache */,
+        VECTORS = 8, COST = 512 /* of straight code */
+    };
     const TypeInfo *full = val_type(body, anchor->in[0]);
     uint32_t outer = (uint32_t)reduces_rows(body, anchor);
     Dim inner = dim_product(cx, full->dims + outer, full->rank - outer);

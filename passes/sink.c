@@ -35,7 +35,9 @@ typedef struct Sinking {
     Captures captures;
 } Sinking;
 
-static bool sinks(const Sinking *s, uint32_t operand) { return operand >= s->captures.first && is_constant(s->outer, s->control->in[operand]); }
+static bool sinks(const Sinking *s, uint32_t operand) {
+    return operand >= s->captures.first && is_constant(s->outer, s->control->in[operand]);
+}
 
 static Val place(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     const Sinking *s = rw->user;

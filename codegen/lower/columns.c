@@ -1,9 +1,10 @@
 /* columns.c: template `columns`: a reduction over axes before the last, and everything pointwise around it.
  *
- * Lanes are elements of the kept axes behind the reduced ones (the columns).  A task is a block of columns: rows of the block
- * stream by in the order of memory, a few at a time, while the block's accumulators stay in the first cache; one column after the
- * other would take a line from every row and a page for every few.  Accumulators of an order above 1 are as many per column, and
- * combined by the reduction's own tree.  Invariant (pass fuse): the body has one reduction, every result has its dims.
+ * Lanes are elements of the kept axes behind the reduced ones (the columns).  A task is a block of columns: rows of the
+ * block stream by in the order of memory, a few at a time, while the block's accumulators stay in the first cache; one
+ * column after the other would take a line from every row and a page for every few.  Accumulators of an order above 1 are
+ * as many per column, and combined by the reduction's own tree.  Invariant (pass fuse): the body has one reduction, every
+ * result has its dims.
  */
 #include "lower.h"
 
@@ -31,10 +32,12 @@ static Columns columns_of(Kernel *k) {
     Columns s = {0};
     for (uint32_t i = 1; i < g->nodes.n && !s.anchor.id; i++)
         if (op_info[g->nodes.at[i].op].kind == KIND_REDUCE) s.anchor = (Val){i};
-    if (!s.anchor.id || !node_attr(node(g, s.anchor), ATTR_axes)) diag_fatal(k->cx, "schedule: template columns without a reduction");
+    if (!s.anchor.id || !node_attr(node(g, s.anchor), ATTR_axes))
+        diag_fatal(k->cx, "schedule: template columns without a reduction");
     s.node = node(g, s.anchor), s.full = val_type(g, s.node->in[0]), s.type = val_type(g, s.anchor);
     s.axes = attr_ints(s.node, ATTR_axes, &s.n_axes), s.order = (uint32_t)attr_int(s.node, ATTR_order);
-    if (!s.n_axes || s.axes[s.n_axes - 1] + 1 >= s.full->rank) diag_fatal(k->cx, "schedule: template columns needs an axis behind the reduced ones");
+    if (!s.n_axes || s.axes[s.n_axes - 1] + 1 >= s.full->rank)
+        diag_fatal(k->cx, "schedule: template columns needs an axis behind the reduced ones");
     s.first = (uint32_t)s.axes[s.n_axes - 1] + 1 - s.n_axes;
     s.rows = dim_const(k->cx, 1);
     for (uint32_t i = 0; i < s.n_axes; i++) s.rows = dim_mul(k->cx, s.rows, s.full->dims[s.axes[i]]);
@@ -68,11 +71,13 @@ static LVal column_index(Kernel *k, Dim column) {
     return kernel_dim(k, dim_substitute(k->cx, column, &k->lane, (Dim[]){dim_const(k->cx, 0)}, 1));
 }
 
+static LVal accumulator(Kernel *k, LVal at, uint32_t i) { return l_add(k->b, at, l_i64(k->b, (int64_t)i * BLOCK)); }
+
 static void clear_step(Kernel *k, void *user, Dim column, LVal *carried) {
     Columns *s = user;
     (void)carried;
     LVal at = column_index(k, column), nothing = reduce_nothing(k, s->anchor);
-    for (uint32_t i = 0; i < s->order; i++) l_store(k->b, s->sums, l_add(k->b, at, l_i64(k->b, (int64_t)i * BLOCK)), nothing, k->mask);
+    for (uint32_t i = 0; i < s->order; i++) l_store(k->b, s->sums, accumulator(k, at, i), nothing, k->mask);
 }
 
 /* The columns' elements of the rows at hand onto their accumulators. */
@@ -106,14 +111,15 @@ static void store_step(Kernel *k, void *user, Dim column, LVal *carried) {
     const Graph *g = k->body;
     LVal at = column_index(k, column), v[MAX_ORDER];
     (void)carried;
-    for (uint32_t i = 0; i < s->order; i++) v[i] = l_load(k->b, s->sums, l_add(k->b, at, l_i64(k->b, (int64_t)i * BLOCK)), k->lanes, k->mask);
+    for (uint32_t i = 0; i < s->order; i++) v[i] = l_load(k->b, s->sums, accumulator(k, at, i), k->lanes, k->mask);
     for (uint32_t half = s->order / 2; half; half /= 2)
         for (uint32_t i = 0; i < half; i++) v[i] = reduce_combine(k, s->node->op, v[i], v[i + half]);
     place_column(k, s, column);
     s->value = reduce_finished(k, s->anchor, v[0]);
     for (uint32_t r = 0; r < g->results.n; r++) {
         Val result = g->results.at[r];
-        kernel_store(k, k->outputs[r], val_dtype(g, result), access_offset(k->cx, s->type->dims, s->at, s->type->rank), kernel_eval(k, result, s->at));
+        Dim offset = access_offset(k->cx, s->type->dims, s->at, s->type->rank);
+        kernel_store(k, k->outputs[r], val_dtype(g, result), offset, kernel_eval(k, result, s->at));
     }
     s->value = (LVal){0};
 }

@@ -1,8 +1,8 @@
 /* map.c: template `map`: every result element on its own, vectors along the innermost axes.
  *
  * The innermost axes that every access treats as one (the address is affine in their common linear index) become a single
- * vector loop; the axes before them are the parallel range.  Where all axes do, the parallel range counts blocks.  Where the last
- * axis alone is left, it is cut at the seams of concats and pads, so that no vector lies on both sides of one.
+ * vector loop; the axes before them are the parallel range.  Where all axes do, the parallel range counts blocks.  Where
+ * the last axis alone is left, it is cut at the seams of concats and pads, so that no vector lies on both sides of one.
  * Reductions inside the body are loops per element (reduce.c).
  */
 #include "lower.h"

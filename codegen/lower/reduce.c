@@ -44,7 +44,9 @@ LVal reduce_lanes(Kernel *k, Op op, LVal v) {
 
 /* The largest and smallest f32 are found among unsigned keys in the same order, NaNs at the winning end: one instruction of
  * one cycle, where a comparison that minds NaN and the sign of 0 takes five in a row. */
-static DType key_type(Op op, DType compute) { return compute == DT_f32 && (op == OP_reduce_max || op == OP_reduce_min) ? DT_u32 : compute; }
+static DType key_type(Op op, DType compute) {
+    return compute == DT_f32 && (op == OP_reduce_max || op == OP_reduce_min) ? DT_u32 : compute;
+}
 
 /* Of the key where bits ascend with the value, the NaNs beyond the losing end go around to the winning one. */
 static LVal key_turn(Kernel *k, Op op, LVal like) {

@@ -3,10 +3,10 @@
  *
  * The outer axes are the parallel range.  Per row, every reduction of the body runs once, in order, as a vector loop over
  * the row; its value is then a scalar that later passes share.  Nodes that schedule field `stage` names are written to
- * scratch by the first pass that computes them and read by later ones.  Short rows (schedule field tile_m is 16) go sixteen at a
- * time, every pass through all of them: their lanes are then transposed and combined together, by the same tree, and the
- * latency of one row's reduction hides behind the others'.  Invariant (pass fuse): all reductions of the body reduce exactly the
- * axes after the outer ones, and every result has the outer dims, outer ++ inner dims, or outer ++ ones.
+ * scratch by the first pass that computes them and read by later ones.  Short rows (schedule field tile_m is 16) go sixteen
+ * at a time, every pass through all of them: their lanes are then transposed and combined together, by the same tree, and
+ * the latency of one row's reduction hides behind the others'.  Invariant (pass fuse): all reductions of the body reduce
+ * exactly the axes after the outer ones, and every result has the outer dims, outer ++ inner dims, or outer ++ ones.
  */
 #include "lower.h"
 #include <string.h>
