@@ -105,7 +105,8 @@ static void tile(Schedule *s, const Target *t, DType compute, bool halves, int64
 }
 
 /* A tile of pixels in one line of the image needs one pointer and few checks: rows that divide the line, with room for two k of
- * the panels beside the accumulators, which the constant distances let the compiler overlap.  Narrow registers have no such room. */
+ * the panels beside the accumulators, which the constant distances let the compiler overlap.  Narrow registers have no such
+ * room. */
 static void line_tile(Schedule *s, const Target *t, DType compute, int64_t width, int64_t columns) {
     int64_t needed = (columns + PANEL - 1) / PANEL, least = needed == 1 ? 8 : 14; /* accumulators that are worth it */
     if (PANEL * dtype_bytes(compute) > t->vector_bytes || t->vector_registers < 32) return;
@@ -179,7 +180,8 @@ static void grouped(Context *cx, Schedule *s, const Target *t, const Graph *body
     int64_t each = PANEL * 4 / t->vector_bytes, room = t->vector_registers / 2 / (each < 1 ? 1 : each), best = 0;
     uint32_t spatial = y->rank - 2;
     bool dealt = !dim_is(cx, w->dims[spatial], 1); /* then lines share no vector that is worth its register */
-    int64_t lines = !dealt && spatial > 1 && room >= 8 && known(cx, y->dims[spatial - 1]) != 1 ? 2 : 1, columns = known(cx, y->dims[spatial]);
+    int64_t lines = !dealt && spatial > 1 && room >= 8 && known(cx, y->dims[spatial - 1]) != 1 ? 2 : 1;
+    int64_t columns = known(cx, y->dims[spatial]);
     int64_t most = columns > 0 ? 8 : 4; /* every number of columns that may be left over is code of its own */
     if (room > most * lines) room = most * lines;
     for (int64_t n = room / lines; n >= (room + 1) / 2 / lines; n--) { /* the last tile as full as can be */

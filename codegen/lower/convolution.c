@@ -1,5 +1,5 @@
-/* convolution.c: template `convolution`: conv over channels-last images, on the register tile.  Groups are columns apart: a tile lies
- * in one, and starts at its channels.
+/* convolution.c: template `convolution`: conv over channels-last images, on the register tile.  Groups are columns apart:
+ * a tile lies in one, and starts at its channels.
  *
  * The rows are output pixels, flattened over the batch.  For each filter tap a row of the tile is a pointer to the pixel
  * under the tap, or to a row of zeros where the tap lies outside the image: no halo, no border code.  Where channels are not
@@ -71,7 +71,8 @@ static void find_pixels(Kernel *k, const Blocks *s, const Image *im, LVal first_
         base = dim_add(cx, base, dim_mul(cx, y[i], im->axis[i]));
     }
     base = kernel_simplify(k, base);
-    p->line = rows > 1 && rows == s->tile_m && !im->x.same.id && prove(cx, k->scope, REL_DIVIDES, dim_const(cx, rows), s->y->dims[im->spatial]) == YES;
+    p->line = rows > 1 && rows == s->tile_m && !im->x.same.id &&
+              prove(cx, k->scope, REL_DIVIDES, dim_const(cx, rows), s->y->dims[im->spatial]) == YES;
     for (uint32_t r = 0; r < (p->line ? 1 : rows); r++) {
         uint32_t symbols = k->symbols.n;
         kernel_bind(k, kernel_index_symbol(k, row), l_add(k->b, first_row, l_i64(k->b, r)));
@@ -88,7 +89,8 @@ static void find_pixels(Kernel *k, const Blocks *s, const Image *im, LVal first_
 static LVal first_channel(Kernel *k, const Blocks *s) {
     int64_t groups = attr_int(s->node, ATTR_groups), filters;
     if (groups == 1 || !dim_const_value(k->cx, s->columns, &filters)) return l_i64(k->b, 0);
-    LVal group = kernel_dim(k, kernel_simplify(k, dim_fdiv(k->cx, dim_muli(k->cx, s->panel, PANEL), dim_const(k->cx, filters / groups))));
+    Dim column = dim_muli(k->cx, s->panel, PANEL);
+    LVal group = kernel_dim(k, kernel_simplify(k, dim_fdiv(k->cx, column, dim_const(k->cx, filters / groups))));
     return l_mul(k->b, group, kernel_dim(k, s->channels));
 }
 
@@ -126,7 +128,8 @@ static Tap tap_at(Kernel *k, const Blocks *s, const Image *im, LVal value, LVal 
 }
 
 /* The axes [from, to) do not put the row's tap outside; id 0: they cannot. */
-static LVal row_inside(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, const Tap *tap, uint32_t row, uint32_t from, uint32_t to) {
+static LVal row_inside(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, const Tap *tap, uint32_t row,
+                       uint32_t from, uint32_t to) {
     LVal ok = {0};
     for (uint32_t i = from; i < to; i++) {
         bool last = p->line && i + 1 == im->spatial;
@@ -139,7 +142,8 @@ static LVal row_inside(Kernel *k, const Blocks *s, const Image *im, const Pixels
 }
 
 /* Row pointers under one tap; axes [from, to) may put it outside. */
-static void place_rows(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, const Tap *tap, uint32_t from, uint32_t to, Tile *t) {
+static void place_rows(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, const Tap *tap, uint32_t from,
+                       uint32_t to, Tile *t) {
     LoopBuilder *b = k->b;
     LVal start = {0};
     for (uint32_t row = 0; row < t->rows; row++) {
@@ -154,7 +158,8 @@ static void place_rows(Kernel *k, const Blocks *s, const Image *im, const Pixels
 }
 
 /* The run of a tap; where the whole line of a tile lies outside, none. */
-static void run_tap(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, const Tap *tap, uint32_t checked, Tile *t, LVal *acc) {
+static void run_tap(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, const Tap *tap,
+                    uint32_t checked, Tile *t, LVal *acc) {
     uint32_t lines = p->line ? im->spatial - 1 : 0, n = t->rows * t->panels;
     LVal inside = row_inside(k, s, im, p, tap, 0, 0, lines), before[MAX_TILE_ROWS * MAX_TILE_PANELS];
     LIf branch = {0};
@@ -184,7 +189,8 @@ static void run_taps(Kernel *k, const Blocks *s, const Image *im, const Pixels *
 }
 
 /* All taps of the innermost axis as one run: see all_inside. */
-static void run_merged(Kernel *k, const Blocks *s, const Image *im, const Pixels *pixels, const Part *part, Tile *t, LVal *acc) {
+static void run_merged(Kernel *k, const Blocks *s, const Image *im, const Pixels *pixels, const Part *part, Tile *t,
+                       LVal *acc) {
     LoopBuilder *b = k->b;
     Context *cx = k->cx;
     uint32_t n = t->rows * t->panels, last = im->spatial - 1;
@@ -255,7 +261,8 @@ Dim scratch_convolution(Kernel *k) {
 static void check_groups(Kernel *k, const Blocks *s) {
     int64_t groups = attr_int(s->node, ATTR_groups), filters;
     if (groups == 1 || (dim_const_value(k->cx, s->columns, &filters) && filters / groups % (s->tile_n * PANEL) == 0)) return;
-    diag_fatal(k->cx, "schedule: tiles of %u panels do not divide the %lld groups of a convolution", s->tile_n, (long long)groups);
+    diag_fatal(k->cx, "schedule: tiles of %u panels do not divide the %lld groups of a convolution", s->tile_n,
+               (long long)groups);
 }
 
 void lower_convolution(Kernel *k, LVal lo, LVal hi) {

@@ -62,31 +62,36 @@ static Grouped grouped_of(Kernel *k) {
         if (k->body->nodes.at[i].op == OP_conv) s.anchor = (Val){i};
     int64_t m = k->schedule->field[SCHED_tile_m], lines = k->schedule->field[SCHED_unroll];
     if (!s.anchor.id || m < 1 || m > MAX_COLUMNS || lines < 1 || lines > MAX_LINES)
-        diag_fatal(cx, "schedule: template grouped needs a convolution and a tile of at most %d x %d pixels", MAX_LINES, MAX_COLUMNS);
+        diag_fatal(cx, "schedule: template grouped needs a convolution and a tile of at most %d x %d pixels", MAX_LINES,
+                   MAX_COLUMNS);
     s.node = node(k->body, s.anchor);
     s.y = type_info(cx, s.node->type), s.x = val_type(k->body, s.node->in[0]), s.w = val_type(k->body, s.node->in[1]);
     int64_t groups = attr_int(s.node, ATTR_groups);
     s.channels = constant(cx, s.w->dims[s.w->rank - 2]), s.filters = constant(cx, s.w->dims[s.w->rank - 1]) / groups;
     if (s.filters < 1 || LANES % s.filters || LANES / s.filters * s.channels > 2 * LANES || s.w->encoding != ENCODING_DENSE)
-        diag_fatal(cx, "schedule: template grouped takes groups of 1, 2, 4, 8 or 16 filters and at most twice as many channels");
+        diag_fatal(cx, "schedule: template grouped takes groups of 1, 2, 4, 8 or 16 filters and at most "
+                       "twice as many channels");
     return s;
 }
 
 /* What needs code: only for lower_grouped. */
 static void place_image(Kernel *k, Grouped *s) {
     s->image = image_of(k, s->node);
-    if (!dim_is(k->cx, s->image.channel, 1) || s->image.x.same.id) diag_fatal(k->cx, "schedule: template grouped needs channels side by side");
+    if (!dim_is(k->cx, s->image.channel, 1) || s->image.x.same.id)
+        diag_fatal(k->cx, "schedule: template grouped needs channels side by side");
     uint32_t spatial = s->image.spatial;
-    s->columns = direction(k, s, spatial, SCHED_tile_m), s->lines = direction(k, s, spatial > 1 ? spatial - 1 : 0, SCHED_unroll);
+    s->columns = direction(k, s, spatial, SCHED_tile_m);
+    s->lines = direction(k, s, spatial > 1 ? spatial - 1 : 0, SCHED_unroll);
     s->outer = spatial > 2 ? spatial - 2 : 0, s->outer_taps = 1;
     for (uint32_t i = 0; i < s->outer; i++) s->outer_taps *= constant(k->cx, s->w->dims[i]);
     if (s->outer_taps * s->lines.taps * s->columns.taps * s->channels > attr_int(s->node, ATTR_chunk))
-        diag_fatal(k->cx, "schedule: template grouped takes filters of one chunk, at most %lld products", (long long)attr_int(s->node, ATTR_chunk));
+        diag_fatal(k->cx, "schedule: template grouped takes filters of one chunk, at most %lld products",
+                   (long long)attr_int(s->node, ATTR_chunk));
     int64_t bytes = s->channels * attr_int(s->node, ATTR_groups) * dtype_bytes(loop_memory_dtype(s->x->dtype));
     if (s->image.any_checked) s->zeros = zero_row(k, loop_memory_dtype(s->x->dtype), bytes);
 }
 
-/* ---- the range: batch, outer axes, tiles of lines: full ones, then single lines --------------------------------------------- */
+/* ---- the range: batch, outer axes, tiles of lines: full ones, then single lines ---------------------------------- */
 
 static uint32_t range_dims(Kernel *k, const Grouped *s, Dim *dims) {
     Context *cx = k->cx;
@@ -94,7 +99,8 @@ static uint32_t range_dims(Kernel *k, const Grouped *s, Dim *dims) {
     Dim tile = dim_const(cx, k->schedule->field[SCHED_unroll]);
     uint32_t outer = spatial > 2 ? spatial - 2 : 0;
     for (uint32_t i = 0; i <= outer; i++) dims[n++] = s->y->dims[i];
-    if (spatial > 1) dims[n++] = dim_add(cx, dim_fdiv(cx, s->y->dims[spatial - 1], tile), dim_mod(cx, s->y->dims[spatial - 1], tile));
+    Dim lines = s->y->dims[spatial - 1];
+    if (spatial > 1) dims[n++] = dim_add(cx, dim_fdiv(cx, lines, tile), dim_mod(cx, lines, tile));
     return n;
 }
 
@@ -107,7 +113,7 @@ Dim range_grouped(Kernel *k) {
 
 Dim scratch_grouped(Kernel *k) { return dim_const(k->cx, 0); }
 
-/* ---- what a tile sees ----------------------------------------------------------------------------------------------------------- */
+/* ---- what a tile sees -------------------------------------------------------------------------------------------- */
 
 static int64_t extent_seen(const Direction *d, uint32_t n) { return (n - 1) * d->stride + (d->taps - 1) * d->dilation + 1; }
 
@@ -178,7 +184,7 @@ static void find_pixels(Kernel *k, Patch *p) {
     }
 }
 
-/* ---- sixteen filters -------------------------------------------------------------------------------------------------------------- */
+/* ---- sixteen filters --------------------------------------------------------------------------------------------- */
 
 /* Vector number i of the channels under sixteen filters, at one pixel. */
 static LVal load_channels(Kernel *k, const Patch *p, int64_t line, int64_t x, LVal channel, int64_t i) {
@@ -251,7 +257,8 @@ static void store_pixels(Kernel *k, const Filters *f) {
             KernelScope scope;
             at[s->columns.axis] = dim_addi(cx, s->at[s->columns.axis], j);
             if (s->lines.axis) at[s->lines.axis] = dim_addi(cx, s->at[s->lines.axis], i);
-            Fact inside[] = {{REL_LT, at[s->columns.axis], s->y->dims[s->columns.axis]}, {REL_LT, at[s->lines.axis], s->y->dims[s->lines.axis]}};
+            Fact inside[] = {{REL_LT, at[s->columns.axis], s->y->dims[s->columns.axis]},
+                             {REL_LT, at[s->lines.axis], s->y->dims[s->lines.axis]}};
             kernel_enter(k, &scope, inside, 2);
             s->value = f->acc[i * f->patch->n_columns + j];
             store_results(k, s->anchor, at);
@@ -270,13 +277,14 @@ static void filters_step(Kernel *k, void *user, Dim filter, LVal *carried) {
     f.channel = kernel_dim(k, first);
     int64_t n = s->outer_taps * p->lines * p->width * s->channels;
     p->dealt = arena_new_array(k->arena, LVal, (size_t)n);
-    for (uint32_t i = 0; i < p->n_lines * p->n_columns; i++) f.acc[i] = l_float(k->b, lt_vector(loop_compute_dtype(s->y->dtype), LANES), 0);
+    LType sums = lt_vector(loop_compute_dtype(s->y->dtype), LANES);
+    for (uint32_t i = 0; i < p->n_lines * p->n_columns; i++) f.acc[i] = l_float(k->b, sums, 0);
     for (int64_t line = 0; line < s->outer_taps * p->lines; line++)
         for (int64_t t = 0; t < s->columns.taps && p->line[line].id; t++) add_line(k, &f, line, t);
     store_pixels(k, &f);
 }
 
-/* ---- tiles --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- tiles ------------------------------------------------------------------------------------------------------- */
 
 /* Every pixel seen lies in the image. */
 static LVal all_inside(Kernel *k, const Patch *p) {

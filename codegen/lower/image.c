@@ -31,12 +31,14 @@ Image image_of(Kernel *k, const Node *conv) {
     Fact facts[MAX_RANK];
     KernelScope scope;
     kernel_enter(k, &scope, NULL, 0);
-    for (uint32_t i = 0; i < x->rank; i++) at[i] = kernel_index(k, l_i64(k->b, 0)), facts[i] = (Fact){REL_LT, at[i], x->dims[i]};
+    for (uint32_t i = 0; i < x->rank; i++)
+        at[i] = kernel_index(k, l_i64(k->b, 0)), facts[i] = (Fact){REL_LT, at[i], x->dims[i]};
     KernelScope inner;
     kernel_enter(k, &inner, facts, x->rank);
     im.x = blocks_source(k, conv->in[0], at);
     bool ok = dim_affine(cx, im.x.offset, kernel_index_symbol(k, at[0]), &im.step, &rest);
-    for (uint32_t i = 0; i < im.spatial; i++) ok = ok && dim_affine(cx, rest, kernel_index_symbol(k, at[i + 1]), &im.axis[i], &rest);
+    for (uint32_t i = 0; i < im.spatial; i++)
+        ok = ok && dim_affine(cx, rest, kernel_index_symbol(k, at[i + 1]), &im.axis[i], &rest);
     ok = ok && dim_affine(cx, rest, kernel_index_symbol(k, at[x->rank - 1]), &im.channel, &im.origin);
     if (!ok) diag_fatal(cx, "schedule: the image of a convolution has no strides");
     kernel_leave(k, &inner);

@@ -283,7 +283,8 @@ static Val conv_by_phases(Call *c, Val x, Val w, const Window *k, const int64_t 
         size[i] = dim_add(cx, size[i], dim_k(c, kernel[i - 1] + extra[i - 1]));
         size[i] = dim_sub(cx, dim_sub(cx, size[i], low[i]), k->high[i - 1]);
         high[i] = dim_sub(cx, all, dim_add(cx, low[i], size[i])); /* to be cut off */
-        cuts = cuts && prove(cx, NULL, REL_LE, dim_k(c, 0), low[i]) == YES && prove(cx, NULL, REL_LE, dim_k(c, 0), high[i]) == YES;
+        cuts = cuts && prove(cx, NULL, REL_LE, dim_k(c, 0), low[i]) == YES &&
+               prove(cx, NULL, REL_LE, dim_k(c, 0), high[i]) == YES;
     }
     if (cuts) return b_slice(c->g, c->loc, y, low, one, size);
     for (uint32_t i = 0; i < k->n + 2; i++) low[i] = dim_muli(cx, low[i], -1), high[i] = dim_muli(cx, high[i], -1);
