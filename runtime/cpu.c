@@ -15,15 +15,17 @@ int32_t ingot_rt_cpu(const ingot_rt_model *m, uint32_t end, ingot_error *err) {
     uint32_t lowest = 0, mask = (1u << end) - 1;
 #endif
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__TINYC__))
-    uint32_t leaf = 0, subleaf = 0, r[4] = {0, 0, 0, 0};
+    uint64_t asked = 0; /* leaf and subleaf: one comparison */
+    uint32_t r[4] = {0, 0, 0, 0};
     for (const ingot_rt_feature *f = m->features, *stop = f + m->n_features; f < stop; f++) {
         if (!(f->tiers & mask)) continue; /* also keeps xgetbv from machines that lack it */
-        if (f->leaf != leaf || f->subleaf != subleaf) {
-            leaf = f->leaf, subleaf = f->subleaf;
-            if (leaf == INGOT_RT_SAVED)
+        uint64_t wanted = f->leaf | (uint64_t)f->subleaf << 32;
+        if (wanted != asked) {
+            asked = wanted;
+            if (f->leaf == INGOT_RT_SAVED)
                 __asm__ volatile(".byte 0x0f, 0x01, 0xd0" : "=a"(r[0]), "=d"(r[3]) : "c"(0));
             else
-                __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(subleaf));
+                __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(f->leaf), "c"(f->subleaf));
         }
         if (r[f->reg] >> f->bit & 1) continue;
         mask &= ~(uint32_t)f->tiers;
