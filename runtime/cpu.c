@@ -16,14 +16,14 @@ int32_t ingot_rt_cpu(const ingot_rt_model *m, uint32_t end, ingot_error *err) {
 #endif
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__TINYC__))
     uint64_t asked = 0; /* leaf and subleaf: one comparison */
-    uint32_t r[4] = {0, 0, 0, 0};
+    uint32_t r[4]; /* set by the first feature: none is of leaf 0 */
     for (const ingot_rt_feature *f = m->features, *stop = f + m->n_features; f < stop; f++) {
         if (!(f->tiers & mask)) continue; /* also keeps xgetbv from machines that lack it */
         uint64_t wanted = f->leaf | (uint64_t)f->subleaf << 32;
         if (wanted != asked) {
             asked = wanted;
             if (f->leaf == INGOT_RT_SAVED)
-                __asm__ volatile(".byte 0x0f, 0x01, 0xd0" : "=a"(r[0]), "=d"(r[3]) : "c"(0));
+                __asm__ volatile(".byte 0x0f, 0x01, 0xd0" : "=a"(r[0]), "=d"(r[3]) : "c"(f->subleaf));
             else
                 __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(f->leaf), "c"(f->subleaf));
         }
