@@ -371,7 +371,7 @@ Val b_mean(Graph *, Loc, Val, const int64_t *axes, uint32_t n_axes, bool keep);
 Val b_dot(Graph *, Loc, Val, Val, uint32_t batch);
 Val b_get(Graph *, Loc, Val tuple, uint32_t index);
 Dim b_broadcast_dim(Graph *, Loc, Dim, Dim);           /* the common extent; adds a guard where not proven compatible */
-#define CHUNK_K 512                                    /* b_dot's and b_conv's attribute chunk */
+#define CHUNK_K 256                                    /* b_dot's and b_conv's attribute chunk */
 
 /* ---- rewrite.c ---------------------------------------------------------------------------------------------------- */
 
