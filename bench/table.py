@@ -4,7 +4,7 @@
 usage: bench/table.py FILE.json.. [--into=DOCUMENT] [--group=big,small,operators]
 
 Rows of later files replace those of earlier ones.  A row shows ingot's time, the fastest peer that computes in f32, the ratio of the two
-and the share of the bound, by number of threads; below them geometric means and the machine.  --into replaces what stands between
+and the share of the bound, by number of threads; below them geometric means of those groups and of all rows, and the machine.  --into replaces what stands between
 `<!-- bench -->` and `<!-- /bench -->` in DOCUMENT.
 """
 import json
@@ -22,13 +22,14 @@ def fail(why):
 
 
 def merged(files):
-    """(the last file's whole content, rows of all: {(name, threads): row} in their order)."""
-    rows, last = {}, None
+    """(the last file's whole content with the peaks of all, rows of all: {(name, threads): row} in their order)."""
+    rows, peaks, last = {}, {}, None
     for file in files:
         with open(file) as f:
             last = json.load(f)
+        peaks.update(last["peak_gflops"])
         rows.update({(r["name"], r["threads"]): r for r in last["rows"]})
-    return last, rows
+    return {**last, "peak_gflops": peaks}, rows
 
 
 def duration(us):
@@ -59,7 +60,7 @@ def markdown(last, rows, groups):
     for name in dict.fromkeys(r["name"] for r in chosen):
         out.append(line([name] + [c for t in threads for c in cells(rows.get((name, t)))]))
     found = report.geomeans(rows.values())
-    for group in [g for g in ("big", "small", "operators", "all") if g in found]:
+    for group in [g for g in ("big", "small", "operators", "all") if g in found and g in (*groups, "all")]:
         means = [found[group].get(t) for t in threads]
         out.append(line([f"geometric mean, {group}"] + [c for m in means for c in ("", "", f"**{m[0]:.2f}**" if m else "-", "")]))
     peaks = ", ".join(f"{last['peak_gflops'][t]:.0f}" for t in sorted(last["peak_gflops"]))
