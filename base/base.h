@@ -261,5 +261,6 @@ void sha256_init(Sha256 *);
 void sha256_add(Sha256 *, const void *, size_t);
 void sha256_end(Sha256 *, uint8_t out[32]);
 bool sha256_sink(void *sha, const void *bytes, size_t n); /* a SinkFn */
+extern const uint32_t sha256_round_constants[64];
 /* sha256_x86.c: n blocks by the machine's own instructions; false where it has none. */
 bool sha256_blocks_x86(uint32_t h[8], const uint8_t *blocks, size_t n);

@@ -340,7 +340,7 @@ static void pay(const Interp *ip, const Node *n, const Tensor *in, uint32_t n_in
     OpKind kind = op_info[n->op].kind;
     int64_t elements = kind == KIND_CONTROL || kind == KIND_GROUP ? 0 : result_elements(ip, n->type);
     if (kind == KIND_CONTRACT) {
-        uint32_t batch = node_attr(n, ATTR_batch) ? (uint32_t)attr_int(n, ATTR_batch) : 0;
+        uint32_t batch = contract_batch(n);
         for (uint32_t i = batch; i + 1 < in[1].rank; i++)
             elements = sat_mul(elements, in[1].dims[i]);
     } else if (kind != KIND_CONTROL && kind != KIND_GROUP) {

@@ -416,6 +416,9 @@ Val graph_home(const Graph *, Val, Dim *bytes);
 /* The least that a closed graph takes: floating-point operations, and bytes of results and (by parameter) of operands. */
 typedef struct GraphWork { Dim flops, written, *read; } GraphWork;
 GraphWork graph_work(const Graph *);
+/* Of a contraction or attend: leading axes that the operands share, and elements of x that one of the result is made of. */
+uint32_t contract_batch(const Node *);
+Dim contract_depth(const Graph *, const Node *);
 
 /* ---- print.c, parse.c, verify.c ----------------------------------------------------------------------------------- */
 

@@ -35,10 +35,11 @@ static bool touches_float(const Graph *g, const Node *n) {
     return is;
 }
 
-/* Elements of x that one of the result is made of: all of the axes that are summed over. */
-static Dim depth(const Graph *g, const Node *n) {
+uint32_t contract_batch(const Node *n) { return node_attr(n, ATTR_batch) ? (uint32_t)attr_int(n, ATTR_batch) : 0; }
+
+Dim contract_depth(const Graph *g, const Node *n) {
     const TypeInfo *w = val_type(g, n->in[1]);
-    uint32_t batch = node_attr(n, ATTR_batch) ? (uint32_t)attr_int(n, ATTR_batch) : 0;
+    uint32_t batch = contract_batch(n);
     return dim_product(g->cx, w->dims + batch, w->rank - batch - 1);
 }
 
@@ -48,7 +49,7 @@ static Dim flops(const Graph *g, const Node *n, Dim asked) {
     OpKind kind = op_info[n->op].kind;
     if (kind == KIND_EW && touches_float(g, n)) return dim_muli(cx, asked, op_info[n->op].cost);
     /* Every sum of products has chunks. */
-    if (node_attr(n, ATTR_chunk)) return dim_muli(cx, dim_mul(cx, asked, depth(g, n)), 2);
+    if (node_attr(n, ATTR_chunk)) return dim_muli(cx, dim_mul(cx, asked, contract_depth(g, n)), 2);
     if (kind != KIND_REDUCE || !touches_float(g, n)) return dim_const(cx, 0);
     if (!window) return elements(g, n->in[0]);
     for (uint32_t i = 0; i < window->n; i++) asked = dim_muli(cx, asked, window->as.ints[i]);

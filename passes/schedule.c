@@ -126,16 +126,14 @@ static int64_t known(Context *cx, Dim d) {
     return dim_const_value(cx, d, &value) ? value : 0;
 }
 
-static uint32_t batch_axes(const Node *n) { return node_attr(n, ATTR_batch) ? (uint32_t)attr_int(n, ATTR_batch) : 0; }
-
 /* A block of rows and, where K comes in parts, of columns: x's part of K, the sums and two groups of panels (the one at work
  * and the one being fetched) fill most of the cache, unless that makes too few tasks. */
 static void blocks(Context *cx, Schedule *s, const Target *t, const Graph *body, const Node *anchor) {
     const TypeInfo *y = type_info(cx, anchor->type), *w = val_type(body, anchor->in[1]);
-    uint32_t batch = batch_axes(anchor);
+    uint32_t batch = contract_batch(anchor);
     int64_t chunk = attr_int(anchor, ATTR_chunk), tile_m = s->field[SCHED_tile_m], width = PANEL * s->field[SCHED_tile_n];
     int64_t rows = dim_hint(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
-    int64_t depth = dim_hint(cx, dim_product(cx, w->dims + batch, w->rank - batch - 1)), part = depth < chunk ? depth : chunk;
+    int64_t depth = dim_hint(cx, contract_depth(body, anchor)), part = depth < chunk ? depth : chunk;
     int64_t others = dim_hint(cx, dim_product(cx, y->dims, batch)) * divide_up(dim_hint(cx, y->dims[y->rank - 1]), width);
     bool parts = depth > chunk, packs = w->encoding == ENCODING_DENSE;
     int64_t bytes = (part < 128 ? 128 : part) * (w->encoding == ENCODING_PAIR16 ? 2 : 4); /* of a row of x, and of a column */
@@ -161,7 +159,7 @@ bool schedule_panels_fit(Context *cx, const Graph *body, int64_t panels) {
 
 static void contraction(Context *cx, Schedule *s, const Target *t, const Graph *body, const Node *anchor) {
     const TypeInfo *y = type_info(cx, anchor->type);
-    uint32_t batch = batch_axes(anchor);
+    uint32_t batch = contract_batch(anchor);
     DType compute = dtype_bytes(y->dtype) < 4 ? DT_f32 : y->dtype;
     int64_t rows = known(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
     int64_t columns = known(cx, y->dims[y->rank - 1]), groups = node_attr(anchor, ATTR_groups) ? attr_int(anchor, ATTR_groups) : 1;
@@ -196,7 +194,7 @@ static void grouped(Context *cx, Schedule *s, const Target *t, const Graph *body
  * in half of the cache. */
 static void attention(Context *cx, Schedule *s, const Target *t, const Node *anchor) {
     const TypeInfo *y = type_info(cx, anchor->type);
-    uint32_t batch = batch_axes(anchor);
+    uint32_t batch = contract_batch(anchor);
     int64_t keys = attr_int(anchor, ATTR_chunk), columns = dim_hint(cx, y->dims[y->rank - 1]), rows = 256;
     int64_t all = dim_hint(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1)), others = dim_hint(cx, dim_product(cx, y->dims, batch));
     tile(s, t, y->dtype, false, 0, keys);

@@ -14,9 +14,9 @@ static int64_t elements_of(Context *cx, const TypeInfo *t) {
 
 /* Terms of each element of a contraction or an attend; twice as many where there may be few rows, which share no load of w. */
 static int64_t depth_of(Context *cx, const Graph *g, const Node *n) {
-    const TypeInfo *w = val_type(g, n->in[1]), *y = type_info(cx, n->type);
-    uint32_t batch = node_attr(n, ATTR_batch) ? (uint32_t)attr_int(n, ATTR_batch) : 0;
-    int64_t depth = dim_hint(cx, dim_product(cx, w->dims + batch, w->rank - batch - 1)), rows;
+    const TypeInfo *y = type_info(cx, n->type);
+    uint32_t batch = contract_batch(n);
+    int64_t depth = dim_hint(cx, contract_depth(g, n)), rows;
     bool few = !dim_const_value(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1), &rows) || rows <= FEW_ROWS;
     return sat_mul(depth, few ? 2 : 1);
 }
