@@ -15,6 +15,9 @@ enum {
     PANEL = 16
 };
 
+/* What numbers are chosen for: the body of a kernel, its anchor (NULL: pointwise throughout), one tier. */
+typedef struct Choice { Context *cx; const Graph *body; const Node *anchor; const Target *target; } Choice;
+
 static int64_t divide_up(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
 static Template body_template(const Graph *body, const Node **anchor) {
@@ -66,13 +69,15 @@ static int64_t staged_nodes(Context *cx, const Graph *g, const Node *anchor, int
 }
 
 /* Rows of a few vectors are taken sixteen at a time, and loops over them written out. */
-static void short_rows(Context *cx, Schedule *s, const Graph *body, const Node *anchor) {
+static void short_rows(const Choice *c, Schedule *s) {
     enum {
         SHORT = 512 /* elements: sixteen rows, what is kept of them too, lie in the first cache */,
         VECTORS = 8, COST = 512 /* of straight code */
     };
-    const TypeInfo *full = val_type(body, anchor->in[0]);
-    uint32_t outer = (uint32_t)reduces_rows(body, anchor);
+    Context *cx = c->cx;
+    const Graph *body = c->body;
+    const TypeInfo *full = val_type(body, c->anchor->in[0]);
+    uint32_t outer = (uint32_t)reduces_rows(body, c->anchor);
     Dim inner = dim_product(cx, full->dims + outer, full->rank - outer);
     int64_t extent = dim_hint(cx, inner), vectors = divide_up(extent, PANEL), cost = 0;
     for (uint32_t i = 1; i < body->nodes.n; i++) cost += op_info[body->nodes.at[i].op].cost;
@@ -157,7 +162,11 @@ bool schedule_panels_fit(Context *cx, const Graph *body, int64_t panels) {
     return panels_fit(known(cx, y->dims[y->rank - 1]), attr_int(anchor, ATTR_groups), panels);
 }
 
-static void contraction(Context *cx, Schedule *s, const Target *t, const Graph *body, const Node *anchor) {
+static void contraction(const Choice *c, Schedule *s) {
+    Context *cx = c->cx;
+    const Target *t = c->target;
+    const Graph *body = c->body;
+    const Node *anchor = c->anchor;
     const TypeInfo *y = type_info(cx, anchor->type);
     uint32_t batch = contract_batch(anchor);
     DType compute = dtype_bytes(y->dtype) < 4 ? DT_f32 : y->dtype;
@@ -173,8 +182,10 @@ static void contraction(Context *cx, Schedule *s, const Target *t, const Graph *
 }
 
 /* Pixels under a tile: chains enough to keep the units busy, in registers that its weights and a line of the operand share. */
-static void grouped(Context *cx, Schedule *s, const Target *t, const Graph *body, const Node *anchor) {
-    const TypeInfo *y = type_info(cx, anchor->type), *w = val_type(body, anchor->in[1]);
+static void grouped(const Choice *c, Schedule *s) {
+    Context *cx = c->cx;
+    const Target *t = c->target;
+    const TypeInfo *y = type_info(cx, c->anchor->type), *w = val_type(c->body, c->anchor->in[1]);
     int64_t each = PANEL * 4 / t->vector_bytes, room = t->vector_registers / 2 / (each < 1 ? 1 : each), best = 0;
     uint32_t spatial = y->rank - 2;
     bool dealt = !dim_is(cx, w->dims[spatial], 1); /* then lines share no vector that is worth its register */
@@ -192,53 +203,70 @@ static void grouped(Context *cx, Schedule *s, const Target *t, const Graph *body
 
 /* A task's rows share each block of keys, which is packed for them, unless that makes too few tasks; its scores and sums fit
  * in half of the cache. */
-static void attention(Context *cx, Schedule *s, const Target *t, const Node *anchor) {
+static void attention(const Choice *c, Schedule *s) {
+    Context *cx = c->cx;
+    const Node *anchor = c->anchor;
     const TypeInfo *y = type_info(cx, anchor->type);
     uint32_t batch = contract_batch(anchor);
     int64_t keys = attr_int(anchor, ATTR_chunk), columns = dim_hint(cx, y->dims[y->rank - 1]), rows = 256;
     int64_t all = dim_hint(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1)), others = dim_hint(cx, dim_product(cx, y->dims, batch));
-    tile(s, t, y->dtype, false, 0, keys);
+    tile(s, c->target, y->dtype, false, 0, keys);
     while (rows > 64 && others * divide_up(all, rows) < (rows > 128 ? 32 : 8)) rows /= 2;
-    while (rows > 8 && rows * (keys + columns) * dtype_bytes(y->dtype) > t->l2_bytes / 2) rows /= 2;
+    while (rows > 8 && rows * (keys + columns) * dtype_bytes(y->dtype) > c->target->l2_bytes / 2) rows /= 2;
     int64_t tile_m = s->field[SCHED_tile_m], block = divide_up(rows, tile_m) * tile_m;
     s->field[SCHED_block_k] = keys, s->field[SCHED_block_m] = block, s->field[SCHED_block_n] = columns;
 }
 
-/* Elements of the first result whose work is worth a thread. */
-static int64_t grain(Context *cx, const Graph *body) {
-    int64_t elements = body_elements(cx, body), work = body_work(cx, body), n = sat_mul(elements, TASK_WORK) / (work < 1 ? 1 : work);
-    return n < 1 ? 1 : n > INT32_MAX ? INT32_MAX : n;
+/* ---- one pass over memory ------------------------------------------------------------------------------------------------ */
+
+/* Results that no cache can hold until somebody reads them are stored past the caches. */
+static void streams(const Choice *c, Schedule *s) {
+    for (uint32_t i = 0; i < c->body->results.n && i < 63; i++) {
+        const TypeInfo *y = val_type(c->body, c->body->results.at[i]);
+        int64_t bytes;
+        if (!ck_mul(dim_hint(c->cx, dim_product(c->cx, y->dims, y->rank)), dtype_bytes(y->dtype), &bytes)) bytes = INT64_MAX;
+        if (bytes >= c->target->last_bytes) s->field[SCHED_stream] |= INT64_C(1) << i;
+    }
 }
 
-/* Results that no cache can hold until somebody reads them. */
-static int64_t streamed_results(Context *cx, const Graph *body, const Target *t) {
-    int64_t results = 0, bytes;
-    for (uint32_t i = 0; i < body->results.n && i < 63; i++) {
-        const TypeInfo *y = val_type(body, body->results.at[i]);
-        if (!ck_mul(dim_hint(cx, dim_product(cx, y->dims, y->rank)), dtype_bytes(y->dtype), &bytes)) bytes = INT64_MAX;
-        if (bytes >= t->last_bytes) results |= INT64_C(1) << i;
-    }
-    return results;
+static void transposed(const Choice *c, Schedule *s) {
+    streams(c, s);
+    s->field[SCHED_axis] = crossed_axis(c->body);
+}
+
+static void rows(const Choice *c, Schedule *s) {
+    streams(c, s);
+    s->field[SCHED_stage] = staged_nodes(c->cx, c->body, c->anchor, WORTH_KEEPING);
+    short_rows(c, s);
+}
+
+/* ---- the choice ---------------------------------------------------------------------------------------------------------- */
+
+/* The numbers of a template beyond those that all have, `lanes` and `grain`. */
+typedef void Numbers(const Choice *c, Schedule *s);
+static Numbers *const numbers[TEMPLATE_COUNT] = {
+    [TEMPLATE_map] = streams,    [TEMPLATE_transpose] = transposed,    [TEMPLATE_row] = rows,
+    [TEMPLATE_grouped] = grouped, [TEMPLATE_contraction] = contraction, [TEMPLATE_convolution] = contraction,
+    [TEMPLATE_attention] = attention,
+};
+
+/* Elements of the first result whose work is worth a thread. */
+static int64_t grain(const Choice *c) {
+    int64_t elements = body_elements(c->cx, c->body), work = body_work(c->cx, c->body);
+    int64_t n = sat_mul(elements, TASK_WORK) / (work < 1 ? 1 : work);
+    return n < 1 ? 1 : n > INT32_MAX ? INT32_MAX : n;
 }
 
 static Schedule choose(Context *cx, const Graph *body, const Target *target) {
     Schedule s = {0};
-    const Node *anchor;
-    s.field[SCHED_template_] = body_template(body, &anchor);
+    Choice c = {cx, body, NULL, target};
+    Template template_ = body_template(body, &c.anchor);
+    if (!c.anchor && crossed_axis(body) >= 0) template_ = TEMPLATE_transpose;
     const TypeInfo *y = val_type(body, body->results.at[0]);
+    s.field[SCHED_template_] = template_;
     s.field[SCHED_lanes] = y->rank == 0 || dim_is(cx, dim_product(cx, y->dims, y->rank), 1) ? 1 : 16;
-    s.field[SCHED_grain] = grain(cx, body);
-    int crossed = anchor ? -1 : crossed_axis(body);
-    if (crossed >= 0) s.field[SCHED_template_] = TEMPLATE_transpose, s.field[SCHED_axis] = crossed;
-    if (strstr(template_fields[s.field[SCHED_template_]], "stream")) s.field[SCHED_stream] = streamed_results(cx, body, target);
-    if (s.field[SCHED_template_] == TEMPLATE_row) {
-        s.field[SCHED_stage] = staged_nodes(cx, body, anchor, WORTH_KEEPING);
-        short_rows(cx, &s, body, anchor);
-    }
-    if (s.field[SCHED_template_] == TEMPLATE_contraction || s.field[SCHED_template_] == TEMPLATE_convolution)
-        contraction(cx, &s, target, body, anchor);
-    if (s.field[SCHED_template_] == TEMPLATE_grouped) grouped(cx, &s, target, body, anchor);
-    if (s.field[SCHED_template_] == TEMPLATE_attention) attention(cx, &s, target, anchor);
+    s.field[SCHED_grain] = grain(&c);
+    if (numbers[template_]) numbers[template_](&c, &s);
     return s;
 }
 
@@ -249,12 +277,12 @@ uint32_t schedule_join(const Tiers *tiers, Schedule *s) {
     return same ? 1 : tiers->n;
 }
 
-typedef struct Chosen { Context *cx; const Tiers *tiers; } Chosen;
+typedef struct Scheduler { Context *cx; const Tiers *tiers; } Scheduler;
 
 static Val attach(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     (void)old_val;
     if (old->op != OP_kernel) return (Val){0};
-    const Chosen *c = rw->user;
+    const Scheduler *c = rw->user;
     const Graph *body = attr_graph(old, ATTR_body);
     Schedule s[MAX_TIERS];
     for (uint32_t i = 0; i < c->tiers->n; i++) s[i] = choose(c->cx, body, c->tiers->at[i]);
@@ -264,6 +292,6 @@ static Val attach(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
 }
 
 Graph *pass_schedule(Context *cx, const Graph *g, const Tiers *tiers) {
-    Chosen c = {cx, tiers};
+    Scheduler c = {cx, tiers};
     return graph_rewrite(cx, g, attach, &c, false);
 }
