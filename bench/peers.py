@@ -133,6 +133,27 @@ class Inductor(Python):
         return [y.numpy() for y in self.result]
 
 
+class OpenBlas(Python):
+    """The OpenBLAS that numpy brings, for models that are one product of matrices: what multiplying alone costs there."""
+
+    def __init__(self, spec):
+        import onnx
+        import threadpoolctl
+        graph = onnx.load(spec.frozen).graph
+        matrices = {**{t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}, **spec.inputs}
+        if [n.op_type for n in graph.node] != ["MatMul"]:
+            raise NotImplementedError("multiplies matrices alone")
+        a, b = (matrices[name] for name in graph.node[0].input)
+        if a.dtype != np.float32 or a.ndim != 2 or b.ndim != 2:
+            raise NotImplementedError("multiplies two matrices of f32 alone")
+        threadpoolctl.threadpool_limits(spec.threads, "blas")
+        self.result = np.empty((a.shape[0], b.shape[1]), np.float32)
+        self.call = lambda: np.matmul(a, b, out=self.result)
+
+    def outputs(self):
+        return [self.result]
+
+
 # ---- compiled to a file, which is kept ------------------------------------------------------------------------------
 
 def kept(spec, peer, suffix, make):
@@ -239,10 +260,11 @@ PEERS = {
     "ovfixed": Peer(OpenVinoFixed, package="openvino"),
     "ovbf16": Peer(OpenVinoBf16, precision="bf16", package="openvino"),
     "inductor": Peer(Inductor, frozen=True, package="torch"),
+    "openblas": Peer(OpenBlas, frozen=True, package="numpy"),
     "iree": Peer(Iree, slow=True, frozen=True, package="iree-base-compiler"),
     "emx": Peer(Emx, slow=True, frozen=True, package="emx-onnx-cgen"),
 }
-DEFAULT = ("ort", "ov", "ovbf16", "inductor")
+DEFAULT = ("ort", "ov", "ovbf16", "inductor", "openblas")
 
 
 def precision(name):
