@@ -9,6 +9,7 @@ import sys
 import numpy as np
 
 import ingot
+import light
 import models
 
 
@@ -45,6 +46,16 @@ def digits_inputs():
     return {"image": np.random.default_rng(1).standard_normal((129, 1, 8, 8), dtype=np.float32)}
 
 
+def digit_inputs():
+    return {"Input3": np.random.default_rng(1).random((1, 1, 28, 28), dtype=np.float32)}
+
+
+def classified(name, tensor="data_0"):
+    """A light CNN of one image."""
+    x = np.random.default_rng(1).standard_normal((1, 3, 224, 224), dtype=np.float32)
+    return lambda: light.light(name), lambda: {tensor: x}, []
+
+
 SUBJECTS = {
     "version-RFB-320": (lambda: models.given("version-RFB-320.onnx"), face_inputs, []),
     "silero_vad_16k_op15": (lambda: models.given("silero_vad_16k_op15.onnx"), speech_inputs, []),
@@ -56,6 +67,9 @@ SUBJECTS = {
     "vit_b_16": (lambda: models.graph("vit_b_16"), lambda: image_inputs(1), []),
     "mlp_small": (lambda: models.graph("mlp_small"), mlp_inputs, []),
     "digits": (lambda: os.path.join(ingot.ROOT, "examples", "digits", "digits.onnx"), digits_inputs, []),
+    "mnist_keras_opset7": (lambda: models.given("mnist_keras_opset7.onnx"), digit_inputs, []),
+    **{name: classified(name) for name in ("bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "squeezenet")},
+    "shufflenet": classified("shufflenet", "gpu_0/data_0"),
 }
 
 

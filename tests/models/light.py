@@ -70,22 +70,29 @@ def light_models():
     return found or models.skip("the onnx package has no light models"), folder
 
 
-names, folder = light_models()
-results = []
-for name in sys.argv[1:] or names:
+def light(name):
+    """Path of a light model with random weights."""
+    _, folder = light_models()
     to = os.path.join(FOLDER, name + ".onnx")
     if not os.path.exists(to):
         with_random_weights(os.path.join(folder, f"light_{name}.onnx"), to)
+    return to
+
+
+def compare(name):
+    to = light(name)
     try:
         theirs, ours = models.session(to), ingot.load(to).context()
     except ingot.CompileError as e:
-        results.append(models.judge(f"light {name}", False, str(e)))
-        continue
-    rng, worst, top = np.random.default_rng(2), 0.0, 0.0
+        return models.judge(f"light {name}", False, str(e))
+    rng = np.random.default_rng(2)
     x = {i.name: rng.standard_normal(i.shape, dtype=np.float32) for i in theirs.get_inputs()}
     a, b = ours.run(x), models.reference(theirs, x)
     worst = max(models.relative(a[k], b[k]) for k in b)
     spread = min(float(np.std(b[k])) for k in b)
-    results.append(models.judge(f"light {name}", worst <= LIMIT and spread > 0,
-                                f"relative difference {worst:.1e} (<= {LIMIT:g}); deviation of the outputs {spread:.2g}"))
-models.finish(results)
+    return models.judge(f"light {name}", worst <= LIMIT and spread > 0,
+                        f"relative difference {worst:.1e} (<= {LIMIT:g}); deviation of the outputs {spread:.2g}")
+
+
+if __name__ == "__main__":
+    models.finish([compare(name) for name in sys.argv[1:] or light_models()[0]])
