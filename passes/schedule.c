@@ -219,13 +219,16 @@ static void attention(const Choice *c, Schedule *s) {
 
 /* ---- one pass over memory ------------------------------------------------------------------------------------------------ */
 
-/* Results that no cache can hold until somebody reads them are stored past the caches. */
+/* Results that no cache can hold until somebody reads them are stored past the caches; where only sizes tell, while running. */
 static void streams(const Choice *c, Schedule *s) {
     for (uint32_t i = 0; i < c->body->results.n && i < 63; i++) {
         const TypeInfo *y = val_type(c->body, c->body->results.at[i]);
-        int64_t bytes;
-        if (!ck_mul(dim_hint(c->cx, dim_product(c->cx, y->dims, y->rank)), dtype_bytes(y->dtype), &bytes)) bytes = INT64_MAX;
-        if (bytes >= c->target->last_bytes) s->field[SCHED_stream] |= INT64_C(1) << i;
+        Dim elements = dim_product(c->cx, y->dims, y->rank);
+        int64_t bytes, exact;
+        if (!ck_mul(dim_hint(c->cx, elements), dtype_bytes(y->dtype), &bytes)) bytes = INT64_MAX;
+        if (bytes < c->target->last_bytes) continue;
+        s->field[SCHED_stream] |= INT64_C(1) << i;
+        if (!dim_const_value(c->cx, elements, &exact)) s->field[SCHED_far] = c->target->last_bytes;
     }
 }
 

@@ -141,7 +141,7 @@ static void multiply_group(Kernel *k, Attention *a, LVal at, const Group *group)
 }
 
 /* Whole groups of the block's keys, then what is left of the last. */
-static void multiply_keys(Kernel *k, Attention *a) {
+static void multiply_packed_keys(Kernel *k, Attention *a) {
     LoopBuilder *b = k->b;
     int64_t keys, panels = a->product.tile_n, width = panels * PANEL;
     bool known = dim_const_value(k->cx, a->values.channels, &keys);
@@ -157,6 +157,17 @@ static void multiply_keys(Kernel *k, Attention *a) {
     multiply_group(k, a, whole, &rest);
     l_else(b, &some, NULL, 0);
     l_if_end(b, &some, NULL, 0, NULL);
+}
+
+static void multiply_keys(Kernel *k, Attention *a) {
+    LoopBuilder *b = k->b;
+    Truth few = attention_few(k, a);
+    LIf branch = {0};
+    if (few == UNKNOWN) branch = l_if(b, l_bin(b, LOP_le, kernel_dim(k, a->product.rows), l_i64(b, FEW)));
+    if (few != NO) attention_multiply_few(k, a);
+    if (few == UNKNOWN) l_else(b, &branch, NULL, 0);
+    if (few != YES) multiply_packed_keys(k, a);
+    if (few == UNKNOWN) l_if_end(b, &branch, NULL, 0, NULL);
 }
 
 /* ---- values ----------------------------------------------------------------------------------------------------------------- */

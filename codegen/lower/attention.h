@@ -4,7 +4,7 @@
 #pragma once
 #include "tile.h"
 
-enum { MAX_KEY_PANELS = 16, MAX_HIDERS = 4 };
+enum { MAX_KEY_PANELS = 16, MAX_HIDERS = 4, FEW = 4 /* that read keys where they lie */ };
 
 /* What keeps a key from a row: `flag` (bool) being `when` makes the score `value`; or -inf in `bias`, which is added to it. */
 typedef struct Hider { Val flag, bias; bool when; double value; Val view; /* reshape between it and softmax, or 0 */ } Hider;
@@ -37,6 +37,9 @@ typedef struct Scoring { Attention *a; Dim at[MAX_RANK]; Dim first; } Scoring;
 LVal attention_enter_row(Kernel *, Attention *, Scoring *, Dim row);
 /* Rows [begin, end) of the block's scores become exponentials.  Returns how many rows any of them counts for. */
 LVal attention_soften(Kernel *, Attention *, Dim first_key, LVal begin, LVal end);
+/* Whether the scores' contraction has few rows and can read keys where they lie; its sums for the block's keys, from there. */
+Truth attention_few(Kernel *, const Attention *);
+void attention_multiply_few(Kernel *, Attention *);
 /* Finds the hiders; whether the block's keys are hidden from the rows [begin, end); the lanes of a score hidden by a bias. */
 void attention_find_hiders(Kernel *, Attention *);
 LVal attention_sees(Kernel *, Attention *, Dim first_key, LVal begin, LVal end);

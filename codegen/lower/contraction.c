@@ -5,7 +5,7 @@
  */
 #include "tile.h"
 
-void contraction_accumulate(Kernel *k, Blocks *s, const Part *part, LVal first_row, uint32_t rows, const Group *gr, LVal *acc) {
+Tile contraction_rows(Kernel *k, const Blocks *s, const Part *part, LVal first_row, uint32_t rows) {
     Context *cx = k->cx;
     LoopBuilder *b = k->b;
     Dim row = kernel_index(k, first_row), channel = kernel_index(k, part->first), stride, origin, step, rest, at[MAX_RANK];
@@ -17,7 +17,7 @@ void contraction_accumulate(Kernel *k, Blocks *s, const Part *part, LVal first_r
     at[s->x->rank - 1] = channel;
     Source x = blocks_source(k, s->node->in[0], at);
     if (!dim_affine(cx, x.offset, channel_symbol, &stride, &origin)) diag_fatal(cx, "schedule: the left operand of a contraction has no stride along k");
-    Tile t = {.rows = rows, .panels = gr->panels, .x = s->x->dtype, .same = x.same, .count = part->count};
+    Tile t = {.rows = rows, .x = s->x->dtype, .same = x.same, .count = part->count};
     t.stride = kernel_dim(k, stride);
     bool regular = dim_affine(cx, origin, row_symbol, &step, &rest);
     for (uint32_t i = 0; i < rows && !x.same.id; i++) {
@@ -30,9 +30,15 @@ void contraction_accumulate(Kernel *k, Blocks *s, const Part *part, LVal first_r
             t.row[i] = l_offset(b, t.row[0], l_mul(b, kernel_dim(k, step), l_i64(b, i)));
         }
     }
+    kernel_leave(k, &scope);
+    return t;
+}
+
+void contraction_accumulate(Kernel *k, Blocks *s, const Part *part, LVal first_row, uint32_t rows, const Group *gr, LVal *acc) {
+    Tile t = contraction_rows(k, s, part, first_row, rows);
+    t.panels = gr->panels;
     blocks_panels(k, s, part->tap, part->first, &t);
     tile_run(k, &t, acc);
-    kernel_leave(k, &scope);
 }
 
 Dim range_contraction(Kernel *k) {

@@ -182,6 +182,29 @@ KernelInfo kernel_info(LoopModule *m, const Graph *body, const Schedule *schedul
     return info;
 }
 
+/* Whether the results in the set are as large as the schedule asks for before they go past the caches; 0: it does not ask. */
+static LVal results_are_far(Kernel *k, uint64_t set) {
+    LVal all = {0}, least = l_i64(k->b, k->schedule->field[SCHED_far]);
+    if (!k->schedule->field[SCHED_far]) return all;
+    for (uint32_t i = 0; i < k->body->results.n && set >> i; i++) {
+        const TypeInfo *y = val_type(k->body, k->body->results.at[i]);
+        if (!(set >> i & 1)) continue;
+        LVal bytes = kernel_dim(k, dim_muli(k->cx, dim_product(k->cx, y->dims, y->rank), dtype_bytes(y->dtype)));
+        LVal far = l_bin(k->b, LOP_le, least, bytes);
+        all = all.id ? l_bin(k->b, LOP_and, all, far) : far;
+    }
+    return all;
+}
+
+static void write_loops(Kernel *k, uint64_t stream) {
+    KernelScope scope;
+    kernel_enter(k, &scope, NULL, 0);
+    k->stream = stream, k->staged.n = 0;
+    template_of(k->cx, k->schedule)->lower(k, loop_param(k->b, 0), loop_param(k->b, 1));
+    if (stream) l_inst(k->b, LOP_fence, (LType){0}, NULL, 0, 0);
+    kernel_leave(k, &scope);
+}
+
 void kernel_write(LoopModule *m, const Graph *body, const Schedule *schedule, const KernelText *text, KernelInfo *info) {
     Kernel k = kernel_of(m, body, schedule);
     Scope scope = body_facts(&k, m->arena);
@@ -189,9 +212,17 @@ void kernel_write(LoopModule *m, const Graph *body, const Schedule *schedule, co
     Signature s = make_signature(&k, info, m->arena, text->aliased);
     k.b = loop_begin(m, text->name, LF_KERNEL, s.params.at, s.params.n, lt_scalar(DT_i32));
     bind_arguments(&k, &s, info);
-    if (!text->aliased) k.stream = (uint64_t)schedule->field[SCHED_stream]; /* a line that was read is in the caches anyway */
-    template_of(m->cx, schedule)->lower(&k, loop_param(k.b, 0), loop_param(k.b, 1));
-    if (k.stream) l_inst(k.b, LOP_fence, (LType){0}, NULL, 0, 0);
+    uint64_t stream = text->aliased ? 0 : (uint64_t)schedule->field[SCHED_stream]; /* a line that was read is in the caches anyway */
+    LVal far = stream ? results_are_far(&k, stream) : (LVal){0};
+    if (far.id) {
+        LIf branch = l_if(k.b, far);
+        write_loops(&k, stream);
+        l_else(k.b, &branch, NULL, 0);
+        write_loops(&k, 0);
+        l_if_end(k.b, &branch, NULL, 0, NULL);
+    } else {
+        write_loops(&k, stream);
+    }
     l_return(k.b, l_int(k.b, lt_scalar(DT_i32), 0));
     info->func = loop_end(k.b);
     info->func->comment = text->comment;

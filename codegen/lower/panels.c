@@ -71,28 +71,35 @@ bool blocks_lines(Kernel *k, const Blocks *s, Lines *lines) {
     return ok;
 }
 
-/* Columns whose k lie side by side: those of keys against queries. */
-static bool find_lines(Kernel *k, const Blocks *s, Lines *lines) {
+bool blocks_columns(Kernel *k, const Blocks *s, Lines *lines) {
     if (loop_memory_dtype(s->w->dtype) != s->compute || dtype_bytes(s->compute) != 4) return false;
     return blocks_lines(k, s, lines) && dim_is(k->cx, lines->down, 1) && !dim_is(k->cx, lines->along, 1);
 }
 
-/* A full panel: blocks of sixteen k, then the rest row by row. */
-static void pack_lines(Kernel *k, const Pack *p, const Lines *lines, uint32_t j) {
+/* Panel j: blocks of sixteen k, then the rest row by row.  left: so many of its columns are there, others become zero; or 0: all. */
+static void pack_lines(Kernel *k, const Pack *p, const Lines *lines, uint32_t j, LVal left) {
     LoopBuilder *b = k->b;
     const Blocks *s = p->s;
     Dim first = dim_add(k->cx, lines->start, dim_mul(k->cx, dim_muli(k->cx, dim_addi(k->cx, s->panel, j), PANEL), lines->along));
-    LVal from = l_offset(b, lines->pointer, kernel_dim(k, first)), pitch = kernel_dim(k, lines->along), at, v[PANEL];
+    LVal from = l_offset(b, lines->pointer, kernel_dim(k, first)), pitch = kernel_dim(k, lines->along), at, v[PANEL], line[PANEL], mask = {0};
     LVal to = panel_at(k, s, j), whole = l_add(b, p->first, l_bin(b, LOP_and, l_sub(b, p->end, p->first), l_i64(b, -PANEL)));
+    if (left.id) mask = l_inst(b, LOP_lane_mask, lt_vector(DT_bool, LANES), &left, 1, 0);
+    for (uint32_t i = 0; i < PANEL; i++) {
+        line[i] = l_i64(b, i);
+        if (left.id) line[i] = l_min(b, line[i], l_sub(b, left, l_i64(b, 1))); /* the last column again */
+    }
     LFor loop = l_for(b, p->first, whole, PANEL, LOOP_SERIAL, NULL, 0, &at);
-    for (uint32_t i = 0; i < PANEL; i++) v[i] = l_load(b, from, l_add(b, at, l_mul(b, pitch, l_i64(b, i))), PANEL, (LVal){0});
+    for (uint32_t i = 0; i < PANEL; i++) v[i] = l_load(b, from, l_add(b, at, l_mul(b, pitch, line[i])), PANEL, (LVal){0});
     lanes_transpose(b, v);
     LVal place = l_mul(b, l_sub(b, at, p->base), l_i64(b, PANEL));
-    for (uint32_t i = 0; i < PANEL; i++) l_store(b, to, l_add(b, place, l_i64(b, (int64_t)i * PANEL)), v[i], (LVal){0});
+    for (uint32_t i = 0; i < PANEL; i++) {
+        if (mask.id) v[i] = l_select(b, mask, v[i], blocks_zero(k, s));
+        l_store(b, to, l_add(b, place, l_i64(b, (int64_t)i * PANEL)), v[i], (LVal){0});
+    }
     l_for_end(b, &loop, NULL, 0);
     Pack rest = *p;
     rest.first = whole;
-    pack_rows(k, &rest, j, 1, false, (LVal){0});
+    pack_rows(k, &rest, j, 1, left.id != 0, left);
 }
 
 /* ---- a group ------------------------------------------------------------------------------------------------------------ */
@@ -102,7 +109,12 @@ static void pack_full(Kernel *k, const Pack *p, const Lines *lines, uint32_t fro
         if (n) pack_rows(k, p, from, n, false, (LVal){0});
         return;
     }
-    for (uint32_t j = from; j < from + n; j++) pack_lines(k, p, lines, j);
+    for (uint32_t j = from; j < from + n; j++) pack_lines(k, p, lines, j, (LVal){0});
+}
+
+static void pack_tail(Kernel *k, const Pack *p, const Lines *lines, uint32_t j, LVal left) {
+    if (lines) pack_lines(k, p, lines, j, left);
+    else pack_rows(k, p, j, 1, true, left);
 }
 
 static LVal columns_left(Kernel *k, const Blocks *s, uint32_t j) {
@@ -112,28 +124,26 @@ static LVal columns_left(Kernel *k, const Blocks *s, uint32_t j) {
 
 void blocks_pack(Kernel *k, Blocks *s, const Part *part, const Group *gr) {
     LoopBuilder *b = k->b;
-    Lines found, *lines = find_lines(k, s, &found) ? &found : NULL;
+    Lines found, *lines = blocks_columns(k, s, &found) ? &found : NULL;
     Pack p = {s, part->first, l_add(b, part->first, part->count), part->first};
     if (gr->kind != COLUMNS_DYNAMIC) {
         uint32_t full = gr->kind == COLUMNS_FULL ? gr->panels : gr->panels - 1;
         pack_full(k, &p, lines, 0, full);
-        if (full < gr->panels) pack_rows(k, &p, full, 1, true, columns_left(k, s, full));
+        if (full < gr->panels) pack_tail(k, &p, lines, full, columns_left(k, s, full));
         return;
     }
     LIf whole = l_if(b, l_bin(b, LOP_le, l_i64(b, PANEL), columns_left(k, s, gr->panels - 1)));
     pack_full(k, &p, lines, 0, gr->panels);
     l_else(b, &whole, NULL, 0);
-    for (uint32_t j = 0; j < gr->panels; j++) {
-        LVal left = columns_left(k, s, j);
-        if (!lines) {
-            pack_rows(k, &p, j, 1, true, left);
-            continue;
-        }
-        LIf full = l_if(b, l_bin(b, LOP_le, l_i64(b, PANEL), left));
-        pack_full(k, &p, lines, j, 1);
-        l_else(b, &full, NULL, 0);
-        pack_rows(k, &p, j, 1, true, left);
-        l_if_end(b, &full, NULL, 0, NULL);
-    }
+    LVal j;
+    LFor each = l_for(b, l_i64(b, 0), l_i64(b, gr->panels), 1, LOOP_SERIAL, NULL, 0, &j);
+    KernelScope scope;
+    kernel_enter(k, &scope, NULL, 0);
+    Blocks one = *s;
+    one.panel = dim_add(k->cx, s->panel, kernel_index(k, j)), one.panels = l_offset(b, s->panels, l_mul(b, s->panel_stride, j));
+    p.s = &one;
+    pack_tail(k, &p, lines, 0, columns_left(k, &one, 0));
+    kernel_leave(k, &scope);
+    l_for_end(b, &each, NULL, 0);
     l_if_end(b, &whole, NULL, 0, NULL);
 }

@@ -107,11 +107,14 @@ LVal blocks_value(Kernel *, const Blocks *, Val, const Dim *at);
 /* Every result of the body, from the anchor's values (AnchorFn) at these places: followed forwards through views. */
 void store_results(Kernel *, Val anchor, const Dim *at);
 LVal blocks_zero(Kernel *, const Blocks *);  /* sixteen of the compute dtype */
-/* A run of the contraction's own: rows of x against s->panels.  contraction.c */
+/* A run of the contraction's own: rows of x against s->panels; those rows alone.  contraction.c */
 AccumulateFn contraction_accumulate;
+Tile contraction_rows(Kernel *, const Blocks *, const Part *, LVal first_row, uint32_t rows);
 /* Element [row, column] of w in the task's matrix lies at start + row * down + column * along, where w is a view of memory. */
 typedef struct Lines { LVal pointer; Dim start, down, along; } Lines;
 bool blocks_lines(Kernel *, const Blocks *, Lines *);
+/* The same, where the k of a column lie side by side, as those of keys do against queries, and vectors of them can be transposed. */
+bool blocks_columns(Kernel *, const Blocks *, Lines *);
 /* Copies the part of w under the group's panels to s->panels; columns outside become zero.  panels.c */
 void blocks_pack(Kernel *, Blocks *, const Part *, const Group *);
 

@@ -24,7 +24,7 @@ set_all() { # FIELD=VALUE...: wherever a template takes it
     if cmp -s s changed; then echo "nothing takes $*"; return 1; fi
 }
 for change in lanes=1 lanes=64 "tile_m=1 tile_n=1" "tile_m=16 tile_n=4" "tile_m=3 tile_n=2 block_m=7" block_m=1 block_m=2147483647 grain=1 \
-    grain=2147483647 stage=0 stage=32 stage=96 stream=1 vectors=0 tile_m=1; do
+    grain=2147483647 stage=0 stage=32 stage=96 stream=1 "stream=1 far=500" vectors=0 tile_m=1; do
     set_all $change
     expect 0 '' "$INGOT" compile "$digits" --emit=loop --name=m -o changed.loop --schedule=changed --verify-each
     if cmp -s plain.loop changed.loop; then echo "$change has no effect"; exit 1; fi
@@ -43,7 +43,7 @@ EOT
 expect 0 '' "$INGOT" compile "$digits" --print-schedule --schedule=few
 diff s stdout > changes && exit 1
 [ "$(grep -c '^>' changes)" = 3 ] # dense2 has other numbers on another CPU; a line without one is for all
-grep -q '^> .*#2 {template=transpose, grain=77, stream=0}$' changes
+grep -q '^> .*#2 {template=transpose, grain=77, stream=0, far=0}$' changes
 grep -q '^> .*dense2.* on x86-64-v3 {template=contraction, tile_m=2, tile_n=1,' changes
 grep -q '^> .*dense2.* on x86-64-v4 {template=contraction, tile_m=2, tile_n=1,' changes
 # One CPU alone; one that is not compiled for.
@@ -109,3 +109,21 @@ expect 0 '' "$INGOT" run groups.graph --schedule=fits -o got
 cmp wanted/y.npy got/y.npy
 echo "\"m: node 'c' (Conv)\" {tile_n=4}" > spans
 expect 2 'spans:1:23: error: tile_n = 4, panels of which do not divide the groups of the convolution' "$INGOT" run groups.graph --schedule=spans
+
+# Past the caches or not, by sizes.
+cat > sizes.graph <<'EOF'
+graph @f(%1 "x": f32[N,40]) where N in [0,64] {
+  %2 = exp %1
+  %3 = reduce_sum %2 {axes=[1], order=16}
+  return %2 "e", %3 "s"
+}
+EOF
+expect 0 '' "$INGOT" compile sizes.graph --print-schedule
+sed 's/}$/, stream=1, far=3200}/; s/stream=[0-9]*, far=0, //' stdout > far.schedule
+grep -q 'far=3200' far.schedule
+for rows in 7 20 64; do
+    expect 0 '' "$INGOT" verify sizes.graph --dim N=$rows --schedule far.schedule
+    expect 0 '' "$INGOT" verify sizes.graph --dim N=$rows --schedule far.schedule --backend=c
+done
+expect 0 '' "$INGOT" compile sizes.graph --schedule far.schedule --emit=c -o far.c
+grep -q stream_ far.c
