@@ -59,13 +59,14 @@ static bool stream_dense(const uint8_t *data, const ConstView *v, size_t each, S
     return !held || sink(user, buffer, (size_t)held * each);
 }
 
-static bool stream_panels(const uint8_t *data, const ConstView *v, size_t each, SinkFn *sink, void *user) {
+/* width: columns of a panel. */
+static bool stream_columns(const uint8_t *data, const ConstView *v, int64_t width, size_t each, SinkFn *sink, void *user) {
     uint8_t buffer[BUFFER_BYTES];
-    size_t line = PANEL_COLUMNS * each, held = 0;
+    size_t line = (size_t)width * each, held = 0;
     Rows r = {0};
     if (!rows_begin(&r, v)) return false;
-    for (int64_t first = 0, columns = r.columns; first < columns; first += PANEL_COLUMNS) {
-        int64_t n = columns - first < PANEL_COLUMNS ? columns - first : PANEL_COLUMNS;
+    for (int64_t first = 0, columns = r.columns; first < columns; first += width) {
+        int64_t n = columns - first < width ? columns - first : width;
         rows_begin(&r, v);
         for (int64_t row = 0; row < r.n; row++, rows_next(&r), held += line) {
             if (held == sizeof buffer && !sink(user, buffer, held)) return false;
@@ -75,6 +76,14 @@ static bool stream_panels(const uint8_t *data, const ConstView *v, size_t each, 
         }
     }
     return !held || sink(user, buffer, held);
+}
+
+static bool stream_panels(const uint8_t *data, const ConstView *v, size_t each, SinkFn *sink, void *user) {
+    return stream_columns(data, v, PANEL_COLUMNS, each, sink, user);
+}
+
+static bool stream_wide_panels(const uint8_t *data, const ConstView *v, size_t each, SinkFn *sink, void *user) {
+    return stream_columns(data, v, encoding_columns(ENCODING_PANEL64), each, sink, user);
 }
 
 /* Rounded to even.  Subnormal numbers become 0, as instructions on bf16 take them. */
@@ -110,15 +119,16 @@ static bool stream_pairs(const uint8_t *data, const ConstView *v, size_t each, S
 
 typedef bool StreamFn(const uint8_t *data, const ConstView *, size_t each, SinkFn *, void *user); /* each: bytes of data's elements */
 static StreamFn *const stream[ENCODING_COUNT] = {
-    [ENCODING_DENSE] = stream_dense, [ENCODING_PANEL16] = stream_panels, [ENCODING_PAIR16] = stream_pairs};
+    [ENCODING_DENSE] = stream_dense, [ENCODING_PANEL16] = stream_panels, [ENCODING_PAIR16] = stream_pairs,
+    [ENCODING_PANEL64] = stream_wide_panels};
 
 /* Stored elements, and their type. */
 static bool encoded(const ConstInfo *of, Encoding encoding, const ConstView *v, uint64_t *elements, DType *t) {
     Rows r;
-    int64_t n, columns;
+    int64_t n, columns, width = encoding_columns(encoding);
     *t = encoding == ENCODING_PAIR16 ? DT_bf16 : of->dtype;
     if (!rows_begin(&r, v)) return false;
-    columns = encoding == ENCODING_DENSE ? r.columns : (r.columns + PANEL_COLUMNS - 1) / PANEL_COLUMNS * PANEL_COLUMNS;
+    if (!ck_align_up(r.columns, width, &columns)) return false;
     if (encoding == ENCODING_PAIR16 && r.n) { /* an odd last row has a partner */
         int64_t depth = v->dims[v->rank - 2];
         if (!ck_mul(r.n / depth, depth + depth % 2, &r.n)) return false;

@@ -141,6 +141,7 @@ typedef enum Encoding {
     /* [taps.., K, N] bf16 as [ceil(N/16)][taps][ceil(K/2)][16][2], tails zero.  It also fixes an order: a contraction adds the
      * products of a pair the second first, as instruction dot_bf16 of Loop IR does. */
     ENCODING_PAIR16,
+    ENCODING_PANEL64, /* as PANEL16, with panels of 64 columns: few rows read them as one stream */
     ENCODING_COUNT
 } Encoding;
 typedef struct Type { uint32_t id; } Type;
@@ -155,6 +156,7 @@ typedef struct TypeInfo {
 #define MAX_ORDER 64         /* of a reduction: no vector of Loop IR has more lanes */
 Type type_tensor(Context *, DType, uint32_t rank, const Dim *dims);
 extern const char *const encoding_name[ENCODING_COUNT];
+int64_t encoding_columns(Encoding);        /* that lie side by side: of a panel; 1: dense */
 Type type_encoded(Context *, Type, Encoding);
 Type type_tuple(Context *, uint32_t n, const Type *elements);
 const TypeInfo *type_info(Context *, Type);

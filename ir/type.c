@@ -15,7 +15,13 @@ typedef struct TypeTable {
 } TypeTable;
 
 const char *const encoding_name[ENCODING_COUNT] = {
-    [ENCODING_DENSE] = "dense", [ENCODING_PANEL16] = "panel16", [ENCODING_PAIR16] = "pair16"};
+    [ENCODING_DENSE] = "dense", [ENCODING_PANEL16] = "panel16", [ENCODING_PAIR16] = "pair16", [ENCODING_PANEL64] = "panel64"};
+
+int64_t encoding_columns(Encoding e) {
+    static const uint8_t columns[ENCODING_COUNT] = {
+        [ENCODING_DENSE] = 1, [ENCODING_PANEL16] = 16, [ENCODING_PAIR16] = 16, [ENCODING_PANEL64] = 64};
+    return columns[e];
+}
 
 static const TypeInfo poison_type = {.dtype = DT_none};
 

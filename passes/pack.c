@@ -1,7 +1,7 @@
 /* pack.c: pass `pack`: constant operands take the layout their readers want, at compile time.
  *
  * The right operand of a contraction and the filter of a convolution (grouped: of whole panels a group) become panels of 16 columns
- * (ENCODING_PANEL16: [ceil(N/16)][K][16], tail columns zero), gathered straight through any views of the constant, so that a
+ * (ENCODING_PANEL16: [ceil(N/16)][K][16], tail columns zero), or of 64 where few rows read them: gathered straight through any views of the constant, so that a
  * transposed weight is never copied twice, and only when it is written to the artifact (ir/constant_view.c).  Every other view of a constant that a kernel would gather from becomes a dense
  * constant.  One packing serves every x86 tier (cpu.md, second machine).
  */
@@ -67,21 +67,35 @@ Val rewrite_const(Rewrite *rw, Loc loc, Const c, const TypeInfo *t) {
     return emit(rw->to, OP_const, loc, NULL, 0, attrs, COUNT(attrs));
 }
 
+/* Few rows read each weight for few multiplications: as one stream it comes from the second-level cache half as fast again. */
+static bool few_rows(const Graph *g, const Node *n) {
+    enum { FEW = 4, WIDE = 64 };
+    Context *cx = g->cx;
+    const TypeInfo *y = type_info(cx, n->type);
+    int64_t rows, columns;
+    uint32_t batch = contract_batch(n);
+    if (!dim_const_value(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1), &rows) || rows > FEW) return false;
+    if (node_attr(n, ATTR_groups) && attr_int(n, ATTR_groups) > 1) return false;
+    if (!dim_const_value(cx, y->dims[y->rank - 1], &columns)) return false;
+    return (WIDE - columns % WIDE) % WIDE <= columns / 8; /* of zeros */
+}
+
 typedef struct Packed {
     VEC(Val) from;               /* old operands, and their panels */
     VEC(Const) to;
-    const Graph *of;             /* what dense is of */
-    bool *dense;
+    const Graph *of;             /* what the flags are of */
+    bool *dense, *tall;          /* tall: some contraction of more than few rows reads it */
 } Packed;
 
 /* dense[v]: some reader wants v's elements in order; else every reader takes panels of it, or is a view nobody reads so. */
 static void find_dense(Packed *p, const Graph *g) {
     if (p->of == g) return;
     p->of = g, p->from.n = p->to.n = 0;
-    p->dense = arena_new_array(g->cx->arena, bool, g->nodes.n);
+    p->dense = arena_new_array(g->cx->arena, bool, g->nodes.n), p->tall = arena_new_array(g->cx->arena, bool, g->nodes.n);
     for (uint32_t i = 0; i < g->results.n; i++) p->dense[g->results.at[i].id] = true;
     for (uint32_t i = g->nodes.n; i-- > 1;) {
         const Node *n = &g->nodes.at[i];
+        if (op_info[n->op].kind == KIND_CONTRACT) p->tall[n->in[1].id] |= !few_rows(g, n);
         for (uint32_t o = 0; o < n->n_in; o++)
             p->dense[n->in[o].id] |= op_info[n->op].kind == KIND_VIEW ? p->dense[i] : !(o == 1 && wants_panels(g, n));
     }
@@ -97,7 +111,8 @@ static Val pack_contraction(Rewrite *rw, const Node *old, const Val *in) {
     for (uint32_t i = 0; i < memo->from.n; i++)
         if (memo->from.at[i].id == w.id) c = memo->to.at[i];
     if (!c.id) {
-        if (!find_view(rw->from, w, &view) || !(c = const_view(cx, ENCODING_PANEL16, &view)).id) return (Val){0};
+        Encoding encoding = memo->tall[w.id] ? ENCODING_PANEL16 : ENCODING_PANEL64;
+        if (!find_view(rw->from, w, &view) || !(c = const_view(cx, encoding, &view)).id) return (Val){0};
         vec_push(rw->to->arena, &memo->from, w);
         vec_push(rw->to->arena, &memo->to, c);
     }

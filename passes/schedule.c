@@ -100,6 +100,7 @@ static void tile(Schedule *s, const Target *t, DType compute, bool halves, int64
     if (each < 1) each = 1;
     int64_t panels = each >= 2 ? 1 : 4, needed = (columns + PANEL - 1) / PANEL;
     if (t->vector_registers >= 32 && each == 2) panels = 2;
+    if (each == 2 && rows > 0 && rows <= 2 && !halves) panels = rows == 1 ? 4 : 2; /* chains enough */
     if (needed > 0 && panels > needed) panels = needed;
     while (panels > 1 && rows > 6 && rows <= 14 && (rows + 1) * panels * each > room) panels--;
     int64_t most = halves ? (room - 1) / (panels * each) - 2 : room / (panels * each) - 1;
@@ -153,13 +154,19 @@ static void blocks(Context *cx, Schedule *s, const Target *t, const Graph *body,
     s->field[SCHED_block_n] = columns;
 }
 
-static bool panels_fit(int64_t columns, int64_t groups, int64_t panels) { return groups <= 1 || columns / groups % (panels * PANEL) == 0; }
+/* A tile's columns lie in one group of channels, and in one panel of 64. */
+static bool panels_fit(Context *cx, const Graph *body, const Node *anchor, int64_t panels) {
+    const TypeInfo *y = type_info(cx, anchor->type);
+    int64_t groups = node_attr(anchor, ATTR_groups) ? attr_int(anchor, ATTR_groups) : 1;
+    if (groups > 1 && known(cx, y->dims[y->rank - 1]) / groups % (panels * PANEL) != 0) return false;
+    Encoding encoding = val_type(body, anchor->in[1])->encoding;
+    return encoding != ENCODING_PANEL64 || encoding_columns(encoding) % (panels * PANEL) == 0;
+}
 
 bool schedule_panels_fit(Context *cx, const Graph *body, int64_t panels) {
     const Node *anchor;
-    if (body_template(body, &anchor) != TEMPLATE_convolution) return true;
-    const TypeInfo *y = type_info(cx, anchor->type);
-    return panels_fit(known(cx, y->dims[y->rank - 1]), attr_int(anchor, ATTR_groups), panels);
+    Template t = body_template(body, &anchor);
+    return (t != TEMPLATE_convolution && t != TEMPLATE_contraction) || panels_fit(cx, body, anchor, panels);
 }
 
 static void contraction(const Choice *c, Schedule *s) {
@@ -177,7 +184,7 @@ static void contraction(const Choice *c, Schedule *s) {
     bool taps = anchor->op == OP_conv && !dim_is(cx, dim_product(cx, val_type(body, anchor->in[1])->dims, y->rank - 2), 1);
     int64_t width = known(cx, y->dims[y->rank - 2]);
     if (taps && width > 0 && !halves) line_tile(s, t, compute, width, columns / groups);
-    while (!panels_fit(columns, groups, s->field[SCHED_tile_n])) s->field[SCHED_tile_n]--; /* a tile lies in one group */
+    while (!panels_fit(cx, body, anchor, s->field[SCHED_tile_n])) s->field[SCHED_tile_n]--;
     blocks(cx, s, t, body, anchor);
 }
 

@@ -181,7 +181,7 @@ static bool check_value(Override *o, Loc at, const Kernel *k, int f, int64_t val
     bool power = f != SCHED_lanes || (value & (value - 1)) == 0;
     if (f == SCHED_stage && (value & ~may)) diag_usage(o->cx, at, "stage = %" PRId64 ", which names nodes that cannot be kept: expected bits of %" PRId64, value, may);
     else if (value < range->least || value > range->most) diag_usage(o->cx, at, "%s = %" PRId64 ", expected %" PRId64 "..%" PRId64, schedule_field_name[f], value, range->least, range->most);
-    else if (f == SCHED_tile_n && !schedule_panels_fit(o->cx, k->body, value)) diag_usage(o->cx, at, "tile_n = %" PRId64 ", panels of which do not divide the groups of the convolution", value);
+    else if (f == SCHED_tile_n && !schedule_panels_fit(o->cx, k->body, value)) diag_usage(o->cx, at, "tile_n = %" PRId64 ", panels of which do not divide the groups of the convolution, or the panels of the constant", value);
     else if (!power) diag_usage(o->cx, at, "lanes = %" PRId64 ", expected a power of two", value);
     else return true;
     return false;

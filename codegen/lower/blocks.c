@@ -41,10 +41,13 @@ Blocks blocks_at(Kernel *k, Val anchor) {
     s.chunk = attr_int(s.node, ATTR_chunk);
     s.whole = prove(cx, k->scope, REL_LE, dim_mul(cx, s.taps, s.channels), dim_const(cx, s.chunk)) == YES;
     s.packs = s.w->encoding == ENCODING_DENSE, s.pairs = s.w->encoding == ENCODING_PAIR16;
+    s.together = s.packs ? 1 : (uint32_t)(encoding_columns(s.w->encoding) / PANEL);
     int64_t m = k->schedule->field[SCHED_tile_m], n = k->schedule->field[SCHED_tile_n], rows;
     if (m < 1 || m > MAX_TILE_ROWS || n < 1 || n > MAX_TILE_PANELS)
         diag_fatal(cx, "schedule: a register tile of %lld x %lld panels, at most %d x %d are possible", (long long)m, (long long)n, MAX_TILE_ROWS, MAX_TILE_PANELS);
     s.tile_m = (uint32_t)m, s.tile_n = (uint32_t)n;
+    if (s.together > 1 && s.together % s.tile_n)
+        diag_fatal(cx, "schedule: tiles of %u panels of a constant in which %u lie together", s.tile_n, s.together);
     int64_t tiles = k->schedule->field[SCHED_block_m] / m;
     if (dim_const_value(cx, s.rows, &rows) && tiles > (rows + m - 1) / m) tiles = (rows + m - 1) / m;
     int64_t groups = k->schedule->field[SCHED_block_n] / (n * PANEL);
@@ -126,6 +129,15 @@ static LVal panel_elements(Kernel *k, const Blocks *s) {
     return kernel_dim(k, dim_muli(k->cx, dim_mul(k->cx, s->taps, blocks_vectors(k, s)), PANEL));
 }
 
+/* Where the task's first panel of a constant begins. */
+static LVal panel_start(Kernel *k, const Blocks *s) {
+    LoopBuilder *b = k->b;
+    LVal panel = kernel_dim(k, s->panel), all = panel_elements(k, s), together = l_i64(b, s->together);
+    if (s->tile_n % s->together == 0) return l_mul(b, panel, all);
+    LVal beside = l_bin(b, LOP_rem, panel, together);
+    return l_add(b, l_mul(b, l_sub(b, panel, beside), all), l_mul(b, beside, l_i64(b, PANEL)));
+}
+
 /* From one group of a constant's panels to the next. */
 static LVal group_elements(Kernel *k, const Blocks *s) {
     return s->packs ? l_i64(k->b, 0) : l_mul(k->b, panel_elements(k, s), l_i64(k->b, s->tile_n));
@@ -140,7 +152,8 @@ void blocks_panels(Kernel *k, const Blocks *s, LVal tap, LVal first, Tile *t) {
     LoopBuilder *b = k->b;
     LVal depth = l_i64(b, 0);
     if (!s->packs) depth = vector_at(k, s, tap, first);
-    LVal start = l_offset(b, s->panels, l_mul(b, depth, l_i64(b, PANEL)));
+    LVal start = l_offset(b, s->panels, l_mul(b, depth, l_i64(b, (int64_t)s->together * PANEL)));
+    if (s->together > 1) t->step = l_i64(b, (int64_t)s->together * PANEL);
     for (uint32_t j = 0; j < t->panels; j++) t->panel[j] = l_offset(b, start, l_mul(b, s->panel_stride, l_i64(b, j)));
     t->w = s->packs ? s->compute : s->w->dtype, t->pairs = s->pairs;
     memcpy(t->ahead, s->ahead, sizeof t->ahead);
@@ -183,10 +196,10 @@ static void enter_group(Kernel *k, Blocks *s, const Group *gr, Dim column, const
         s->panels = scratch_at(k, sums_bytes(s), s->compute);
         s->panel_stride = l_i64(b, pack_depth(k, s) * PANEL);
     } else {
-        s->panel_stride = panel_elements(k, s);
         LVal w = k->pointers[attr_int(node(k->body, s->node->in[1]), ATTR_index)];
         if (s->pairs) w = l_inst(b, LOP_recast, lt_pointer(DT_u32), &w, 1, 0);
-        s->panels = l_offset(b, w, l_mul(b, kernel_dim(k, s->panel), s->panel_stride));
+        s->panels = l_offset(b, w, panel_start(k, s));
+        s->panel_stride = s->together > 1 ? l_i64(b, PANEL) : panel_elements(k, s);
     }
     run_unit(k, s, gr, u);
     kernel_leave(k, &scope);

@@ -282,12 +282,12 @@ static LVal eval_elementwise(Kernel *k, const Node *n, const Dim *at) {
     return l_round(k->b, v, type_info(k->cx, n->type)->dtype);
 }
 
-/* Where element `at` of a parameter lies: row-major, or in panels of 16 columns. */
+/* Where element `at` of a parameter lies: row-major, or in panels. */
 static Dim param_offset(Kernel *k, const TypeInfo *t, const Dim *at) {
     Context *cx = k->cx;
     if (t->encoding == ENCODING_DENSE) return access_offset(cx, t->dims, at, t->rank);
     Dim rows = dim_product(cx, t->dims, t->rank - 1), row = access_offset(cx, t->dims, at, t->rank - 1);
-    Dim width = dim_const(cx, 16), column = at[t->rank - 1];
+    Dim width = dim_const(cx, encoding_columns(t->encoding)), column = at[t->rank - 1];
     Dim panel = kernel_simplify(k, dim_fdiv(cx, column, width));
     Dim rest = kernel_simplify(k, dim_sub(cx, column, dim_mul(cx, panel, width)));
     return dim_add(cx, dim_mul(cx, dim_add(cx, dim_mul(cx, panel, rows), row), width), rest);

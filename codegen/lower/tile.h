@@ -54,6 +54,7 @@ struct Blocks {
     int64_t chunk;
     bool whole;                  /* K is one part */
     bool pairs;                  /* w lies in pairs (ENCODING_PAIR16) */
+    uint32_t together;           /* panels of w that lie side by side, k by k: 4 under ENCODING_PANEL64, else 1 */
     bool packs;                  /* w is copied into panels part by part */
     uint32_t tile_m, tile_n;     /* rows and panels of a tile */
     uint32_t block_tiles, block_groups; /* tiles of a block of rows, groups of a block of columns */

@@ -104,7 +104,7 @@ static void store_row(Tensor *out, int64_t to, int64_t n, const Scalar *totals) 
         tensor_store(out, to + i, (uint32_t)(n - i < 256 ? n - i : 256), totals + i);
 }
 
-/* A second operand in panels of 16 columns, put back into rows: [batch][ceil(n/16)][k][16] ->
+/* A second operand in panels of so many columns, put back into rows: [batch][ceil(n/16)][k][16] ->
  * [batch][k][n]. */
 static bool unpack_panels(Interp *ip, const Tensor *t, int64_t batch, int64_t k, int64_t n,
                           Tensor *out) {
@@ -112,11 +112,12 @@ static bool unpack_panels(Interp *ip, const Tensor *t, int64_t batch, int64_t k,
         return false;
     const float *from = t->data;
     float *to = out->data;
-    int64_t panels = n / 16 + (n % 16 != 0);
+    int64_t width = encoding_columns(t->encoding), panels = n / width + (n % width != 0);
     for (int64_t b = 0; b < batch; b++)
         for (int64_t i = 0; i < k; i++)
             for (int64_t j = 0; j < n; j++)
-                to[(b * k + i) * n + j] = from[((b * panels + j / 16) * k + i) * 16 + j % 16];
+                to[(b * k + i) * n + j] =
+                    from[((b * panels + j / width) * k + i) * width + j % width];
     return true;
 }
 

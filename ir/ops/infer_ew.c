@@ -43,13 +43,12 @@ Type infer_param(Infer *k) {
  * many. */
 static bool stored_elements(Context *cx, Encoding encoding, uint32_t rank, const Dim *dims,
                             uint64_t *elements) {
-    enum { PANEL = 16 };
-    int64_t n = 1;
+    int64_t n = 1, columns = encoding_columns(encoding);
     for (uint32_t i = 0; i < rank; i++) {
         int64_t extent;
         if (!dim_const_value(cx, dims[i], &extent))
             return false;
-        if (encoding != ENCODING_DENSE && i + 1 == rank && !ck_align_up(extent, PANEL, &extent))
+        if (i + 1 == rank && !ck_align_up(extent, columns, &extent))
             return false;
         if (encoding == ENCODING_PAIR16 && i + 2 == rank && !ck_align_up(extent, 2, &extent))
             return false;

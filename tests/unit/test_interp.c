@@ -336,20 +336,25 @@ static void dots(void **state) {
 }
 
 /* A panel-encoded constant means what its dense one means. */
-static void dot_with_panels(void **state) {
-    Context *cx = *state;
+static void check_panels(Context *cx, Encoding encoding, int width) {
     Graph *g = graph_new(cx, "f");
-    float *panels = arena_new_array(cx->arena, float, 2 * 3 * 16);
+    int stored = (18 + width - 1) / width * width * 3;
+    float *panels = arena_new_array(cx->arena, float, (size_t)stored);
     for (int i = 0; i < 3; i++)
         for (int j = 0; j < 18; j++)
-            panels[(j / 16 * 3 + i) * 16 + j % 16] = (float)(i * 18 + j);
-    Const c = const_encoded(cx, DT_f32, ENCODING_PANEL16, 96, panels);
+            panels[(j / width * 3 + i) * width + j % width] = (float)(i * 18 + j);
+    Const c = const_encoded(cx, DT_f32, encoding, (uint64_t)stored, panels);
     Val x = param(g, "x", DT_f32, INTS(1, 3)),
         w = b_const(g, nowhere, c, 2, dims_of(cx, INTS(3, 18)));
     Tensor in = counting(cx, DT_f32, 2, LIST(int64_t, 1, 3)),
            y = run(g, b_dot(g, nowhere, x, w, 0), &in, 1);
     for (int j = 0; j < 18; j++)
         assert_true(tensor_at(&y, j).f == 18 + j + 2 * (36 + j));
+}
+
+static void dot_with_panels(void **state) {
+    check_panels(*state, ENCODING_PANEL16, 16);
+    check_panels(*state, ENCODING_PANEL64, 64);
 }
 
 /* A kernel's body sees the logical type of a packed operand and means the same. */

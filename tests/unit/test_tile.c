@@ -330,6 +330,19 @@ static void test_dot_sizes(void **state) {
     }
 }
 
+/* Wide panels (ENCODING_PANEL64): tiles of four of its sixteens, of two and of one, whole and cut off. */
+static void test_dot_few_rows(void **state) {
+    (void)state;
+    static const int64_t sizes[][3] = {{1, 3, 64}, {1, 700, 128}, {2, 9, 60}, {2, 300, 250}, {3, 5, 120}, {4, 300, 192}};
+    for (uint32_t i = 0; i < COUNT(sizes); i++) {
+        const int64_t *z = sizes[i];
+        Case c = begin_case("dot_few_rows");
+        c.depth = z[1];
+        Val x = param_i(&c, DT_f32, 2, DIMS(z[0], z[1])), w = weights(&c, 2, DIMS(z[1], z[2]));
+        end_case(&c, b_binary(c.g, (Loc){0}, OP_add, b_dot(c.g, (Loc){0}, x, w, 0), weights(&c, 1, DIMS(z[2]))));
+    }
+}
+
 static void test_dot_depths(void **state) {
     (void)state;
     static const int64_t depths[] = {511, 512, 513, 1500};
@@ -507,8 +520,9 @@ static void test_conv_ranks(void **state) {
 
 int main(void) {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dot_sizes),  cmocka_unit_test(test_dot_depths),     cmocka_unit_test(test_dot_symbolic),
-        cmocka_unit_test(test_dot_heads),  cmocka_unit_test(test_dot_split),      cmocka_unit_test(test_dot_transposed),
+        cmocka_unit_test(test_dot_sizes),  cmocka_unit_test(test_dot_few_rows), cmocka_unit_test(test_dot_depths),
+        cmocka_unit_test(test_dot_symbolic),
+        cmocka_unit_test(test_dot_heads),  cmocka_unit_test(test_dot_split),    cmocka_unit_test(test_dot_transposed),
         cmocka_unit_test(test_dot_dtypes), cmocka_unit_test(test_conv),           cmocka_unit_test(test_conv_ranks),
         cmocka_unit_test(test_conv_groups),
     };

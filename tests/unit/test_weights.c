@@ -33,8 +33,8 @@ static int64_t expected_at(const ConstView *v, Encoding encoding, int64_t i) {
     int64_t columns = v->rank ? v->dims[v->rank - 1] : 1, rows = 1;
     for (uint32_t a = 0; a + 1 < v->rank; a++) rows *= v->dims[a];
     if (encoding == ENCODING_DENSE) return element_of(v, i / columns, i % columns);
-    int64_t column = i / (rows * 16) * 16 + i % 16;
-    return column < columns ? element_of(v, i / 16 % rows, column) : -1;
+    int64_t width = encoding_columns(encoding), column = i / (rows * width) * width + i % width;
+    return column < columns ? element_of(v, i / width % rows, column) : -1;
 }
 
 typedef struct Collected { uint8_t *at; size_t n, room; } Collected;
@@ -98,8 +98,9 @@ static void views(void **state) {
     const ConstView filter = {.rank = 4, .stride = {3, 1, 9, 9 * 40}, .dims = {3, 3, 40, 100}};
     const ConstView slice = {.rank = 3, .origin = 7, .stride = {5000, 50, 1}, .dims = {9, 90, 31}};
     const ConstView backwards = {.rank = 1, .origin = 69999, .stride = {-1}, .dims = {70000}};
-    for (int e = 0; e < 2; e++) {
-        Encoding encoding = e ? ENCODING_PANEL16 : ENCODING_DENSE;
+    static const Encoding encodings[] = {ENCODING_DENSE, ENCODING_PANEL16, ENCODING_PANEL64};
+    for (size_t e = 0; e < COUNT(encodings); e++) {
+        Encoding encoding = encodings[e];
         check_view(cx, DT_f32, encoding, transposed, 300 * 211);
         check_view(cx, DT_f32, encoding, filter, 9 * 40 * 100);
         check_view(cx, DT_f32, encoding, slice, 45007);
