@@ -195,17 +195,18 @@ typedef struct TileLoop { LFor loop; LVal tile, size, end; } TileLoop;
 enum { FEW_ROWS = 5 /* memory is the bound, and the hardware's own fetching of what is read in order does better */ };
 
 /* Constant panels are read from memory once a task: while its tiles run, those that come next are fetched, a line of a panel
- * for each k, of one panel a tile; of several where there are fewer tiles than panels. */
+ * for each k, of one panel a tile; of several where there are fewer tiles than panels, of two where nobody knows. */
 static void fetch_ahead(Kernel *k, Blocks *s, const Rows *r, LVal tile) {
     LoopBuilder *b = k->b;
-    int64_t tiles = s->tile_n, rows;
+    int64_t rows, tiles = MAX_TILE_PANELS / 2;
     s->ahead[0] = (LVal){0};
     bool known = dim_const_value(k->cx, s->rows, &rows);
     if (s->packs || !s->next.id || (known && rows <= FEW_ROWS)) return;
-    if (known && (rows + s->tile_m - 1) / s->tile_m < tiles) tiles = (rows + s->tile_m - 1) / s->tile_m;
+    if (known) tiles = (rows + s->tile_m - 1) / s->tile_m;
     LVal i = l_sub(b, tile, r->begin), none = l_i64(b, 0), n = l_i64(b, s->tile_n);
+    LVal step = known ? l_i64(b, tiles) : l_sub(b, r->end, r->begin);
     for (uint32_t j = 0; j < MAX_TILE_PANELS; j++) {
-        LVal panel = l_add(b, i, l_i64(b, j * tiles)), to = l_add(b, s->next, l_mul(b, s->panel_stride, panel));
+        LVal panel = l_add(b, i, l_mul(b, l_i64(b, j), step)), to = l_add(b, s->next, l_mul(b, s->panel_stride, panel));
         s->ahead[j] = j * tiles < s->tile_n ? l_select(b, l_lt(b, panel, n), to, none) : (LVal){0};
     }
 }
