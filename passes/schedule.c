@@ -188,6 +188,26 @@ static void contraction(const Choice *c, Schedule *s) {
     blocks(cx, s, t, body, anchor);
 }
 
+/* Channels of a block: few enough that the lines which the next tile of lines sees again wait in the first cache; and tiles of
+ * lines of a pass: few enough that all their channels wait in the second. */
+static void channel_blocks(const Choice *c, Schedule *s) {
+    enum { LEAST_CHANNELS = 32, LEAST_TILES = 4 };
+    Context *cx = c->cx;
+    const TypeInfo *x = val_type(c->body, c->anchor->in[0]), *w = val_type(c->body, c->anchor->in[1]);
+    uint32_t spatial = x->rank - 2, lines = spatial - 2;
+    if (spatial < 2) return;
+    int64_t stride = attr_ints(c->anchor, ATTR_stride, NULL)[lines], dilation = attr_ints(c->anchor, ATTR_dilation, NULL)[lines];
+    int64_t moved = s->field[SCHED_unroll] * stride, seen = moved - stride + (known(cx, w->dims[lines]) - 1) * dilation + 1;
+    int64_t width = dim_hint(cx, x->dims[spatial]), channels = known(cx, x->dims[x->rank - 1]);
+    int64_t line = sat_mul(width < 1 ? 1 : width, dtype_bytes(x->dtype)); /* of one channel */
+    int64_t block = c->target->l1_bytes / 2 / sat_mul(line, seen);
+    int64_t tiles = c->target->l2_bytes / 2 / sat_mul(sat_mul(line, moved), channels);
+    if (block < PANEL || block >= channels || tiles < LEAST_TILES) return;
+    int64_t blocks = divide_up(channels, block < LEAST_CHANNELS ? LEAST_CHANNELS : block); /* equal ones */
+    int64_t filters = known(cx, w->dims[w->rank - 1]);
+    s->field[SCHED_block_n] = divide_up(divide_up(filters, blocks), PANEL) * PANEL, s->field[SCHED_block_m] = tiles;
+}
+
 /* Pixels under a tile: chains enough to keep the units busy, in registers that its weights and a line of the operand share. */
 static void grouped(const Choice *c, Schedule *s) {
     Context *cx = c->cx;
@@ -206,6 +226,7 @@ static void grouped(const Choice *c, Schedule *s) {
     }
     if (columns > 0 && best > columns) best = columns;
     s->field[SCHED_tile_m] = best < 1 ? 1 : best, s->field[SCHED_unroll] = lines;
+    channel_blocks(c, s);
 }
 
 /* A task's rows share each block of keys, which is packed for them, unless that makes too few tasks; its scores and sums fit

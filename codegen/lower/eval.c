@@ -433,20 +433,24 @@ static void vector_steps(Kernel *k, int64_t extent, uint32_t lanes, LVal *carrie
 }
 
 void kernel_vector_loop(Kernel *k, Dim extent, uint32_t lanes, LVal *carried, uint32_t n, KernelVectorFn *fill, void *user) {
+    int64_t known;
+    if (k->straight && dim_const_value(k->cx, extent, &known)) vector_steps(k, known, lanes, carried, fill, user);
+    else kernel_vector_range(k, NULL, extent, lanes, carried, n, fill, user);
+}
+
+void kernel_vector_range(Kernel *k, const KernelSpan *span, Dim extent, uint32_t lanes, LVal *carried, uint32_t n,
+                         KernelVectorFn *fill, void *user) {
     LoopBuilder *b = k->b;
     Context *cx = k->cx;
-    int64_t known;
-    if (k->straight && dim_const_value(cx, extent, &known)) {
-        vector_steps(k, known, lanes, carried, fill, user);
-        return;
-    }
     Dim width = dim_const(cx, lanes), full = dim_mul(cx, dim_fdiv(cx, extent, width), width);
     Dim lane = dim_symbol(cx, k->lane);
     uint32_t outer_lanes = k->lanes;
     k->lanes = lanes;
     KernelLoop loop;
     if (!dim_is(cx, full, 0)) {
-        Dim i = kernel_loop(k, &loop, l_i64(b, 0), kernel_dim(k, full), dim_addi(cx, extent, 1 - (int64_t)lanes), lanes, carried, n);
+        LVal begin = span ? span->begin : l_i64(b, 0), end = kernel_dim(k, full);
+        if (span) end = l_min(b, end, span->end);
+        Dim i = kernel_loop(k, &loop, begin, end, dim_addi(cx, extent, 1 - (int64_t)lanes), lanes, carried, n);
         Dim at = lanes > 1 ? dim_add(cx, i, lane) : i;
         Fact inside[] = {{REL_LT, at, extent}, {REL_DIVIDES, width, i}};
         KernelScope scope;
@@ -459,7 +463,9 @@ void kernel_vector_loop(Kernel *k, Dim extent, uint32_t lanes, LVal *carried, ui
     if (lanes > 1 && prove(cx, k->scope, REL_LE, rest, dim_const(cx, 0)) != YES) {
         LVal left = kernel_dim(k, rest), before[8];
         for (uint32_t c = 0; c < n; c++) before[c] = carried[c];
-        LIf branch = l_if(b, l_lt(b, l_i64(b, 0), left));
+        LVal reached = l_lt(b, l_i64(b, 0), left);
+        if (span) reached = l_bin(b, LOP_and, reached, l_lt(b, kernel_dim(k, full), span->end));
+        LIf branch = l_if(b, reached);
         Dim at = dim_add(cx, full, lane);
         Fact inside[] = {{REL_LT, at, extent}};
         KernelScope scope;

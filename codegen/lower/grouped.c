@@ -4,6 +4,7 @@
  * A tile is a rectangle of output pixels under the same sixteen filters: every pixel of the operand is loaded once for all the
  * taps that see it, and its channels are dealt to the lanes that need them.  Inside the image a tile's addresses are one
  * pointer a line and constants; where it may leave the image, a pointer for every pixel, to a row of zeros outside.
+ * A pass takes block_m tiles of lines, block_n filters at a time, so that lines wait in cache for the next tile that sees them.
  * Order law (contract.c's): K is one chunk, an ascending chain over taps, then channels.
  * Source: cpu.md section 3 ("Depthwise NHWC") and "Second machine".
  */
@@ -29,6 +30,7 @@ typedef struct Grouped {
     int64_t outer_taps;
     int64_t channels, filters;   /* of a group */
     Dim at[MAX_RANK];            /* of the tile's first pixel */
+    KernelSpan span;             /* filters of the block at hand; id 0: all are one block */
     LVal value;                  /* of the anchor, where it is stored */
 } Grouped;
 
@@ -311,14 +313,24 @@ static void run_patch(Kernel *k, Grouped *s, uint32_t lines, uint32_t columns, b
     p.line = arena_new_array(k->arena, LVal, (size_t)(s->outer_taps * p.lines));
     p.pixel = arena_new_array(k->arena, LVal, (size_t)(s->outer_taps * p.lines * p.width));
     find_pixels(k, &p);
-    kernel_vector_loop(k, s->y->dims[s->y->rank - 1], LANES, NULL, 0, filters_step, &p);
+    kernel_vector_range(k, s->span.end.id ? &s->span : NULL, s->y->dims[s->y->rank - 1], LANES, NULL, 0, filters_step, &p);
     kernel_leave(k, &scope);
+}
+
+/* Of the full tiles of a line, the first sees a pixel before the image, and the second and last one after it. */
+static bool tiles_leave(Kernel *k, const Grouped *s) {
+    uint32_t last = s->image.spatial - 1;
+    int64_t extent = 0, low = 0, width = 0, tile = s->columns.tile;
+    bool all_known = dim_const_value(k->cx, s->y->dims[last + 1], &extent) && dim_const_value(k->cx, s->x->dims[last + 1], &width) &&
+                     dim_const_value(k->cx, s->image.low[last], &low);
+    if (!all_known || extent / tile != 2 || low < 1) return false;
+    return tile * s->columns.stride - low + extent_seen(&s->columns, s->columns.tile) > width;
 }
 
 static void run_tile(Kernel *k, Grouped *s, uint32_t lines, uint32_t columns) {
     LoopBuilder *b = k->b;
     Patch p = {.s = s, .lines = extent_seen(&s->lines, lines), .width = extent_seen(&s->columns, columns)};
-    LVal inside = all_inside(k, &p);
+    LVal inside = columns == s->columns.tile && tiles_leave(k, s) ? l_bool(b, false) : all_inside(k, &p);
     int64_t known;
     if (loop_const_int(b, inside, &known)) {
         run_patch(k, s, lines, columns, known);
@@ -409,21 +421,41 @@ static LVal anchor_value(Kernel *k, Val v, const Dim *at) {
     return v.id == s->anchor.id ? l_round(k->b, s->value, s->y->dtype) : (LVal){0};
 }
 
-void lower_grouped(Kernel *k, LVal lo, LVal hi) {
-    Context *cx = k->cx;
-    Grouped s = grouped_of(k);
-    k->state = &s, k->anchor = anchor_value, k->lane = lane_symbol(cx, LANES);
-    place_image(k, &s);
+/* Tiles [lo, hi) of the lines. */
+static void run_tiles(Kernel *k, Grouped *s, LVal lo, LVal hi) {
     KernelLoop loop;
     KernelScope scope;
     Dim dims[MAX_RANK], at[MAX_RANK];
     Fact facts[MAX_RANK];
-    uint32_t n = range_dims(k, &s, dims);
-    Dim p = kernel_loop(k, &loop, lo, hi, dim_product(cx, dims, n), 1, NULL, 0);
+    uint32_t n = range_dims(k, s, dims);
+    Dim p = kernel_loop(k, &loop, lo, hi, dim_product(k->cx, dims, n), 1, NULL, 0);
     kernel_split(k, p, dims, n, at, facts);
     kernel_enter(k, &scope, facts, n);
-    for (uint32_t i = 0; i <= s.outer; i++) s.at[i] = at[i];
-    run_tile_of_lines(k, &s, at[n - 1]);
+    for (uint32_t i = 0; i <= s->outer; i++) s->at[i] = at[i];
+    run_tile_of_lines(k, s, at[n - 1]);
     kernel_leave(k, &scope);
     kernel_loop_end(k, &loop, NULL, 0);
+}
+
+void lower_grouped(Kernel *k, LVal lo, LVal hi) {
+    LoopBuilder *b = k->b;
+    Grouped s = grouped_of(k);
+    k->state = &s, k->anchor = anchor_value, k->lane = lane_symbol(k->cx, LANES);
+    place_image(k, &s);
+    int64_t block = k->schedule->field[SCHED_block_n] / LANES * LANES, pass = k->schedule->field[SCHED_block_m];
+    LFor passes = {0}, blocks = {0};
+    if (block < 1 || block >= constant(k->cx, s.y->dims[s.y->rank - 1])) {
+        run_tiles(k, &s, lo, hi);
+        return;
+    }
+    LVal first = lo, end = hi;
+    if (pass > 0) {
+        passes = l_for(b, lo, hi, pass, LOOP_SERIAL, NULL, 0, &first);
+        end = l_min(b, hi, l_add(b, first, l_i64(b, pass)));
+    }
+    blocks = l_for(b, l_i64(b, 0), kernel_dim(k, s.y->dims[s.y->rank - 1]), block, LOOP_SERIAL, NULL, 0, &s.span.begin);
+    s.span.end = l_add(b, s.span.begin, l_i64(b, block));
+    run_tiles(k, &s, first, end);
+    l_for_end(b, &blocks, NULL, 0);
+    if (pass > 0) l_for_end(b, &passes, NULL, 0);
 }

@@ -95,6 +95,10 @@ void kernel_leave(Kernel *, KernelScope *);
 /* Runs fill(k, user, i + lane) over [0, extent) in full vectors and a masked tail; carried as in l_for. */
 typedef void KernelVectorFn(Kernel *, void *user, Dim at, LVal *carried);
 void kernel_vector_loop(Kernel *, Dim extent, uint32_t lanes, LVal *carried, uint32_t n, KernelVectorFn *, void *user);
+/* The same over a part of it: from a multiple of lanes to another, or to the extent and beyond. */
+typedef struct KernelSpan { LVal begin, end; } KernelSpan;
+void kernel_vector_range(Kernel *, const KernelSpan *, Dim extent, uint32_t lanes, LVal *carried, uint32_t n, KernelVectorFn *,
+                         void *user);
 /* Sixteen vectors of sixteen: lane j of v[i] and lane i of v[j] change places. */
 void lanes_transpose(LoopBuilder *, LVal *v);
 /* Where the condition (scalar) holds: records position, value and limit, and ends the kernel with the status. */

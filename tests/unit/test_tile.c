@@ -23,6 +23,7 @@ typedef struct Run {
     const Graph *g;              /* of kernels */
     Engine engine;
     bool map;                    /* template map instead of the tiles */
+    bool blocks;                 /* of 16 filters, three tiles of lines a pass, in template grouped */
     const int64_t *symbols;      /* by id */
     void **memory;               /* by node: first result; kernels of one result alone */
     uint32_t tiled;              /* kernels of the templates under test */
@@ -128,6 +129,7 @@ static void run_kernel(Run *r, uint32_t v) {
     int64_t its = schedule.field[SCHED_template_];
     bool tiled = its == TEMPLATE_contraction || its == TEMPLATE_convolution || its == TEMPLATE_grouped;
     r->tiled += tiled;
+    if (its == TEMPLATE_grouped && r->blocks) schedule.field[SCHED_block_n] = LANES, schedule.field[SCHED_block_m] = 3;
     if (tiled && r->map) schedule.field[SCHED_template_] = TEMPLATE_map;
     LoopModule *m = loop_module_new(r->cx, "test", &(Tiers){1, {r->target}});
     KernelInfo info = lower_kernel(m, attr_graph(n, ATTR_body), &schedule, "kernel", "", false);
@@ -255,6 +257,7 @@ static void check_target(Case *c, const char *name, Tensor *inputs, const Tensor
     size_t bytes = (size_t)(tensor_elements(expected) * dtype_bytes(expected->dtype));
     for (uint32_t variant = 0; variant < 6; variant++) {
         bool pack = variant & 1;
+        run.blocks = pack;
         run.engine = variant / 2 == 0 ? ENGINE_LLVM : variant / 2 == 1 ? ENGINE_LOOP : ENGINE_TCC;
         if (run.engine == ENGINE_LOOP && c->large) continue;
         if (run.engine == ENGINE_TCC && !have_tcc()) continue;
