@@ -75,7 +75,8 @@ class OnnxRuntime:
 
         import onnx_runtime
         names = [v.name for v in onnx.load(spec.path, load_external_data=False).graph.output]
-        types = {np.dtype(d): n for d, n in ((np.float32, 1), (np.int64, 7), (np.int32, 6), (np.bool_, 9), (np.float64, 11))}
+        types = {np.dtype(d): n for d, n in ((np.float32, 1), (np.uint8, 2), (np.int8, 3), (np.int32, 6), (np.int64, 7), (np.bool_, 9),
+                                             (np.float16, 10), (np.float64, 11))}
         session = self.session = onnx_runtime.Session(spec.path, spec.inputs, names, spec.threads, types)
         session.first()
         self.run = call_in_c(C.c_void_p(session.api[onnx_runtime.RUN]), session.arguments, 1, lambda _: session.first())

@@ -46,6 +46,26 @@ def one_row():
     return models.judge("bench rows", ok, f"gemm-256 at {share:.0%} of {peak:.0f} GFLOP/s, {rows[0]['ratio']:.2f} of ONNX Runtime's time")
 
 
+def any_model():
+    from onnx import TensorProto, helper
+    x, ids = (helper.make_tensor_value_info(n, t, ["batch", 4]) for n, t in (("x", TensorProto.FLOAT), ("ids", TensorProto.INT64)))
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])
+    nodes = [helper.make_node("Cast", ["ids"], ["f"], to=TensorProto.FLOAT), helper.make_node("Add", ["x", "f"], ["y"])]
+    model = helper.make_model(helper.make_graph(nodes, "g", [x, ids], [y]), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with tempfile.TemporaryDirectory() as folder:
+        path, file = os.path.join(folder, "mine.onnx"), os.path.join(folder, "figures.json")
+        models.package("onnx").save(model, path)
+        np.savez(os.path.join(folder, "mine.npz"), ids=np.full((3, 4), 7))
+        done = run(f"--model={path}", "--dims=batch=3", "--peers=ort", "--threads=1", "--quick", f"--json={file}")
+        wrong = [run(f"--model={path}", "--dims=bath=3").returncode, run("--model=/no/such.onnx").returncode]
+        if done.returncode:
+            return models.judge("bench any model", False, f"exit status {done.returncode}\n{done.stdout}{done.stderr}")
+        with open(file) as f:
+            row = json.load(f)["rows"][0]
+    ok = row["name"] == "mine" and row["results"]["ingot"]["difference"] == 0 and row["ratio"] > 0 and wrong == [2, 2]
+    return models.judge("bench any model", ok, f"a given and a random input, {row['work']['read']} bytes read; exit statuses {wrong}")
+
+
 def into_a_document():
     results = {"ingot": {"us": 20.0}, "ort": {"us": 40.0}, "ovbf16": {"us": 1.0}}
     row = {"name": "some-model", "group": "big", "threads": 1, "bound": {"us": 10.0, "by": "flops"}, "results": results}
@@ -85,4 +105,4 @@ def refusals():
     return models.judge("bench usage", statuses == [2] * 4, f"exit statuses {statuses}")
 
 
-models.finish([judgements(), into_a_document(), refusals(), one_row()])
+models.finish([judgements(), into_a_document(), refusals(), any_model(), one_row()])
