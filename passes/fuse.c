@@ -216,14 +216,22 @@ static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i
     else if (base.id != v.id && is_inlinable(kind_of(f, base))) f->stored[base.id] = true;
 }
 
+/* A row is read by each of its passes, in vectors: what would be gathered is transposed first. */
+static bool crosses_rows(const Fusion *f, uint32_t group, Val v) {
+    enum { SHORT = 8 };
+    if (!group || group == MANY || f->groups.at[group].kind != GROUP_ROW || kind_of(f, v) != KIND_VIEW || f->group[v.id]) return false;
+    uint32_t rank = val_rank(f->g, v);
+    return rank && dim_hint(f->cx, val_dim(f->g, v, rank - 1)) >= SHORT && operand_strides(f->g, v);
+}
+
 static void visit_uses(Fusion *f, Val user) {
     const Node *n = node(f->g, user);
     uint32_t group = f->group[user.id];
     bool structural = op_info[n->op].kind == KIND_CONTROL || op_info[n->op].kind == KIND_GROUP;
     for (uint32_t i = 0; i < n->n_in; i++) {
         Val v = n->in[i];
-        if (structural) f->stored[v.id] = true;
-        else read_by(f, v, group ? group : f->reader[user.id]);
+        if (structural || crosses_rows(f, group ? group : f->reader[user.id], v)) f->stored[v.id] = true;
+        if (!structural) read_by(f, v, group ? group : f->reader[user.id]);
         if (group && is_anchor(op_info[n->op].kind)) anchor_operand(f, &f->groups.at[group], n, i);
         bool widens = n->op == OP_broadcast && !dim_same(type_elements(f->cx, n->type), type_elements(f->cx, node(f->g, v)->type));
         if (widens && kind_of(f, v) == KIND_EW && !f->group[v.id]) f->stored[v.id] = true;

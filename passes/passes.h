@@ -26,6 +26,8 @@ bool type_has_found(Context *, Type);
 /* How an operand is read (operand.c): v is an affine view of `base`, which lives in memory: the offset is affine in every
  * axis of v.  A template may then form pointers and strides. */
 bool operand_is_affine(const Graph *, Val v, Val *base, bool *contiguous /* along the last axis */);
+/* v is views, a permutation among them, and walks through memory with a stride along its last axis. */
+bool operand_strides(const Graph *, Val v);
 
 /* pack.c: v is views of a dense constant at an affine address. */
 bool find_view(const Graph *, Val v, ConstView *out);

@@ -42,7 +42,9 @@ void kernel_loop_end(Kernel *k, KernelLoop *s, LVal *carried, uint32_t n) {
 void kernel_split(Kernel *k, Dim linear, const Dim *dims, uint32_t n, Dim *at, Fact *facts) {
     Context *cx = k->cx;
     for (uint32_t i = n; i-- > 0;) {
-        if (i == 0) {
+        if (dim_is(cx, dims[i], 1)) {
+            at[i] = dim_const(cx, 0); /* as views read such an axis, so that what both evaluate is shared */
+        } else if (i == 0) {
             at[0] = linear;
         } else {
             Dim q = kernel_simplify(k, dim_fdiv(cx, linear, dims[i]));

@@ -63,25 +63,47 @@ static void target_index(Kernel *k, const Node *n, const Dim *at, Dim *to) {
     for (uint32_t i = (uint32_t)depth; i < x->rank; i++) to[i] = at[index->rank - 1 + i - (uint32_t)depth];
 }
 
+/* Updates of one place of the indices: the axes from `first` on, all of which it moves along. */
+typedef struct Piece { const Node *node; uint32_t first; Dim *at; } Piece;
+
+static void update_step(Kernel *k, void *user, Dim linear, LVal *carried) {
+    const Piece *p = user;
+    const Node *n = p->node;
+    const TypeInfo *x = val_type(k->body, n->in[0]), *u = val_type(k->body, n->in[2]);
+    Dim at[MAX_RANK], to[MAX_RANK];
+    (void)carried;
+    memcpy(at, p->at, sizeof at);
+    for (uint32_t i = u->rank; i-- > p->first;) {
+        bool last = i == p->first;
+        at[i] = last ? linear : kernel_simplify(k, dim_mod(k->cx, linear, u->dims[i]));
+        if (!last) linear = kernel_simplify(k, dim_fdiv(k->cx, linear, u->dims[i]));
+    }
+    target_index(k, n, at, to);
+    Dim offset = access_offset(k->cx, x->dims, to, x->rank);
+    LVal old = kernel_load(k, k->outputs[0], x->dtype, offset), update = kernel_eval(k, n->in[2], at);
+    LVal value = combine(k, node_attr(n, ATTR_combine)->as.text, old, l_splat(k->b, update, loop_type(k->b, old).lanes));
+    kernel_store(k, k->outputs[0], x->dtype, offset, l_round(k->b, value, x->dtype));
+}
+
+/* A place moves along its axes in vectors: their elements are different ones of the result, so that only places have an order. */
 void lower_scatter(Kernel *k, LVal lo, LVal hi) {
     (void)lo, (void)hi;
     Context *cx = k->cx;
     const Node *n = scatter_node(k);
     const TypeInfo *x = val_type(k->body, n->in[0]), *u = val_type(k->body, n->in[2]);
+    Dim at[MAX_RANK];
+    Piece piece = {n, n->op == OP_scatter_nd ? val_rank(k->body, n->in[1]) - 1 : u->rank, at};
     k->lane = lane_symbol(cx, LANES);
-    kernel_vector_loop(k, dim_product(cx, x->dims, x->rank), 1, NULL, 0, copy_step, (void *)(uintptr_t)n);
-    Dim total = dim_product(cx, u->dims, u->rank), at[MAX_RANK], to[MAX_RANK];
+    kernel_vector_loop(k, dim_product(cx, x->dims, x->rank), LANES, NULL, 0, copy_step, (void *)(uintptr_t)n);
+    Dim total = dim_product(cx, u->dims, piece.first), size = dim_product(cx, u->dims + piece.first, u->rank - piece.first);
     KernelLoop loop;
     Dim p = kernel_loop(k, &loop, l_i64(k->b, 0), kernel_dim(k, total), total, 1, NULL, 0);
     KernelScope scope;
     Fact facts[MAX_RANK];
-    kernel_split(k, p, u->dims, u->rank, at, facts);
-    kernel_enter(k, &scope, facts, u->rank);
-    target_index(k, n, at, to);
-    Dim offset = access_offset(cx, x->dims, to, x->rank);
-    LVal old = kernel_load(k, k->outputs[0], x->dtype, offset);
-    LVal value = combine(k, node_attr(n, ATTR_combine)->as.text, old, kernel_eval(k, n->in[2], at));
-    kernel_store(k, k->outputs[0], x->dtype, offset, l_round(k->b, value, x->dtype));
+    kernel_split(k, p, u->dims, piece.first, at, facts);
+    kernel_enter(k, &scope, facts, piece.first);
+    if (dim_is(cx, size, 1)) update_step(k, &piece, dim_const(cx, 0), NULL);
+    else kernel_vector_loop(k, size, LANES, NULL, 0, update_step, &piece);
     kernel_leave(k, &scope);
     kernel_loop_end(k, &loop, NULL, 0);
 }

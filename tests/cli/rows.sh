@@ -53,3 +53,13 @@ graph @x(%1 "s": f32[]) {
 EOF
 expect 0 '' "$INGOT" verify x.graph
 expect 0 '' "$INGOT" verify x.graph --backend=c
+# An outer axis of extent 1 is read as views read it: what a reduction gave is one value a row, not computed for every element.
+cat > one.graph <<'EOF'
+graph @f(%1 "x": f32[1,8,600]) {
+  %2 = normalize %1 {axes=[2], epsilon=1e-5}
+  return %2 "y"
+}
+EOF
+"$INGOT" compile one.graph --emit=loop --cpu=v4 -o one.loop
+test "$(grep -c reduce_add one.loop)" = 2 || { echo "reductions inside the loops over a row"; exit 1; }
+expect 0 '' "$INGOT" verify one.graph
