@@ -19,6 +19,7 @@ static const char *const order[] = {
     "narrow",   /* precision bf16 alone; after layout, so that an operand is rounded where it is read */
     "pack",     /* after layout, so that filters are packed from where they lie */
     "canon",    /* unpacked originals are dead now */
+    "regroup",  /* what shapes contractions and layout want is settled */
     "fuse",     /* kernels */
     "join",     /* now that it is known what is stored */
     "schedule", /* numbers, now that bodies are final */

@@ -3,6 +3,7 @@
  * Bottom-up; an atom whose operands are simple is decided by the prover, or a quotient is shortened:
  *   floor(x / d) => k                     where k*d <= x < (k+1)*d, k in {0, -1, 1}
  *   floor((g*x + r) / (g*d)) => floor(x/d) where 0 <= r < g
+ *   floor((x + r) / d) => floor(x / d)    where a fact's w divides x and d, 0 <= r < w
  *   max(a, b) => a                        where a >= b
  *   bcast(a, b) => a                      where b is 1, or a is not, or a == b
  * The result equals d for every valuation the scope admits; it is no normal form.
@@ -77,6 +78,34 @@ static bool shorten_quotient(Context *cx, uint32_t set, Dim x, Dim d, Dim *resul
     return false;
 }
 
+static bool known_to_divide(Context *cx, const Fact *fact, int64_t w, const Term *term, uint32_t monomial) {
+    return term->coefficient % w == 0 || dim_same(dim_monomial(cx, 1, monomial), fact->b);
+}
+
+/* What is less than a step of a loop carries no quotient further. */
+static bool drop_rest(Context *cx, uint32_t set, Dim x, Dim d, Dim *result) {
+    DimTable *t = dim_table(cx);
+    DimEntry e = *dim_entry(t, x);
+    int64_t n, w;
+    if (!set || !dim_const_value(cx, d, &n)) return false;
+    const FactSet facts = t->sets.at[set];
+    for (uint32_t f = 0; f < facts.n_divides; f++) {
+        const Fact *fact = &facts.divides[f];
+        if (!dim_const_value(cx, fact->a, &w) || w < 2 || n % w) continue;
+        Dim part = dim_const(cx, 0), rest = part;
+        for (uint32_t i = 0; i < e.n; i++) {
+            Dim term = dim_monomial(cx, e.terms[i].coefficient, e.monomials[i]);
+            if (known_to_divide(cx, fact, w, &e.terms[i], e.monomials[i])) part = dim_add(cx, part, term);
+            else rest = dim_add(cx, rest, term);
+        }
+        if (!part.id || !rest.id || dim_is(cx, rest, 0) || dim_is(cx, part, 0)) continue;
+        if (!dim_nonneg(cx, set, rest) || !dim_nonneg(cx, set, dim_addi(cx, dim_sub(cx, dim_const(cx, w), rest), -1))) continue;
+        *result = dim_fdiv(cx, part, d);
+        return true;
+    }
+    return false;
+}
+
 static bool equal(Context *cx, uint32_t set, Dim a, Dim b) {
     return dim_nonneg(cx, set, dim_sub(cx, a, b)) && dim_nonneg(cx, set, dim_sub(cx, b, a));
 }
@@ -96,7 +125,8 @@ static bool decide(Context *cx, uint32_t set, Atom atom, Dim *result) {
     switch (atom.kind) {
     case ATOM_SYMBOL: return false;
     case ATOM_FDIV:
-        return decide_quotient(cx, set, atom.a, atom.b, result) || shorten_quotient(cx, set, atom.a, atom.b, result);
+        return decide_quotient(cx, set, atom.a, atom.b, result) || shorten_quotient(cx, set, atom.a, atom.b, result) ||
+               drop_rest(cx, set, atom.a, atom.b, result);
     case ATOM_MAX:
         *result = atom.a;
         if (dim_nonneg(cx, set, dim_sub(cx, atom.a, atom.b))) return true;

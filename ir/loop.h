@@ -188,6 +188,7 @@ LVal l_shuffle(LoopBuilder *, LVal, LVal, const int64_t *lanes, uint32_t n);
 
 /* x is f32 or f64, any lanes.  Bounds in ulp: docs/math.md, checked by tests/unit/test_math.c. No libm. */
 LVal m_exp(LoopBuilder *, LVal);
+LVal m_exp_below(LoopBuilder *, LVal);       /* the same for x that are not above 0, cheaper */
 LVal m_exp_decay(LoopBuilder *, LVal);       /* e^x for x <= 0, cheaper; f32: within 1 + |x|/4 ulp, +0 below e^-87 */
 LVal m_expm1(LoopBuilder *, LVal);
 LVal m_log(LoopBuilder *, LVal);

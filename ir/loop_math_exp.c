@@ -44,6 +44,21 @@ LVal math_exp_assemble(LoopBuilder *b, ExpParts p) {
     return l_mul(b, l_fma(b, two.low, p.q, two.low), two.high);
 }
 
+/* e^x = 2^n e^r for x where 2^(n + more) is normal: the least that serves.  fine: ln 2 to twice the precision, for n that are many. */
+typedef struct Reduced { LVal r, power; } Reduced;
+
+static Reduced reduce(LoopBuilder *b, LVal x, bool fine, int more) {
+    const MathFormat *f = math_of(b, x);
+    LVal magic = like(b, x, f->round + f->bias + more), shifted = l_fma(b, x, like(b, x, 0x1.71547652b82fep0), magic);
+    LVal n = l_sub(b, shifted, magic), r = l_fma(b, n, like(b, x, -f->ln2[0]), x);
+    if (fine) r = l_fma(b, n, like(b, x, -f->ln2[1]), r);
+    return (Reduced){r, float_of(b, l_shl_by(b, bits_of(b, shifted), f->mantissa))};
+}
+
+static LVal exp_minus_1(LoopBuilder *b, LVal r) {
+    return l_fma(b, l_mul(b, r, r), math_poly(b, r, &poly_exp[math_row(b, r)]), r);
+}
+
 /* Beyond these e^x is 0 or infinite. */
 static const struct { double low, high; } exp_range[2] = {{-104, 89}, {-746, 710}};
 
@@ -51,6 +66,13 @@ LVal m_exp(LoopBuilder *b, LVal x) {
     int row = math_row(b, x);
     x = math_clamp(b, x, exp_range[row].low, exp_range[row].high);
     return math_exp_assemble(b, math_exp_parts(b, x, (LVal){0}));
+}
+
+/* 2^(n + 64) (1 + q) 2^-64: no power of two is subnormal, and results that are are rounded as those of m_exp. */
+LVal m_exp_below(LoopBuilder *b, LVal x) {
+    LVal least = like(b, x, exp_range[math_row(b, x)].low);
+    Reduced part = reduce(b, l_select(b, l_lt(b, x, least), least, x), true, 64);
+    return l_mul(b, l_fma(b, part.power, exp_minus_1(b, part.r), part.power), like(b, x, 0x1p-64));
 }
 
 /* 2^n 2^r with n = rint(x log2 e): x is not above 0, so that 2^n is no larger than 1, and results that are not normal are 0.
@@ -76,23 +98,17 @@ LVal m_expm1(LoopBuilder *b, LVal x) {
     return math_near_zero(b, x, f->epsilon, y);
 }
 
-/* 1 / (1 + 2^n (1 + q)) of -x; numerator and denominator divided by the first half of 2^n, so that none overflows. */
+/* 1 / (1 + z), z = e^-|x|, or of x below 0 the same times z. */
 LVal m_sigmoid(LoopBuilder *b, LVal x) {
-    const MathFormat *f = math_of(b, x);
-    double most = -exp_range[math_row(b, x)].low;
-    ExpParts p = math_exp_parts(b, math_clamp(b, l_neg(b, x), -most, most), (LVal){0});
-    LVal h;
-    Pair two = half_powers(b, p.shifted, &h);
-    LVal one = float_of(b, l_shl_by(b, l_sub(b, like_int(b, h, 2 * f->bias), h), f->mantissa));
-    Pair sum = math_sum_ordered(b, two.low, one);
-    return l_div(b, one, l_add(b, sum.high, l_fma(b, two.low, p.q, sum.low)));
+    LVal z = m_exp_below(b, l_neg(b, l_abs(b, x))), one = like(b, x, 1);
+    return l_div(b, l_select(b, l_lt(b, x, like(b, x, 0)), z, one), l_add(b, one, z));
 }
 
 /* max(x, 0) + ln(1 + z), z = e^-|x|; beyond sqrt(2) - 1 as ln 2 + ln(1 + (z - 1) / 2). */
 LVal m_softplus(LoopBuilder *b, LVal x) {
     const double *ln2 = math_of(b, x)->ln2;
     LVal zero = like(b, x, 0), half = like(b, x, 0.5);
-    LVal z = m_exp(b, l_neg(b, l_abs(b, x)));
+    LVal z = m_exp_below(b, l_neg(b, l_abs(b, x)));
     LVal large = l_lt(b, like(b, x, 0x1.a8279ap-2), z);
     LVal f = l_select(b, large, l_fma(b, z, half, l_neg(b, half)), z);
     Pair sum = math_sum_ordered(b, l_select(b, large, like(b, x, ln2[0]), zero), f);
@@ -101,17 +117,12 @@ LVal m_softplus(LoopBuilder *b, LVal x) {
     return l_add(b, l_select(b, l_lt(b, zero, x), x, zero), l);
 }
 
-/* 1 - 2 / (1 + e^2a) from 0.625; from 10 (f32) and 20 (f64) it is 1. */
+/* (e^2a - 1) / (e^2a + 1); from 10 (f32) and 20 (f64) it is 1. */
 LVal m_tanh(LoopBuilder *b, LVal x) {
-    int row = math_row(b, x);
-    LVal a = l_abs(b, x), one = like(b, x, 1), most = like(b, x, row ? 20 : 10);
-    LVal c = l_select(b, l_lt(b, most, a), most, a);
-    ExpParts p = math_exp_parts(b, l_add(b, c, c), (LVal){0});
-    LVal s = power(b, p, 0);
-    LVal large = l_sub(b, one, l_div(b, like(b, x, 2), l_fma(b, s, p.q, l_add(b, s, one))));
-    LVal z = l_mul(b, x, x);
-    LVal small = l_fma(b, l_mul(b, a, z), math_poly(b, z, &poly_tanh[row]), a);
-    return math_with_sign(b, l_select(b, l_lt(b, a, like(b, x, 0.625)), small, large), x);
+    LVal a = l_abs(b, x), most = like(b, x, math_row(b, x) ? 20 : 10), c = l_select(b, l_lt(b, most, a), most, a);
+    Reduced twice = reduce(b, l_add(b, c, c), false, 0);
+    LVal e = l_fma(b, twice.power, exp_minus_1(b, twice.r), l_sub(b, twice.power, like(b, x, 1)));
+    return math_with_sign(b, l_div(b, e, l_add(b, e, like(b, x, 2))), x);
 }
 
 /* e^a / 2 for a >= 22, where e^-a no longer counts. */
@@ -139,18 +150,23 @@ LVal m_cosh(LoopBuilder *b, LVal x) {
     return l_select(b, l_lt(b, limit, a), half_exp(b, a), small);
 }
 
-/* Near 0 a polynomial; further out 1 - e^(ln erfc a), the logarithm being a polynomial too. */
+/* f32: 1 - 2^(log2 erfc a), whose exponent is a polynomial times a: exact enough near 0 too, where the power is that much below 1. */
+static LVal erf_f32(LoopBuilder *b, LVal x) {
+    const MathFormat *f = math_of(b, x);
+    LVal a = l_abs(b, x), most = like(b, x, 4), t = l_select(b, l_lt(b, most, a), most, a);
+    LVal g = l_mul(b, math_poly(b, t, &poly_erfc[0]), t), magic = like(b, x, f->round + f->bias);
+    LVal shifted = l_add(b, g, magic), r = l_sub(b, g, l_sub(b, shifted, magic));
+    LVal s = float_of(b, l_shl_by(b, bits_of(b, shifted), f->mantissa));
+    LVal q = l_mul(b, r, math_poly(b, r, &poly_exp2m1[0]));
+    return math_with_sign(b, l_fnma(b, s, q, l_sub(b, like(b, x, 1), s)), x);
+}
+
+/* f64: near 0 a polynomial; further out 1 - e^(ln erfc a), the logarithm being a polynomial too. */
 LVal m_erf(LoopBuilder *b, LVal x) {
-    int row = math_row(b, x);
-    LVal a = l_abs(b, x), one = like(b, x, 1), most = like(b, x, row ? 6 : 4);
-    LVal z = l_mul(b, x, x);
-    LVal small = l_fma(b, math_poly(b, z, &poly_erf[row]), a, a);
-    LVal t = l_select(b, l_lt(b, most, a), most, a);
-    LVal g = row ? math_poly(b, l_sub(b, t, like(b, x, 2)), &poly_erfc[1])
-                 : l_fma(b, math_poly(b, t, &poly_erfc[0]), t, l_neg(b, t));
-    ExpParts p = math_exp_parts(b, g, (LVal){0});
-    LVal s = power(b, p, 0);
-    LVal large = l_fnma(b, s, p.q, l_sub(b, one, s));
-    LVal y = l_select(b, l_lt(b, a, like(b, x, row ? 1 : 0.921875)), small, large);
-    return math_with_sign(b, y, x);
+    if (!math_row(b, x)) return erf_f32(b, x);
+    LVal a = l_abs(b, x), most = like(b, x, 6), t = l_select(b, l_lt(b, most, a), most, a);
+    LVal small = l_fma(b, math_poly(b, l_mul(b, x, x), &poly_erf[1]), a, a);
+    ExpParts p = math_exp_parts(b, math_poly(b, l_sub(b, t, like(b, x, 2)), &poly_erfc[1]), (LVal){0});
+    LVal s = power(b, p, 0), large = l_fnma(b, s, p.q, l_sub(b, like(b, x, 1), s));
+    return math_with_sign(b, l_select(b, l_lt(b, a, like(b, x, 1)), small, large), x);
 }

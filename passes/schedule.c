@@ -58,12 +58,13 @@ static int64_t staged_nodes(Context *cx, const Graph *g, const Node *anchor, int
         const TypeInfo *t = type_info(cx, n->type);
         OpKind kind = op_info[n->op].kind;
         if (kind == KIND_REDUCE) continue;
+        bool whole = t->rank == full->rank && type_elements(cx, n->type).id == dim_product(cx, full->dims, full->rank).id;
+        if (!whole) continue; /* one value a row costs nothing */
         for (uint32_t o = 0; o < n->n_in; o++)
             if (!(n->in[o].id < 63 && stage >> n->in[o].id & 1)) cost[i] += cost[n->in[o].id];
         cost[i] += op_info[n->op].cost;
-        bool whole = t->rank == full->rank && type_elements(cx, n->type).id == dim_product(cx, full->dims, full->rank).id;
         bool several = passes[i] & (passes[i] - 1);
-        if (whole && several && cost[i] >= least && (kind == KIND_EW || kind == KIND_INDEXED)) stage |= INT64_C(1) << i;
+        if (several && cost[i] >= least && (kind == KIND_EW || kind == KIND_INDEXED)) stage |= INT64_C(1) << i;
     }
     return stage;
 }

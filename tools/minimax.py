@@ -9,7 +9,7 @@ coefficients.  The table at the end is the whole specification; each polynomial'
 import struct
 import sys
 
-from mpmath import mp, mpf, matrix, lu_solve, exp, log, sqrt, sin, cos, tanh, sinh, erf, erfc, asin, atan, log1p, expm1, pi
+from mpmath import mp, mpf, matrix, lu_solve, exp, log, sqrt, sin, cos, sinh, erf, erfc, asin, atan, log1p, expm1, pi
 
 mp.dps = 50
 
@@ -80,6 +80,7 @@ def derive(form, f, w, low, high, n, fixed):
 
 
 LN2_HALF = log(2) / 2 * mpf("1.005")
+LN2_SHORT = round_to(log(2), "f32")
 QUARTER = pi / 4 * mpf("1.002")
 ROOT_LOW, ROOT_HIGH = sqrt(mpf(1) / 2) - 1 - mpf(2) ** -20, sqrt(mpf(2)) - 1 + mpf(2) ** -20
 
@@ -98,7 +99,6 @@ def series_log(z, first):
     return sum(z ** (k - first) / (2 * k + 1) for k in range(first, 60))
 
 
-# The erfc polynomial is in t - 2, f64; in t, f32.
 ROWS = [
     # name, meaning, {form: (f, weight, low, high, coefficients, fixed)}
     ("exp", "(e^r - 1 - r) / r^2", {
@@ -106,6 +106,8 @@ ROWS = [
         "f64": (lambda r: (expm1(r) - r) / r ** 2, lambda r: r ** 2, -LN2_HALF, LN2_HALF, 11, [mpf(1) / 2])}),
     ("exp2", "2^r, |r| <= 1/2", {
         "f32": (lambda r: mpf(2) ** r, lambda r: mpf(2) ** -r, mpf("-0.5005"), mpf("0.5005"), 7, [mpf(1)])}),
+    ("exp2m1", "(2^r - 1) / r, |r| <= 1/2", {
+        "f32": (lambda r: (mpf(2) ** r - 1) / r, lambda r: r, mpf("-0.5005"), mpf("0.5005"), 6, [LN2_SHORT])}),
     ("log", "f32: (ln(1+f) - f + f^2/2) / f^3; f64: (ln((1+s)/(1-s)) - 2s) / (s z), z = s^2", {
         "f32": (lambda f: (log1p(f) - f + f * f / 2) / f ** 3, lambda f: f * f, ROOT_LOW, ROOT_HIGH, 9, []),
         "f64": (lambda z: 2 * series_log(z, 1), lambda z: z, mpf(0), mpf("0.02945"), 7, [])}),
@@ -113,14 +115,10 @@ ROWS = [
         "f64": (lambda z: series_log(z, 2), lambda z: z ** 2, mpf(0), mpf("0.02945"), 9, [])}),
     ("sinh", "(sinh x - x) / x^3 in x^2, |x| < 1", {
         "f64": (odd(sinh), odd_weight(sinh), mpf(2) ** -40, mpf("1.0001"), 9, [])}),
-    ("tanh", "(tanh x - x) / x^3 in x^2, |x| < 0.625", {
-        "f32": (odd(tanh), odd_weight(tanh), mpf(2) ** -40, mpf("0.3907"), 5, []),
-        "f64": (odd(tanh), odd_weight(tanh), mpf(2) ** -40, mpf("0.3907"), 12, [])}),
-    ("erf", "erf x / x - 1 in x^2, |x| < 0.921875 (f32), 1 (f64)", {
-        "f32": (lambda z: erf(sqrt(z)) / sqrt(z) - 1, lambda z: sqrt(z) / erf(sqrt(z)), mpf(2) ** -60, mpf("0.8499"), 6, []),
+    ("erf", "erf x / x - 1 in x^2, |x| < 1", {
         "f64": (lambda z: erf(sqrt(z)) / sqrt(z) - 1, lambda z: sqrt(z) / erf(sqrt(z)), mpf(2) ** -60, mpf("1.0001"), 15, [])}),
-    ("erfc", "f32: ln erfc(t) / t + 1 in t, 0.921875 <= t < 4; f64: ln erfc(t) in t - 2, 1 <= t < 6", {
-        "f32": (lambda t: log(erfc(t)) / t + 1, lambda t: t * erfc(t) / erf(t), mpf("0.9218"), mpf("4"), 7, []),
+    ("erfc", "f32: log2 erfc(t) / t in t, 0 < t <= 4; f64: ln erfc(t) in t - 2, 1 <= t < 6", {
+        "f32": (lambda t: log(erfc(t), 2) / t, lambda t: t * erfc(t) * log(2) / erf(t), mpf(2) ** -20, mpf("4"), 9, []),
         "f64": (lambda u: log(erfc(u + 2)), lambda u: erfc(u + 2), mpf("-1.0001"), mpf(4), 23, [])}),
     ("sin", "(sin r - r) / r^3 in r^2", {
         "f32": (odd(sin), odd_weight(sin), mpf(2) ** -40, QUARTER ** 2, 3, []),

@@ -51,6 +51,7 @@ struct Kernel {
     uint64_t stream;         /* bit r: result r goes past the caches */
     const Dim *row_at;       /* index at which staged nodes are evaluated, and its offset within the row */
     Dim row_offset;
+    void (*fetch)(Kernel *, const Dim *at); /* into the cache, what the next row reads there; or NULL: row.c */
     bool straight;           /* vector loops are written out, and values last beyond them */
     uint32_t next_index;     /* index symbols in use */
     AnchorFn *anchor;

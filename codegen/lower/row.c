@@ -142,6 +142,19 @@ static void row_result(Kernel *k, Rows *r, uint32_t result) {
     }
 }
 
+/* Operands as large as the rows, a row further on: while this row is computed, the next comes in from memory. */
+static void fetch_next(Kernel *k, const Dim *at) {
+    const Graph *g = k->body;
+    const Rows *r = k->state;
+    Dim whole = dim_product(k->cx, r->full->dims, r->full->rank), first = access_offset(k->cx, r->full->dims, at, r->full->rank);
+    first = dim_add(k->cx, dim_substitute(k->cx, first, &k->lane, (Dim[]){dim_const(k->cx, 0)}, 1), r->inner);
+    for (uint32_t i = 0; i < g->params.n && !k->mask.id; i++) {
+        const TypeInfo *t = val_type(g, g->params.at[i]);
+        if (t->encoding != ENCODING_DENSE || !dim_same(dim_product(k->cx, t->dims, t->rank), whole)) continue;
+        l_inst(k->b, LOP_prefetch, (LType){0}, (LVal[]){k->pointers[i], kernel_dim(k, kernel_simplify(k, first))}, 2, 0);
+    }
+}
+
 /* ---- one row after the other ------------------------------------------------------------------------------------------ */
 
 static void lower_single(Kernel *k, Rows *r, LVal lo, LVal hi) {
@@ -152,10 +165,12 @@ static void lower_single(Kernel *k, Rows *r, LVal lo, LVal hi) {
     Dim p = kernel_loop(k, &loop, lo, hi, dim_product(k->cx, r->full->dims, r->outer), 1, NULL, 0);
     kernel_split(k, p, r->full->dims, r->outer, r->at, facts);
     kernel_enter(k, &scope, facts, r->outer);
-    for (uint32_t i = 1; i < g->nodes.n; i++) {
+    for (uint32_t i = 1, pass = 0; i < g->nodes.n; i++) {
         if (op_info[g->nodes.at[i].op].kind != KIND_REDUCE) continue;
         row_values(k, r, i);
+        k->fetch = pass++ == 1 && k->staged.n ? fetch_next : NULL; /* that pass computes for longer than it reads */
         kernel_eval(k, (Val){i}, r->at);
+        k->fetch = NULL;
         end_pass(k);
     }
     row_values(k, r, g->nodes.n);
