@@ -16,6 +16,7 @@ static const char *const order[] = {
     "permute",  /* layout: one permutation at each end of a CNN instead of two around every convolution */
     "canon",    /* what met its inverse cancels; parameters of norms fold */
     "rescale",  /* numerics fast alone; after layout, when scales lie along columns */
+    "winograd", /* likewise, with scales inside the filter; operands in bf16 are better summed as they are */
     "narrow",   /* precision bf16 alone; after layout, so that an operand is rounded where it is read */
     "pack",     /* after layout, so that filters are packed from where they lie */
     "canon",    /* unpacked originals are dead now */
@@ -92,6 +93,7 @@ static const PassInfo *find_pass(Context *cx, const char *name, const char *purp
 
 /* Passes that change bits run where they are asked for. */
 static bool wanted(const PipelineOptions *o, const char *pass) {
+    if (strcmp(pass, "winograd") == 0) return o->fast && !o->bf16;
     return strcmp(pass, "narrow") == 0 ? o->bf16 : strcmp(pass, "rescale") == 0 ? o->fast : true;
 }
 

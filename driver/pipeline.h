@@ -19,7 +19,7 @@ typedef struct PipelineOptions {
     void (*progress)(void *user, const char *stage, const Graph *before);
     void *user;
     bool verify_each, check_each, time_passes;
-    bool fast;                   /* numerics fast: pass rescale runs */
+    bool fast;                   /* numerics fast: passes rescale and winograd run */
     bool bf16;                   /* precision bf16: pass narrow runs */
 } PipelineOptions;
 

@@ -76,7 +76,7 @@ typedef struct ingot_settings {
      * <path>.bin (or NULL); ".txt": no graph was there yet.  Without this callback the text goes to diagnostic(). */
     void (*reproducer)(void *user, const char *suffix, const char *text, uint64_t n, const void *side, uint64_t side_n);
     const char *target;      /* "x86_64-linux-gnu" */
-    const char *numerics;    /* "strict"; "fast": scales behind contractions go into their constants */
+    const char *numerics;    /* "strict"; "fast": scales behind contractions go into their constants, 3 x 3 taps by Winograd */
     const char *schedule;    /* a file of overrides: what emit=schedule writes, changed */
     const char *precision;   /* "f32": the model's own types; "bf16": products of f32 contractions with constants */
     uint32_t self_tests;     /* runs that ingot_model.self_test repeats; they are computed here, on this machine's CPU */

@@ -422,6 +422,19 @@ GraphWork graph_work(const Graph *);
 uint32_t contract_batch(const Node *);
 Dim contract_depth(const Graph *, const Node *);
 
+/* ---- ops/winograd.c: Winograd's minimal filtering F(tile, 3) along one axis ------------------------------------------- */
+
+/* Evaluated at 0, at the pairs of points +-point[i], and at infinity: tile + 2 in all, in this order. */
+typedef struct Winograd {
+    uint32_t tile, pairs;
+    double point[2];
+    double all[3];           /* coefficients of the product of (x^2 - point[i]^2), by power of x^2; the last is 1 */
+    double rest[2][2];       /* of the product without pair i */
+} Winograd;
+bool winograd_of(int64_t tile, Winograd *); /* false where there is none: 2 and 4 are */
+/* A filter of three taps at the points: three[i * step] to at[i]. */
+void winograd_filter(const Winograd *, const double *three, double *at);
+
 /* ---- print.c, parse.c, verify.c ----------------------------------------------------------------------------------- */
 
 /* The text form; parse(print(g)) == g.  Constants above 64 elements go to `blob` (appended, 64-aligned) and are written

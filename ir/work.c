@@ -40,7 +40,10 @@ uint32_t contract_batch(const Node *n) { return node_attr(n, ATTR_batch) ? (uint
 Dim contract_depth(const Graph *g, const Node *n) {
     const TypeInfo *w = val_type(g, n->in[1]);
     uint32_t batch = contract_batch(n);
-    return dim_product(g->cx, w->dims + batch, w->rank - batch - 1);
+    Dim depth = dim_product(g->cx, w->dims + batch, w->rank - batch - 1);
+    if (!node_attr(n, ATTR_tile)) return depth;
+    int64_t tile = attr_int(n, ATTR_tile); /* its products make a square of results */
+    return dim_cdiv(g->cx, depth, dim_const(g->cx, tile * tile));
 }
 
 static Dim flops(const Graph *g, const Node *n, Dim asked) {
@@ -48,8 +51,7 @@ static Dim flops(const Graph *g, const Node *n, Dim asked) {
     const Attr *window = node_attr(n, ATTR_window);
     OpKind kind = op_info[n->op].kind;
     if (kind == KIND_EW && touches_float(g, n)) return dim_muli(cx, asked, op_info[n->op].cost);
-    /* Every sum of products has chunks. */
-    if (node_attr(n, ATTR_chunk)) return dim_muli(cx, dim_mul(cx, asked, contract_depth(g, n)), 2);
+    if (kind == KIND_CONTRACT || node_attr(n, ATTR_chunk)) return dim_muli(cx, dim_mul(cx, asked, contract_depth(g, n)), 2);
     if (kind != KIND_REDUCE || !touches_float(g, n)) return dim_const(cx, 0);
     if (!window) return elements(g, n->in[0]);
     for (uint32_t i = 0; i < window->n; i++) asked = dim_muli(cx, asked, window->as.ints[i]);

@@ -65,7 +65,8 @@ static bool is_widened(const Fusion *f, Val v) {
 /* What may join a kernel, by its template. */
 static const GroupKind group_kind[TEMPLATE_COUNT] = {
     [TEMPLATE_map] = GROUP_MAP,          [TEMPLATE_columns] = GROUP_MAP,   [TEMPLATE_row] = GROUP_ROW, [TEMPLATE_contraction] = GROUP_TILE,
-    [TEMPLATE_convolution] = GROUP_TILE, [TEMPLATE_grouped] = GROUP_TILE,  [TEMPLATE_attention] = GROUP_TILE,
+    [TEMPLATE_convolution] = GROUP_TILE, [TEMPLATE_grouped] = GROUP_TILE,  [TEMPLATE_winograd] = GROUP_TILE,
+    [TEMPLATE_attention] = GROUP_TILE,
     [TEMPLATE_arg] = GROUP_ALONE,        [TEMPLATE_scatter] = GROUP_ALONE, [TEMPLATE_cumulate] = GROUP_ALONE,
     [TEMPLATE_top_k] = GROUP_ALONE,      [TEMPLATE_nonzero] = GROUP_ALONE,
 };
@@ -210,9 +211,11 @@ static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i
     if (kind_of(f, v) != KIND_VIEW || !(addressed || repeated)) return;
     /* Every tap would walk channels with a stride: one transpose is cheaper, but for the few channels of a first layer. */
     bool few = dim_const_value(f->cx, val_dim(f->g, v, val_rank(f->g, v) - 1), &channels) && channels < 8;
-    few = few && anchor_template(f->g, n) != TEMPLATE_grouped;
+    bool image = op_info[n->op].kind == KIND_CONTRACT && node_attr(n, ATTR_low) && i == 0;
+    Template its = anchor_template(f->g, n);
+    few = few && its != TEMPLATE_grouped && its != TEMPLATE_winograd;
     if (!operand_is_affine(f->g, v, &base, &contiguous)) f->stored[v.id] = true;
-    else if (n->op == OP_conv && i == 0 && !contiguous && !few) f->stored[v.id] = true;
+    else if (image && !contiguous && !few) f->stored[v.id] = true;
     else if (base.id != v.id && is_inlinable(kind_of(f, base))) f->stored[base.id] = true;
 }
 

@@ -14,7 +14,7 @@ enum { LEAST_CHANNELS = 8 };
 static bool is_narrowed(const Graph *g, const Node *n) {
     int64_t channels;
     Scalar splat;
-    if (!wants_panels(g, n) || val_splat(g, n->in[0], &splat)) return false;
+    if (!wants_panels(g, n) || n->op == OP_winograd || val_splat(g, n->in[0], &splat)) return false;
     const TypeInfo *w = val_type(g, n->in[1]);
     return n->op != OP_conv || !dim_const_value(g->cx, w->dims[w->rank - 2], &channels) || channels >= LEAST_CHANNELS;
 }

@@ -58,7 +58,7 @@ bool wants_panels(const Graph *g, const Node *n) {
         int64_t groups = attr_int(n, ATTR_groups), filters;
         return groups == 1 || (dim_const_value(g->cx, w->dims[w->rank - 1], &filters) && filters / groups % 16 == 0);
     }
-    return attr_int(n, ATTR_batch) == 0 && val_rank(g, n->in[1]) == 2;
+    return n->op == OP_winograd || (contract_batch(n) == 0 && val_rank(g, n->in[1]) == 2);
 }
 
 Val rewrite_const(Rewrite *rw, Loc loc, Const c, const TypeInfo *t) {
@@ -75,7 +75,7 @@ static bool few_rows(const Graph *g, const Node *n) {
     int64_t rows, columns;
     uint32_t batch = contract_batch(n);
     if (!dim_const_value(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1), &rows) || rows > FEW) return false;
-    if (node_attr(n, ATTR_groups) && attr_int(n, ATTR_groups) > 1) return false;
+    if (node_attr(n, ATTR_tile) || (node_attr(n, ATTR_groups) && attr_int(n, ATTR_groups) > 1)) return false;
     if (!dim_const_value(cx, y->dims[y->rank - 1], &columns)) return false;
     return (WIDE - columns % WIDE) % WIDE <= columns / 8; /* of zeros */
 }

@@ -1,7 +1,7 @@
 /* passes.h: Graph -> Graph.  The one header of this layer.
  *
  * A pass never changes its input, keeps types, parameters and results, and keeps the bits of every result (exact laws only);
- * `rescale` and `narrow`, which run where they are asked for, round otherwise.
+ * `rescale`, `winograd` and `narrow`, which run where they are asked for, round otherwise.
  * It returns NULL after a diagnostic.  Regions are closed graphs and go through every pass too.
  */
 #pragma once
@@ -37,7 +37,7 @@ Val rewrite_const(Rewrite *, Loc, Const, const TypeInfo *);
 
 /* schedule.c: the body's nodes, as bits, that schedule field `stage` may name. */
 int64_t schedule_stageable(Context *, const Graph *body);
-/* A tile of that many panels lies in one group, where the body is a convolution of several. */
+/* A tile of that many panels lies in one group, where the body is a convolution of several; they divide a winograd's. */
 bool schedule_panels_fit(Context *, const Graph *body, int64_t panels);
 /* schedule.c: schedules by tier as an attribute has them: returns their number, 1 where they are the same; else they name their
  * tiers. */

@@ -167,6 +167,7 @@ static bool panels_fit(Context *cx, const Graph *body, const Node *anchor, int64
 bool schedule_panels_fit(Context *cx, const Graph *body, int64_t panels) {
     const Node *anchor;
     Template t = body_template(body, &anchor);
+    if (t == TEMPLATE_winograd) return divide_up(known(cx, type_info(cx, anchor->type)->dims[3]), PANEL) % panels == 0;
     return (t != TEMPLATE_convolution && t != TEMPLATE_contraction) || panels_fit(cx, body, anchor, panels);
 }
 
@@ -230,6 +231,19 @@ static void grouped(const Choice *c, Schedule *s) {
     channel_blocks(c, s);
 }
 
+/* Rows are tiles of the image: their transforms, and the products of a group of columns, fill most of the cache.  A group is a
+ * tile wide, and all groups are whole. */
+static void winograd(const Choice *c, Schedule *s) {
+    const TypeInfo *y = type_info(c->cx, c->anchor->type), *u = val_type(c->body, c->anchor->in[1]);
+    int64_t side = attr_int(c->anchor, ATTR_tile), panels = divide_up(known(c->cx, y->dims[3]), PANEL);
+    tile(s, c->target, y->dtype, false, 0, panels * PANEL);
+    while (panels % s->field[SCHED_tile_n]) s->field[SCHED_tile_n]--;
+    int64_t points = (side + 2) * (side + 2), tile_m = s->field[SCHED_tile_m];
+    int64_t bytes = points * 4 * (known(c->cx, u->dims[2]) + PANEL * s->field[SCHED_tile_n]);
+    int64_t block = c->target->l2_bytes / 8 * 7 / bytes;
+    s->field[SCHED_block_m] = block < tile_m ? tile_m : block / tile_m * tile_m;
+}
+
 /* A task's rows share each block of keys, which is packed for them, unless that makes too few tasks; its scores and sums fit
  * in half of the cache. */
 static void attention(const Choice *c, Schedule *s) {
@@ -279,7 +293,7 @@ typedef void Numbers(const Choice *c, Schedule *s);
 static Numbers *const numbers[TEMPLATE_COUNT] = {
     [TEMPLATE_map] = streams,    [TEMPLATE_transpose] = transposed,    [TEMPLATE_row] = rows,
     [TEMPLATE_grouped] = grouped, [TEMPLATE_contraction] = contraction, [TEMPLATE_convolution] = contraction,
-    [TEMPLATE_attention] = attention,
+    [TEMPLATE_attention] = attention, [TEMPLATE_winograd] = winograd,
 };
 
 /* Elements of the first result whose work is worth a thread. */

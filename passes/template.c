@@ -18,6 +18,7 @@ static const Template op_template[OP_COUNT] = {
     [OP_top_k] = TEMPLATE_top_k,
     [OP_nonzero] = TEMPLATE_nonzero,
     [OP_dot] = TEMPLATE_contraction,
+    [OP_winograd] = TEMPLATE_winograd,
     [OP_attend] = TEMPLATE_attention,
 };
 

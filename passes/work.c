@@ -31,7 +31,7 @@ static int64_t node_work(Context *cx, const Graph *g, const Node *n) {
     if (sizes) return sat_mul(sat_mul(elements, window), MEMORY);
     if (kind == KIND_REDUCE) return sat_mul(elements_of(cx, val_type(g, n->in[0])), MEMORY);
     if (kind == KIND_ANCHOR) work = sat_mul(elements_of(cx, val_type(g, n->in[0])), ANCHOR_COST);
-    return node_attr(n, ATTR_chunk) ? sat_add(work, sat_mul(elements, depth_of(cx, g, n))) : work;
+    return kind == KIND_CONTRACT || node_attr(n, ATTR_chunk) ? sat_add(work, sat_mul(elements, depth_of(cx, g, n))) : work;
 }
 
 int64_t body_elements(Context *cx, const Graph *body) {

@@ -42,18 +42,23 @@ Blocks blocks_at(Kernel *k, Val anchor) {
     s.whole = prove(cx, k->scope, REL_LE, dim_mul(cx, s.taps, s.channels), dim_const(cx, s.chunk)) == YES;
     s.packs = s.w->encoding == ENCODING_DENSE, s.pairs = s.w->encoding == ENCODING_PAIR16;
     s.together = s.packs ? 1 : (uint32_t)(encoding_columns(s.w->encoding) / PANEL);
+    blocks_sizes(k, &s);
+    return s;
+}
+
+void blocks_sizes(Kernel *k, Blocks *s) {
+    Context *cx = k->cx;
     int64_t m = k->schedule->field[SCHED_tile_m], n = k->schedule->field[SCHED_tile_n], rows;
     if (m < 1 || m > MAX_TILE_ROWS || n < 1 || n > MAX_TILE_PANELS)
         diag_fatal(cx, "schedule: a register tile of %lld x %lld panels, at most %d x %d are possible", (long long)m, (long long)n, MAX_TILE_ROWS, MAX_TILE_PANELS);
-    s.tile_m = (uint32_t)m, s.tile_n = (uint32_t)n;
-    if (s.together > 1 && s.together % s.tile_n)
-        diag_fatal(cx, "schedule: tiles of %u panels of a constant in which %u lie together", s.tile_n, s.together);
+    s->tile_m = (uint32_t)m, s->tile_n = (uint32_t)n;
+    if (s->together > 1 && s->together % s->tile_n)
+        diag_fatal(cx, "schedule: tiles of %u panels of a constant in which %u lie together", s->tile_n, s->together);
     int64_t tiles = k->schedule->field[SCHED_block_m] / m;
-    if (dim_const_value(cx, s.rows, &rows) && tiles > (rows + m - 1) / m) tiles = (rows + m - 1) / m;
+    if (dim_const_value(cx, s->rows, &rows) && tiles > (rows + m - 1) / m) tiles = (rows + m - 1) / m;
     int64_t groups = k->schedule->field[SCHED_block_n] / (n * PANEL);
-    s.block_groups = groups < 1 ? 1 : groups > MAX_BLOCK_GROUPS ? MAX_BLOCK_GROUPS : (uint32_t)groups;
-    s.block_tiles = tiles < 1 ? 1 : tiles > MAX_BLOCK_TILES ? MAX_BLOCK_TILES : (uint32_t)tiles;
-    return s;
+    s->block_groups = groups < 1 ? 1 : groups > MAX_BLOCK_GROUPS ? MAX_BLOCK_GROUPS : (uint32_t)groups;
+    s->block_tiles = tiles < 1 ? 1 : tiles > MAX_BLOCK_TILES ? MAX_BLOCK_TILES : (uint32_t)tiles;
 }
 
 Dim blocks_tiles(Kernel *k, const Blocks *s) { return dim_cdiv(k->cx, s->rows, dim_const(k->cx, s->tile_m)); }

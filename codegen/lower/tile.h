@@ -71,6 +71,7 @@ struct Blocks {
 };
 Blocks blocks_of(Kernel *);
 Blocks blocks_at(Kernel *, Val anchor);      /* of this contraction, convolution or attend */
+void blocks_sizes(Kernel *, Blocks *);        /* of its tiles and blocks, from the schedule and the rows */
 Dim blocks_tiles(Kernel *, const Blocks *);  /* of all rows */
 Dim blocks_count(Kernel *, const Blocks *);  /* blocks of rows */
 Dim blocks_scratch(Kernel *, const Blocks *);
@@ -129,7 +130,7 @@ typedef struct Image {           /* x at [n, y.., c]: offset origin + n * step +
     Source x;
     Dim origin, step, axis[MAX_RANK], channel;
     uint32_t spatial;
-    const int64_t *stride, *dilation;
+    const int64_t *stride, *dilation; /* NULL: all 1 */
     const Dim *low;
     bool checked[MAX_RANK];      /* taps may leave the image along this axis */
     bool any_checked;

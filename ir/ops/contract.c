@@ -137,9 +137,8 @@ static bool unpack_pairs(Interp *ip, const Tensor *t, int64_t taps, int64_t k, i
     return true;
 }
 
-/* w as [batch or taps][k][cols]. */
-static bool decode(Interp *ip, const Tensor *w, int64_t batch, int64_t taps, int64_t k,
-                   int64_t cols, Tensor *out) {
+bool contract_decode(Interp *ip, const Tensor *w, int64_t batch, int64_t taps, int64_t k,
+                     int64_t cols, Tensor *out) {
     *out = *w;
     if (w->splat || w->encoding == ENCODING_DENSE)
         return true;
@@ -169,7 +168,7 @@ bool eval_dot(Interp *ip, const Graph *g, const Node *n, const Tensor *in, Tenso
         if (x->dims[i] != in[1].dims[i])
             return mismatch(ip, n, "batch extents", x->dims[i], in[1].dims[i]);
     Numbers a, b;
-    if (!tensor_new(ip, n->type, out) || !decode(ip, &in[1], batches, 1, depth, cols, &w))
+    if (!tensor_new(ip, n->type, out) || !contract_decode(ip, &in[1], batches, 1, depth, cols, &w))
         return false;
     bool is_float = dtype_is_float(out->dtype);
     if (!numbers_of(ip, x, is_float, &a) || !numbers_of(ip, &w, is_float, &b))
@@ -248,7 +247,7 @@ bool eval_conv(Interp *ip, const Graph *g, const Node *n, const Tensor *in, Tens
     int64_t taps = product_of(c.kernel, c.spatial);
     if (tensor_elements(out) == 0 || taps == 0 || c.channels == 0)
         return true;
-    if (!decode(ip, &in[1], 1, taps, depth, c.filters, &w))
+    if (!contract_decode(ip, &in[1], 1, taps, depth, c.filters, &w))
         return false;
     bool is_float = dtype_is_float(out->dtype);
     if (!numbers_of(ip, &in[0], is_float, &c.x) || !numbers_of(ip, &w, is_float, &c.w))

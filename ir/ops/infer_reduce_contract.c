@@ -220,3 +220,30 @@ Type infer_conv(Infer *k) {
     dims[x->rank - 1] = w->dims[w->rank - 1];
     return infer_tensor(k, sum_dtype(x), x->rank, dims);
 }
+
+Type infer_winograd(Infer *k) {
+    const TypeInfo *x = operand_info(k, 0), *u = operand_info(k, 1);
+    const Dim *low, *high;
+    Winograd w;
+    if (!infer_same_dtype(k, 0, 1))
+        return no_type;
+    if (x->dtype != DT_f32 && x->dtype != DT_f64)
+        return infer_error(k, "operands of %s, f32 or f64 expected", dtype_info[x->dtype].name);
+    if (x->rank != 4 || u->rank != 4)
+        return infer_error(k, "ranks %u and %u, expected x[n,h,w,c] and u[t,t,c,f]", x->rank,
+                           u->rank);
+    if (!winograd_of(attr_int(k->n, ATTR_tile), &w))
+        return infer_error(k, "tile is %lld, 2 or 4 expected",
+                           (long long)attr_int(k->n, ATTR_tile));
+    for (uint32_t i = 0; i < 2; i++)
+        if (!dim_is(k->cx, u->dims[i], w.tile + 2))
+            return infer_error(k, "axis %u of the filter has %s points, %u expected", i,
+                               dim_string(k->cx, u->dims[i]), w.tile + 2);
+    if (!dims_attr(k, ATTR_low, 2, &low) || !dims_attr(k, ATTR_high, 2, &high) ||
+        !infer_require(k, REL_EQ, x->dims[3], u->dims[2], "channels of image and filter must be equal"))
+        return no_type;
+    Dim dims[4] = {x->dims[0], {0}, {0}, u->dims[3]}, three = dim_const(k->cx, 3);
+    for (uint32_t i = 0; i < 2; i++)
+        dims[i + 1] = window_extent(k->cx, x->dims[i + 1], low[i], high[i], three, 1, 1);
+    return infer_tensor(k, x->dtype, 4, dims);
+}

@@ -81,3 +81,8 @@ int64_t tensor_int(const Tensor *, int64_t i); /* an element of an integer or bo
 const Reducer *reducer_by_combine(const char *combine); /* add mul min max; NULL for set */
 bool scalar_is_nan(DType, Scalar);
 bool scalar_less(DType, Scalar, Scalar); /* false where one is NaN */
+
+/* ---- contract.c ------------------------------------------------------------------------------------------------------- */
+
+/* The second operand of a contraction as [batch or taps][k][cols], whatever its encoding. */
+NODISCARD bool contract_decode(Interp *, const Tensor *w, int64_t batch, int64_t taps, int64_t k, int64_t cols, Tensor *out);

@@ -178,6 +178,11 @@ static Val s_conv(Sample *s, Op op) {
                ATTRS(AT_L(stride, 2, 2, 1), AT_L(dilation, 2, 1, 1), AT_D(low, 2, K(1), K(1)),
                      AT_D(high, 2, K(1), s->m), AT_I(groups, 2), AT_I(chunk, CHUNK_K)));
 }
+static Val s_winograd(Sample *s, Op op) {
+    Val filter = b_splat(s->g, nowhere, DT_f32, (Scalar){.f = 0.5}, 4, D(K(4), K(4), K(4), K(6)));
+    return two(s, op, s->image, filter,
+               ATTRS(AT_D(low, 2, K(1), K(1)), AT_D(high, 2, K(1), s->m), AT_I(tile, 2)));
+}
 static Val s_scatter_nd(Sample *s, Op op) {
     Val where = b_reshape(s->g, nowhere, s->index, 2, D(s->n, K(1)));
     return three(s, op, s->x, where, s->y, ATTRS({.key = ATTR_combine, .as.text = "add"}));
@@ -300,6 +305,7 @@ static SampleFn *const by_op[OP_COUNT] = {
     [OP_dot] = s_dot,
     [OP_attend] = s_attend,
     [OP_conv] = s_conv,
+    [OP_winograd] = s_winograd,
     [OP_scatter_nd] = s_scatter_nd,
     [OP_scatter_elements] = s_scatter_elements,
     [OP_cum_sum] = s_cumulate,

@@ -1,5 +1,6 @@
 /* test_tile.c: templates contraction, convolution and grouped against the graph interpreter (within rounding) and, bit by bit,
  * against template map, whose loops follow the order law one element at a time; by the Loop interpreter and as machine code.
+ * Template winograd likewise against the interpreter, and every tier and engine bit by bit.
  * With bf16 operands in pairs (pass narrow): against the interpreter of the narrowed graph, and every tier and engine bit by bit. */
 #include <math.h>
 #include <setjmp.h>
@@ -127,7 +128,7 @@ static void run_kernel(Run *r, uint32_t v) {
     const Node *n = node(r->g, (Val){v});
     Schedule schedule = *node_attr(n, ATTR_schedule)->as.schedule;
     int64_t its = schedule.field[SCHED_template_];
-    bool tiled = its == TEMPLATE_contraction || its == TEMPLATE_convolution || its == TEMPLATE_grouped;
+    bool tiled = its == TEMPLATE_contraction || its == TEMPLATE_convolution || its == TEMPLATE_grouped || its == TEMPLATE_winograd;
     r->tiled += tiled;
     if (its == TEMPLATE_grouped && r->blocks) schedule.field[SCHED_block_n] = LANES, schedule.field[SCHED_block_m] = 3;
     if (tiled && r->map) schedule.field[SCHED_template_] = TEMPLATE_map;
@@ -274,24 +275,21 @@ static void check_target(Case *c, const char *name, Tensor *inputs, const Tensor
     free(reference);
 }
 
-/* The same with the constants in pairs of bf16: no template but the tiles takes them. */
-static void check_narrow(Case *c, Tensor *inputs) {
-    static const char *const names[] = {"x86-64-v3", "x86-64-v4", "x86-64-v4-bf16"};
+/* c->g, which only templates under test compute, on every tier and engine: near the interpreter, and of the same bits. */
+static void check_tiers(Case *c, Tensor *inputs, const char *const *names, uint32_t n) {
     Tensor expected;
     void *reference = NULL;
-    Graph *g = c->g;
-    c->g = pass_narrow(c->cx, g, NULL);
-    if (!c->g || !interp_run(c->cx, c->cx->arena, c->g, inputs, g->params.n, &expected)) fail_with_diagnostics(c->cx, "narrow");
+    if (!interp_run(c->cx, c->cx->arena, c->g, inputs, c->g->params.n, &expected)) fail_with_diagnostics(c->cx, c->g->name);
     size_t bytes = (size_t)(tensor_elements(&expected) * dtype_bytes(expected.dtype));
-    for (uint32_t variant = 0; variant < 3 * COUNT(names) && graph_hash(g) != graph_hash(c->g); variant++) {
-        const Target *target = target_find(names[variant % 3]);
-        Run run = {.cx = c->cx, .target = target, .symbols = c->symbols, .engine = (Engine)(variant / 3)};
+    for (uint32_t variant = 0; variant < 3 * n; variant++) {
+        const Target *target = target_find(names[variant % n]);
+        Run run = {.cx = c->cx, .target = target, .symbols = c->symbols, .engine = (Engine)(variant / n)};
         bool runs = run.engine != ENGINE_LLVM || cpu_best(c->cx->arena, &(Tiers){2, {target_find("x86-64"), target}}) == target;
         if (!runs || (run.engine == ENGINE_LOOP && c->large) || (run.engine == ENGINE_TCC && !have_tcc())) continue;
         run.g = compile(c, target, true);
         void *found = run_graph(&run, inputs);
         char what[64];
-        snprintf(what, sizeof what, "bf16, %s, engine %u", target->name, variant / 3);
+        snprintf(what, sizeof what, "%s, engine %u", target->name, variant / n);
         compare_reference(c, &expected, found, what);
         if (!run.tiled) fail_msg("%s %s: no tiled kernel", c->g->name, what);
         if (reference && memcmp(reference, found, bytes)) fail_msg("%s %s: other bits", c->g->name, what);
@@ -299,6 +297,15 @@ static void check_narrow(Case *c, Tensor *inputs) {
         else reference = found;
     }
     free(reference);
+}
+
+/* The same with the constants in pairs of bf16: no template but the tiles takes them. */
+static void check_narrow(Case *c, Tensor *inputs) {
+    static const char *const names[] = {"x86-64-v3", "x86-64-v4", "x86-64-v4-bf16"};
+    Graph *g = c->g;
+    c->g = pass_narrow(c->cx, g, NULL);
+    if (!c->g) fail_with_diagnostics(c->cx, "narrow");
+    if (graph_hash(g) != graph_hash(c->g)) check_tiers(c, inputs, names, COUNT(names));
     c->g = g;
 }
 
@@ -521,13 +528,49 @@ static void test_conv_ranks(void **state) {
     end_case(&c, conv(&c, param_i(&c, DT_f32, 5, DIMS(1, 5, 4, 6, 3)), weights(&c, 5, DIMS(3, 3, 3, 3, 18)), 3, &z, 1));
 }
 
+/* Squares of 2 and 4 results, whole and cut off, one block and several: z->r is the tile. */
+static void winograd_case(const Shape *z, uint32_t i) {
+    static const char *const names[] = {"x86-64-v3", "x86-64-v4"};
+    char name[32];
+    snprintf(name, sizeof name, "winograd_%u", i);
+    Case c = begin_case(name);
+    c.depth = 1000 * z->c; /* no filter gives such numbers: results cancel */
+    c.large = z->c > 100;
+    Loc l = {0};
+    Dim n = z->symbolic ? symbol(&c, "n", 3) : dim_const(c.cx, 2), ch = dim_const(c.cx, z->c);
+    Dim low = dim_const(c.cx, z->low), high = dim_const(c.cx, z->high);
+    Dim dims[] = {n, z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h), dim_const(c.cx, z->w), ch}, planes[] = {n, ch, dims[1], dims[2]};
+    Val x = z->planes ? b_permute(c.g, l, param(&c, DT_f32, 4, planes), DIMS(0, 2, 3, 1)) : param(&c, DT_f32, 4, dims);
+    Attr attrs[] = {{.key = ATTR_low, .n = 2, .as.dims = (Dim[]){low, low}}, {.key = ATTR_high, .n = 2, .as.dims = (Dim[]){high, high}},
+                    {.key = ATTR_tile, .as.i = z->r}};
+    Val y = emit(c.g, OP_winograd, l, (Val[]){x, weights(&c, 4, DIMS(z->r + 2, z->r + 2, z->c, z->f))}, 2, attrs, COUNT(attrs));
+    y = b_binary(c.g, l, OP_add, y, weights(&c, 1, DIMS(z->f)));
+    if (i & 1) y = b_binary(c.g, l, OP_add, y, param(&c, DT_f32, 4, val_type(c.g, y)->dims));
+    graph_result(c.g, b_binary(c.g, l, OP_max, y, b_scalar(c.g, l, DT_f32, 0)), "y");
+    if (!context_enter(c.cx) || !(c.g = graph_finish(c.g))) fail_with_diagnostics(c.cx, name);
+    Tensor inputs[8];
+    for (uint32_t p = 0; p < c.g->params.n; p++) fill_input(&c, c.g, &inputs[p], c.g->params.at[p]);
+    if (__builtin_cpu_supports("x86-64-v3")) check_tiers(&c, inputs, names, COUNT(names));
+    context_leave(c.cx);
+    context_free(c.cx);
+}
+
+static void test_winograd(void **state) {
+    (void)state;
+    static const Shape shapes[] = {{8, 8, 16, 16, 4, 4, 1, 1, 1, 1, false, false},  {7, 9, 20, 40, 4, 4, 1, 1, 1, 0, false, false},
+                                   {9, 6, 48, 32, 2, 2, 1, 1, 0, 2, true, false},   {5, 11, 17, 65, 2, 2, 1, 1, 1, 1, true, true},
+                                   {3, 3, 8, 16, 4, 4, 1, 1, 0, 0, false, false},   {21, 18, 24, 8, 4, 4, 1, 1, 2, -1, true, false},
+                                   {30, 29, 300, 24, 4, 4, 1, 1, 1, 1, false, false}};
+    for (uint32_t i = 0; i < COUNT(shapes); i++) winograd_case(&shapes[i], i);
+}
+
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dot_sizes),  cmocka_unit_test(test_dot_few_rows), cmocka_unit_test(test_dot_depths),
         cmocka_unit_test(test_dot_symbolic),
         cmocka_unit_test(test_dot_heads),  cmocka_unit_test(test_dot_split),    cmocka_unit_test(test_dot_transposed),
         cmocka_unit_test(test_dot_dtypes), cmocka_unit_test(test_conv),           cmocka_unit_test(test_conv_ranks),
-        cmocka_unit_test(test_conv_groups),
+        cmocka_unit_test(test_conv_groups), cmocka_unit_test(test_winograd),
     };
     return have_llvm() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
 }
