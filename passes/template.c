@@ -109,7 +109,8 @@ int crossed_axis(const Graph *body) {
     Dim at[MAX_RANK];
     Fact facts[MAX_RANK];
     Strides s = {.body = body, .rank = t->rank, .fine = true};
-    if (body->results.n != 1 || t->rank < 2 || dtype_bytes(t->dtype) != 4) return -1;
+    bool wide = dtype_bytes(t->dtype) == 4 || t->dtype == DT_bf16 || t->dtype == DT_f16; /* in registers */
+    if (body->results.n != 1 || t->rank < 2 || !wide) return -1;
     for (uint32_t i = 1; i < body->nodes.n; i++)
         if (op_info[body->nodes.at[i].op].kind == KIND_INDEXED) return -1;
     for (uint32_t i = 0; i < t->rank; i++) {
