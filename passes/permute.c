@@ -3,8 +3,8 @@
  * Convolutions are channels-last; the importer wraps each in permutations.  Here a permutation in front of an operation moves
  * behind it, operation by operation, and cancels against the one in front of the next convolution (fold: permute of permute),
  * so that a CNN computes in one layout from its first convolution to its last.
- * Laws, each exact: f(permute a, permute b) = permute f(a, b) elementwise; the same for windows, reductions, pads, slices and
- * concatenations with their per-axis attributes permuted; an operand that is no permutation is permuted the other way, which
+ * Laws, each exact: f(permute a, permute b) = permute f(a, b) elementwise; the same for windows, reductions, pads, slices,
+ * gathers along an axis and concatenations with their per-axis attributes permuted; an operand that is no permutation is permuted the other way, which
  * must be free (a splat, a broadcast of a smaller value).
  */
 #include "passes.h"
@@ -127,6 +127,11 @@ static Val move_reduction(Graph *g, const Node *old, Val in, const Perm *p) {
     return b_permute(g, old->loc, emit(g, old->op, old->loc, &source, 1, attrs, 2), rest);
 }
 
+/* Picks places of one axis, which stays one axis: resizing, reflected edges. */
+static bool gathers_along(const Graph *g, const Node *old, const Val *in) {
+    return old->op == OP_gather && val_rank(g, in[1]) == 1 && attr_int(old, ATTR_batch) == 0;
+}
+
 static Val sink(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     Graph *g = rw->to;
     Perm p;
@@ -138,7 +143,7 @@ static Val sink(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     if (!is_permute(g, in[0], &p)) return (Val){0};
     if (node_attr(old, ATTR_window) && kind == KIND_REDUCE) return move_below(g, old, in, 1, &p);
     if (kind == KIND_REDUCE) return move_reduction(g, old, in[0], &p);
-    if (old->op == OP_pad || old->op == OP_slice) return move_below(g, old, in, 1, &p);
+    if (old->op == OP_pad || old->op == OP_slice || gathers_along(g, old, in)) return move_below(g, old, in, 1, &p);
     return (Val){0};
 }
 
