@@ -227,6 +227,37 @@ static bool crosses_rows(const Fusion *f, uint32_t group, Val v) {
     return rank && dim_hint(f->cx, val_dim(f->g, v, rank - 1)) >= SHORT && operand_strides(f->g, v);
 }
 
+/* What computing an element of v takes beyond reading memory, as far as nothing on the way is stored; at most `enough`. */
+static int64_t cost_of(const Fusion *f, Val v, int64_t enough) {
+    const Node *n = node(f->g, v);
+    OpKind kind = op_info[n->op].kind;
+    if ((kind != KIND_EW && kind != KIND_VIEW) || f->group[v.id] || f->stored[v.id] || is_free(f, v)) return 0;
+    int64_t cost = op_info[n->op].cost > 1 ? op_info[n->op].cost : 1; /* views too, so that the walk ends */
+    for (uint32_t i = 0; i < n->n_in && cost < enough; i++) cost += cost_of(f, n->in[i], enough - cost);
+    return cost;
+}
+
+/* A few scalar instructions on extents: no kernel is worth it. */
+static bool made_of_extents(const Fusion *f, Val v, uint32_t fuel) {
+    const Node *n = node(f->g, v);
+    if (is_free(f, v)) return true;
+    bool made = kind_of(f, v) == KIND_EW && val_rank(f->g, v) == 0 && fuel > 0;
+    for (uint32_t i = 0; i < n->n_in && made; i++) made = made_of_extents(f, n->in[i], fuel - 1);
+    return made;
+}
+
+/* Operand i of n is asked for the same element again and again: its value through views, where that is worth a buffer. */
+static Val worth_storing(const Fusion *f, const Node *n, uint32_t i) {
+    enum { ENOUGH = 16 /* against a load */, TIMES = 4, LAUNCH = 1 << 15 /* lanes of instructions, as in work.c */ };
+    Val v = n->in[i];
+    bool picks = n->op == OP_gather && i == 1;
+    if (n->op != OP_broadcast && !picks) return (Val){0};
+    int64_t from = dim_hint(f->cx, type_elements(f->cx, node(f->g, v)->type)), to = dim_hint(f->cx, type_elements(f->cx, n->type));
+    while (kind_of(f, v) == KIND_VIEW) v = val_in(f->g, v, 0);
+    if (from < 1 || to / from < TIMES || to < LAUNCH / ENOUGH || kind_of(f, v) != KIND_EW || f->group[v.id]) return (Val){0};
+    return cost_of(f, v, ENOUGH) >= ENOUGH ? v : (Val){0};
+}
+
 static void visit_uses(Fusion *f, Val user) {
     const Node *n = node(f->g, user);
     uint32_t group = f->group[user.id];
@@ -237,7 +268,9 @@ static void visit_uses(Fusion *f, Val user) {
         if (!structural) read_by(f, v, group ? group : f->reader[user.id]);
         if (group && is_anchor(op_info[n->op].kind)) anchor_operand(f, &f->groups.at[group], n, i);
         bool widens = n->op == OP_broadcast && !dim_same(type_elements(f->cx, n->type), type_elements(f->cx, node(f->g, v)->type));
-        if (widens && kind_of(f, v) == KIND_EW && !f->group[v.id]) f->stored[v.id] = true;
+        if (widens && kind_of(f, v) == KIND_EW && !f->group[v.id] && !made_of_extents(f, v, 4)) f->stored[v.id] = true;
+        Val kept = worth_storing(f, n, i);
+        if (kept.id) f->stored[kept.id] = true;
         if (op_info[n->op].kind == KIND_VIEW || op_info[n->op].kind == KIND_INDEXED) f->space_uses[v.id] += n->op != OP_broadcast;
         if (!group && !f->stored[user.id] && f->depth[user.id] >= f->depth[v.id]) f->depth[v.id] = f->depth[user.id] + 1;
     }
