@@ -150,14 +150,14 @@ LVal m_cosh(LoopBuilder *b, LVal x) {
     return l_select(b, l_lt(b, limit, a), half_exp(b, a), small);
 }
 
-/* f32: 1 - 2^(log2 erfc a), whose exponent is a polynomial times a: exact enough near 0 too, where the power is that much below 1. */
+/* f32: 1 - 2^(log2 erfc a), whose exponent is a times a polynomial, never rounded as a whole: exact enough near 0 too, where the
+ * power is that much below 1. */
 static LVal erf_f32(LoopBuilder *b, LVal x) {
     const MathFormat *f = math_of(b, x);
     LVal a = l_abs(b, x), most = like(b, x, 4), t = l_select(b, l_lt(b, most, a), most, a);
-    LVal g = l_mul(b, math_poly(b, t, &poly_erfc[0]), t), magic = like(b, x, f->round + f->bias);
-    LVal shifted = l_add(b, g, magic), r = l_sub(b, g, l_sub(b, shifted, magic));
-    LVal s = float_of(b, l_shl_by(b, bits_of(b, shifted), f->mantissa));
-    LVal q = l_mul(b, r, math_poly(b, r, &poly_exp2m1[0]));
+    LVal p = math_poly(b, t, &poly_erfc[0]), magic = like(b, x, f->round + f->bias), shifted = l_fma(b, p, t, magic);
+    LVal r = l_fms(b, p, t, l_sub(b, shifted, magic)), s = float_of(b, l_shl_by(b, bits_of(b, shifted), f->mantissa));
+    LVal q = l_fma(b, l_mul(b, r, r), math_poly(b, r, &poly_exp2m1[0]), l_mul(b, r, like(b, x, f->ln2[0])));
     return math_with_sign(b, l_fnma(b, s, q, l_sub(b, like(b, x, 1), s)), x);
 }
 

@@ -106,8 +106,8 @@ ROWS = [
         "f64": (lambda r: (expm1(r) - r) / r ** 2, lambda r: r ** 2, -LN2_HALF, LN2_HALF, 11, [mpf(1) / 2])}),
     ("exp2", "2^r, |r| <= 1/2", {
         "f32": (lambda r: mpf(2) ** r, lambda r: mpf(2) ** -r, mpf("-0.5005"), mpf("0.5005"), 7, [mpf(1)])}),
-    ("exp2m1", "(2^r - 1) / r, |r| <= 1/2", {
-        "f32": (lambda r: (mpf(2) ** r - 1) / r, lambda r: r, mpf("-0.5005"), mpf("0.5005"), 6, [LN2_SHORT])}),
+    ("exp2m1", "(2^r - 1 - r ln 2) / r^2, |r| <= 1/2, ln 2 as f32", {
+        "f32": (lambda r: (mpf(2) ** r - 1 - r * LN2_SHORT) / r ** 2, lambda r: r ** 2, mpf("-0.5005"), mpf("0.5005"), 5, [])}),
     ("log", "f32: (ln(1+f) - f + f^2/2) / f^3; f64: (ln((1+s)/(1-s)) - 2s) / (s z), z = s^2", {
         "f32": (lambda f: (log1p(f) - f + f * f / 2) / f ** 3, lambda f: f * f, ROOT_LOW, ROOT_HIGH, 9, []),
         "f64": (lambda z: 2 * series_log(z, 1), lambda z: z, mpf(0), mpf("0.02945"), 7, [])}),

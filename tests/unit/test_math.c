@@ -49,7 +49,7 @@ static const struct {
     {"asinh", m_asinh, asinhl, {0.51, 2.0}},
     {"acosh", m_acosh, acoshl, {0.51, 2.2}},
     {"atanh", m_atanh, atanhl, {0.51, 2.1}},
-    {"erf", m_erf, erfl, {2.7, 1.2}},
+    {"erf", m_erf, erfl, {3.0, 1.2}},
     {"sigmoid", m_sigmoid, sigmoid_wide, {2.45, 2.4}},
     {"softplus", m_softplus, softplus_wide, {1.8, 1.8}},
 };
