@@ -94,19 +94,35 @@ static bool row_accepts(const Fusion *f, const Group *gr, Val v) {
     return kind_of(f, v) == KIND_REDUCE && reduces_rows(f->g, n) == (int)gr->outer && row_full(f, gr, n->in[0]);
 }
 
+/* A permutation that ends with the rows of a contraction, tiles of which the template transposes; all that it makes of them. */
+static bool ends_with_rows(const Fusion *f, const Group *gr, Val v) {
+    enum { LEAST_ROWS = 8 /* side by side */ };
+    const Node *n = node(f->g, v);
+    Template t = anchor_template(f->g, node(f->g, gr->anchor));
+    const TypeInfo *y = val_type(f->g, gr->anchor);
+    if (n->op != OP_permute || (t != TEMPLATE_contraction && t != TEMPLATE_convolution) || y->rank < 2) return false;
+    if (dtype_bytes(y->dtype) != 4 || dtype_bytes(val_dtype(f->g, v)) != 4) return false;
+    if (f->stage[n->in[0].id] || !same_dims(f, n->in[0], gr->anchor)) return false;
+    uint32_t batch = contract_batch(node(f->g, gr->anchor)), axis = y->rank - 1;
+    const int64_t *perm = attr_ints(n, ATTR_perm, NULL);
+    while (axis > batch && perm[axis] == (int64_t)axis - 1) axis--;
+    return f->uses[n->in[0].id] == 1 && dim_hint(f->cx, dim_product(f->cx, y->dims + axis, y->rank - 1 - axis)) >= LEAST_ROWS;
+}
+
 static bool tile_accepts(Fusion *f, uint32_t group, Val v) {
     const Node *n = node(f->g, v);
     uint32_t stage = MANY;
     for (uint32_t i = 0; i < n->n_in; i++) {
         if (f->group[n->in[i].id] != group) continue;
+        if (ends_with_rows(f, &f->groups.at[group], n->in[i])) return false;
         uint32_t s = f->stage[n->in[i].id];
         if (stage != MANY && s != stage) return false;
         stage = s;
     }
     uint32_t rank = val_rank(f->g, v);
-    /* A permutation that moves the innermost axis would scatter the stores: readers take it as a view instead. */
+    /* Another permutation that moves the innermost axis would scatter the stores: readers take it as a view instead. */
     bool keeps_rows = n->op == OP_permute && rank && attr_ints(n, ATTR_perm, NULL)[rank - 1] == (int64_t)rank - 1;
-    if (n->op == OP_reshape || keeps_rows) stage = v.id;
+    if (n->op == OP_reshape || keeps_rows || ends_with_rows(f, &f->groups.at[group], v)) stage = v.id;
     else if (n->op == OP_bitcast || kind_of(f, v) != KIND_EW) return false;
     f->stage[v.id] = stage;
     return true;
@@ -194,6 +210,11 @@ static void read_by(Fusion *f, Val v, uint32_t group) {
     *r = *r == 0 || *r == group ? group : MANY;
 }
 
+static bool one_tap(const Fusion *f, const Node *n) {
+    const TypeInfo *w = val_type(f->g, n->in[1]);
+    return n->op == OP_conv && dim_is(f->cx, dim_product(f->cx, w->dims, w->rank - 2), 1);
+}
+
 /* Operand i of anchor n must be a buffer, or a view of one that its template can address. */
 static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i) {
     Val v = n->in[i], base;
@@ -209,11 +230,11 @@ static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i
     }
     if (kind_of(f, v) != KIND_VIEW && repeated) f->stored[v.id] = true;
     if (kind_of(f, v) != KIND_VIEW || !(addressed || repeated)) return;
-    /* Every tap would walk channels with a stride: one transpose is cheaper, but for the few channels of a first layer. */
+    /* Every tap would walk channels with a stride: one transpose is cheaper, but for one tap, or the few channels of a first layer. */
     bool few = dim_const_value(f->cx, val_dim(f->g, v, val_rank(f->g, v) - 1), &channels) && channels < 8;
     bool image = op_info[n->op].kind == KIND_CONTRACT && node_attr(n, ATTR_low) && i == 0;
     Template its = anchor_template(f->g, n);
-    few = few && its != TEMPLATE_grouped && its != TEMPLATE_winograd;
+    few = (few || one_tap(f, n)) && its != TEMPLATE_grouped && its != TEMPLATE_winograd;
     if (!operand_is_affine(f->g, v, &base, &contiguous)) f->stored[v.id] = true;
     else if (image && !contiguous && !few) f->stored[v.id] = true;
     else if (base.id != v.id && is_inlinable(kind_of(f, base))) f->stored[base.id] = true;

@@ -96,12 +96,13 @@ int64_t schedule_stageable(Context *cx, const Graph *body) {
 /* Register tile of rows x panels: as many accumulators as leave room for the panels and a broadcast.  Four panels share each
  * broadcast where registers allow; few rows are one tile, so that the weights are read once.
  * halves: panels and broadcasts are pairs of bf16 that take two registers each, as f32. */
-static void tile(Schedule *s, const Target *t, DType compute, bool halves, int64_t rows, int64_t columns) {
+static void tile(Schedule *s, const Target *t, DType compute, bool halves, int64_t rows, int64_t columns, int64_t widest) {
     int64_t each = PANEL * dtype_bytes(compute) / t->vector_bytes, room = t->vector_registers - 1; /* registers a panel takes */
     if (each < 1) each = 1;
     int64_t panels = each >= 2 ? 1 : 4, needed = (columns + PANEL - 1) / PANEL;
     if (t->vector_registers >= 32 && each == 2) panels = 2;
     if (each == 2 && rows > 0 && rows <= 2 && !halves) panels = rows == 1 ? 4 : 2; /* chains enough */
+    if (panels > widest) panels = widest;
     if (needed > 0 && panels > needed) panels = needed;
     while (panels > 1 && rows > 6 && rows <= 14 && (rows + 1) * panels * each > room) panels--;
     int64_t most = halves ? (room - 1) / (panels * each) - 2 : room / (panels * each) - 1;
@@ -111,13 +112,24 @@ static void tile(Schedule *s, const Target *t, DType compute, bool halves, int64
     s->field[SCHED_tile_m] = most < 1 ? 1 : rows > 0 && rows < most ? rows : most;
 }
 
+/* Some result is the contraction's with its columns elsewhere: stored along the rows of a tile, which is better longer than wide. */
+static bool crosses_rows(const Graph *body, const Node *anchor) {
+    uint32_t rank = type_info(body->cx, anchor->type)->rank, axes;
+    for (uint32_t i = 0; i < body->results.n; i++) {
+        const Node *n = node(body, body->results.at[i]);
+        const int64_t *perm = n->op == OP_permute ? attr_ints(n, ATTR_perm, &axes) : NULL;
+        if (perm && axes == rank && perm[rank - 1] != (int64_t)rank - 1) return true;
+    }
+    return false;
+}
+
 /* A tile of pixels in one line of the image needs one pointer and few checks: rows that divide the line, with room for two k of
  * the panels beside the accumulators, which the constant distances let the compiler overlap.  Narrow registers have no such
  * room. */
-static void line_tile(Schedule *s, const Target *t, DType compute, int64_t width, int64_t columns) {
+static void line_tile(Schedule *s, const Target *t, DType compute, int64_t width, int64_t columns, int64_t widest) {
     int64_t needed = (columns + PANEL - 1) / PANEL, least = needed == 1 ? 8 : 14; /* accumulators that are worth it */
     if (PANEL * dtype_bytes(compute) > t->vector_bytes || t->vector_registers < 32) return;
-    for (int64_t panels = needed < 4 ? needed : 4; panels > 0; panels--) {
+    for (int64_t panels = needed < widest ? needed : widest; panels > 0; panels--) {
         if (needed % panels) continue;
         for (int64_t rows = 16; rows * panels >= least; rows--)
             if (width % rows == 0 && rows * panels + 2 * panels + 2 <= t->vector_registers) {
@@ -182,10 +194,11 @@ static void contraction(const Choice *c, Schedule *s) {
     int64_t rows = known(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
     int64_t columns = known(cx, y->dims[y->rank - 1]), groups = node_attr(anchor, ATTR_groups) ? attr_int(anchor, ATTR_groups) : 1;
     bool halves = val_type(body, anchor->in[1])->encoding == ENCODING_PAIR16 && !t->dot_bf16;
-    tile(s, t, compute, halves, rows, columns / groups);
+    bool crosses = crosses_rows(body, anchor);
+    tile(s, t, compute, halves, rows, columns / groups, crosses ? 2 : 4);
     bool taps = anchor->op == OP_conv && !dim_is(cx, dim_product(cx, val_type(body, anchor->in[1])->dims, y->rank - 2), 1);
     int64_t width = known(cx, y->dims[y->rank - 2]);
-    if (taps && width > 0 && !halves) line_tile(s, t, compute, width, columns / groups);
+    if (taps && width > 0 && !halves) line_tile(s, t, compute, width, columns / groups, crosses ? 3 : 4);
     while (!panels_fit(cx, body, anchor, s->field[SCHED_tile_n])) s->field[SCHED_tile_n]--;
     blocks(cx, s, t, body, anchor);
 }
@@ -236,7 +249,7 @@ static void grouped(const Choice *c, Schedule *s) {
 static void winograd(const Choice *c, Schedule *s) {
     const TypeInfo *y = type_info(c->cx, c->anchor->type), *u = val_type(c->body, c->anchor->in[1]);
     int64_t side = attr_int(c->anchor, ATTR_tile), panels = divide_up(known(c->cx, y->dims[3]), PANEL);
-    tile(s, c->target, y->dtype, false, 0, panels * PANEL);
+    tile(s, c->target, y->dtype, false, 0, panels * PANEL, 4);
     while (panels % s->field[SCHED_tile_n]) s->field[SCHED_tile_n]--;
     int64_t points = (side + 2) * (side + 2), tile_m = s->field[SCHED_tile_m];
     int64_t bytes = points * 4 * (known(c->cx, u->dims[2]) + PANEL * s->field[SCHED_tile_n]);
@@ -253,7 +266,7 @@ static void attention(const Choice *c, Schedule *s) {
     uint32_t batch = contract_batch(anchor);
     int64_t keys = attr_int(anchor, ATTR_chunk), columns = dim_hint(cx, y->dims[y->rank - 1]), rows = 256;
     int64_t all = dim_hint(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1)), others = dim_hint(cx, dim_product(cx, y->dims, batch));
-    tile(s, c->target, y->dtype, false, 0, keys);
+    tile(s, c->target, y->dtype, false, 0, keys, 4);
     while (rows > 64 && others * divide_up(all, rows) < (rows > 128 ? 32 : 8)) rows /= 2;
     while (rows > 8 && rows * (keys + columns) * dtype_bytes(y->dtype) > c->target->l2_bytes / 2) rows /= 2;
     int64_t tile_m = s->field[SCHED_tile_m], block = divide_up(rows, tile_m) * tile_m;

@@ -70,6 +70,11 @@ static void store_row(Kernel *k, Blocks *s, const Group *gr, Dim row, LVal sums,
 void blocks_store_rows(Kernel *k, Blocks *s, const Group *gr, LVal first, LVal end, LVal sums, LVal pitch) {
     KernelLoop loop;
     LoopBuilder *b = k->b;
+    if (blocks_cross(k, s)) {
+        CrossedRows rows = {gr, first, l_sub(b, end, first), s->tile_m, NULL, sums, pitch};
+        blocks_store_crossed(k, s, &rows);
+        return;
+    }
     Dim row = kernel_loop(k, &loop, first, end, s->rows, 1, NULL, 0);
     LVal at = l_mul(b, l_sub(b, kernel_dim(k, row), first), pitch);
     store_row(k, s, gr, row, l_offset(b, sums, at), NULL);
@@ -127,6 +132,11 @@ typedef struct TileRun {
 
 /* The results straight from the accumulators. */
 static void store_tile(Kernel *k, const TileRun *t, uint32_t rows, const LVal *acc) {
+    if (blocks_cross(k, t->s)) {
+        CrossedRows all = {.group = t->group, .first = t->first, .count = l_i64(k->b, rows), .most = rows, .acc = acc};
+        blocks_store_crossed(k, t->s, &all);
+        return;
+    }
     for (uint32_t i = 0; i < rows; i++) {
         KernelScope scope;
         kernel_enter(k, &scope, NULL, 0);

@@ -1,5 +1,5 @@
 /* tile.h: what templates contraction and convolution share: the register tile (tile.c), the loops around it (blocks.c,
- * sums.c) and the panels made while running (panels.c).
+ * sums.c, crossed.c) and the panels made while running (panels.c).
  *
  * Both are sums of products  y[row, column] = sum over taps t, channels c of  x[row, t, c] * w[t, c, column], where a plain
  * contraction has one tap.  Rows are the flattened axes of the result before the last, columns the last.
@@ -123,6 +123,18 @@ void blocks_pack(Kernel *, Blocks *, const Part *, const Group *);
 /* x read at `at`: the parameter behind its views, and the offset there.  splat: x is one number, in *same. */
 typedef struct Source { Val base; LVal pointer, same; Dim offset; } Source;
 Source blocks_source(Kernel *, Val x, const Dim *at);
+
+/* ---- crossed.c ---------------------------------------------------------------------------------------------------- */
+
+typedef struct CrossedRows {     /* a tile of finished sums: rows [first, first + count), at most `most` */
+    const Group *group;
+    LVal first, count;
+    uint32_t most;
+    const LVal *acc;             /* the sums, or NULL: row i in memory at sums[i * pitch] */
+    LVal sums, pitch;
+} CrossedRows;
+bool blocks_cross(Kernel *, const Blocks *); /* some result lies along the rows */
+void blocks_store_crossed(Kernel *, Blocks *, const CrossedRows *);
 
 /* ---- image.c ------------------------------------------------------------------------------------------------------ */
 

@@ -482,6 +482,38 @@ static void test_conv(void **state) {
     }
 }
 
+/* Results channels first: rows of a tile stored side by side, over one image or the ends of several. */
+static void test_crossed(void **state) {
+    (void)state;
+    static const Shape shapes[] = {
+        {7, 7, 16, 40, 1, 1, 1, 1, 0, 0, false, true},    {3, 3, 9, 33, 3, 3, 1, 1, 1, 1, true, false}, {5, 14, 70, 32, 3, 3, 1, 1, 1, 1, false, false},
+        {6, 56, 3, 64, 3, 3, 1, 1, 1, 1, true, true},     {8, 8, 300, 20, 1, 1, 2, 1, 0, 0, true, true}, {4, 5, 40, 7, 2, 3, 1, 1, 1, 0, false, false}};
+    for (uint32_t i = 0; i < 2 * COUNT(shapes); i++) {
+        const Shape *z = &shapes[i / 2];
+        char name[32];
+        snprintf(name, sizeof name, "crossed_%u", i);
+        Case c = begin_case(name);
+        c.depth = z->r * z->s * z->c;
+        Loc l = {0};
+        Dim n = z->symbolic ? symbol(&c, "n", 3) : dim_const(c.cx, i & 1 ? 1 : 2), ch = dim_const(c.cx, z->c);
+        Dim dims[] = {n, z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h), dim_const(c.cx, z->w), ch}, planes[] = {n, ch, dims[1], dims[2]};
+        Val x = z->planes ? b_permute(c.g, l, param(&c, DT_f32, 4, planes), DIMS(0, 2, 3, 1)) : param(&c, DT_f32, 4, dims);
+        Val y = conv(&c, x, weights(&c, 4, DIMS(z->r, z->s, z->c, z->f)), 2, z, 1);
+        y = b_binary(c.g, l, OP_add, y, weights(&c, 1, DIMS(z->f)));
+        if (i & 1) y = b_unary(c.g, l, OP_sigmoid, b_binary(c.g, l, OP_add, y, param(&c, DT_f32, 4, val_type(c.g, y)->dims)));
+        end_case(&c, b_permute(c.g, l, y, DIMS(0, 3, 1, 2)));
+    }
+    Case c = begin_case("crossed_dot");
+    Dim s = symbol(&c, "s", 21), in[] = {dim_const(c.cx, 2), s, dim_const(c.cx, 32)};
+    c.depth = 32;
+    Val y = b_dot(c.g, (Loc){0}, param(&c, DT_f32, 3, in), weights(&c, 2, DIMS(32, 50)), 0);
+    end_case(&c, b_permute(c.g, (Loc){0}, y, DIMS(0, 2, 1)));
+    c = begin_case("crossed_batch");
+    c.depth = 300;
+    y = b_dot(c.g, (Loc){0}, param_i(&c, DT_f32, 3, DIMS(3, 19, 300)), weights(&c, 3, DIMS(3, 300, 37)), 1);
+    end_case(&c, b_permute(c.g, (Loc){0}, y, DIMS(0, 2, 1)));
+}
+
 /* Lanes over several groups: z->c channels and z->f filters in all. */
 static void test_conv_groups(void **state) {
     (void)state;
@@ -570,7 +602,7 @@ int main(void) {
         cmocka_unit_test(test_dot_symbolic),
         cmocka_unit_test(test_dot_heads),  cmocka_unit_test(test_dot_split),    cmocka_unit_test(test_dot_transposed),
         cmocka_unit_test(test_dot_dtypes), cmocka_unit_test(test_conv),           cmocka_unit_test(test_conv_ranks),
-        cmocka_unit_test(test_conv_groups), cmocka_unit_test(test_winograd),
+        cmocka_unit_test(test_conv_groups), cmocka_unit_test(test_winograd), cmocka_unit_test(test_crossed),
     };
     return have_llvm() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
 }
