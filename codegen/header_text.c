@@ -162,7 +162,8 @@ static void add_tensor(Header *h, uint32_t k) {
     Text *t = &h->out;
     const char *name = interface_tensor_name(h->g, k), *field = tensor_field(h, k);
     bool found = k >= h->g->params.n && h->facts->output_offset.at[k - h->g->params.n] >= 0;
-    text_add(t, "    %s%s *%s; /* %s[", k < h->g->params.n ? "const " : "", c_dtype(type->dtype), field, dtype_info[type->dtype].name);
+    int64_t alias = graph_alias(h->g, k);
+    text_add(t, "    %s%s *%s; /* %s[", k < h->g->params.n && alias < 0 ? "const " : "", c_dtype(type->dtype), field, dtype_info[type->dtype].name);
     for (uint32_t a = 0; a < type->rank; a++) {
         if (a) text_add(t, ", ");
         add_comment_text(t, interface_dim_text(h->m->cx, h->m->arena, type->dims[a]));
@@ -173,6 +174,13 @@ static void add_tensor(Header *h, uint32_t k) {
         add_comment_text(t, name);
         text_add(t, "\"");
     }
+    if (alias >= 0) {
+        bool input = k < h->g->params.n;
+        text_add(t, input ? ", donated: run writes '" : ", NULL: run sets it to '");
+        add_comment_text(t, interface_tensor_name(h->g, input ? h->g->params.n + (uint32_t)alias : (uint32_t)alias));
+        text_add(t, input ? "' into it */\n" : "', where it lies */\n");
+        return;
+    }
     text_add(t, "%s */\n", found ? ", room for the capacity, or NULL: lent" : k >= h->g->params.n ? ", or NULL: lent" : "");
 }
 
@@ -180,9 +188,11 @@ static void add_struct(Header *h) {
     Text *t = &h->out;
     const char *n = h->m->name;
     uint32_t inputs = h->facts->n_input_symbols, tensors = h->g->params.n + h->g->results.n;
+    bool donated = false;
+    for (uint32_t k = 0; k < h->g->results.n; k++) donated |= graph_donor(h->g, k) >= 0;
     text_add(t, "\ntypedef struct ingot_context %s; /* one per thread */\n\n", n);
-    text_add(t, "/* Zero first.  Tensors are dense, row-major, aligned to their elements; outputs overlap no input. */\n"
-                "typedef struct %s_io {\n", n);
+    text_add(t, "/* Zero first.  Tensors are dense, row-major, aligned to their elements; outputs overlap no input%s. */\n"
+                "typedef struct %s_io {\n", donated ? " but those donated to them" : "", n);
     for (uint32_t i = 0; i < inputs; i++) {
         const SymbolInfo *s = symbol_info(h->m->cx, h->facts->symbols.at[i]);
         text_add(t, "    int64_t %s; /* ", h->fields[i]);

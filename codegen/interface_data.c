@@ -108,7 +108,9 @@ static uint64_t write_tensor(Writer *out, uint32_t k) {
     put_u32(out, at + offsetof(ingot_tensor_info, size), sizeof(ingot_tensor_info));
     put_u32(out, at + offsetof(ingot_tensor_info, dtype), dtype_info[t->dtype].dlpack);
     put_u32(out, at + offsetof(ingot_tensor_info, rank), t->rank);
-    put_u32(out, at + offsetof(ingot_tensor_info, alias), (uint32_t)-1);
+    int64_t alias = graph_alias(w->g, k);
+    put_u32(out, at + offsetof(ingot_tensor_info, flags), alias < 0 ? 0 : 2);
+    put_u32(out, at + offsetof(ingot_tensor_info, alias), (uint32_t)alias);
     point_text(out, at + offsetof(ingot_tensor_info, name), interface_tensor_name(w->g, k));
     if (t->rank) {
         point_own(out, at + offsetof(ingot_tensor_info, dims), dims);

@@ -104,7 +104,7 @@ static void require_sizes(Interface *w, LVal frame) {
 static LVal lay_lent(Interface *w, LVal at, LVal places, LVal lends) {
     LoopBuilder *b = builder(w);
     for (uint32_t k = 0; k < w->g->results.n; k++) {
-        if (w->facts->output_offset.at[k] >= 0) continue;
+        if (w->facts->output_offset.at[k] >= 0 || graph_donor(w->g, k) >= 0) continue;
         if (places.id) interface_set_word(w, places, k, l_select(b, l_bin(b, LOP_ne, lends, zero(w)), at, zero(w)));
         at = l_add(b, at, round64(b, program_dim(&w->p, interface_bytes(w, w->g->params.n + k, true))));
     }
@@ -192,6 +192,13 @@ static void require_reservation(Interface *w, LVal frame) {
     l_if_end(b, &branch, NULL, 0, NULL);
 }
 
+/* A name in a text that is a format. */
+static const char *plain(Arena *arena, const char *name) {
+    char *copy = arena_print(arena, "%s", name);
+    for (char *c = copy; *c; c++) *c = *c == '%' ? '?' : *c;
+    return copy;
+}
+
 /* An output's dims before the run: found ones at their capacity where the run writes in place, else 0. */
 static void set_output(Interface *w, LVal frame, LVal to, uint32_t k) {
     Program *p = &w->p;
@@ -211,7 +218,15 @@ static void set_output(Interface *w, LVal frame, LVal to, uint32_t k) {
     LVal lent = interface_frame_pointer(w, frame, FRAME_LENT, DT_i64), place = interface_word(w, interface_frame_pointer(w, frame, FRAME_PLACES, DT_i64), k);
     LVal data = interface_word(w, to, first), bytes = interface_word(w, to, first + TENSOR_WORD(bytes));
     LVal lend = l_bin(b, LOP_or, l_bin(b, LOP_eq, data, zero(w)), l_bin(b, LOP_eq, data, interface_word(w, lent, k)));
+    int64_t donor = graph_donor(w->g, k);
+    if (donor >= 0) place = interface_word(w, call_tensors(w, frame, CALL_WORD(inputs)), donor * TENSOR_WORDS + TENSOR_WORD(data));
     data = l_select(b, lend, place, data);
+    if (donor >= 0) {
+        const char *output = plain(p->arena, interface_tensor_name(w->g, w->g->params.n + k));
+        const char *input = plain(p->arena, interface_tensor_name(w->g, (uint32_t)donor));
+        const char *text = arena_print(p->arena, "\001'%s' must be NULL or lie where input '%s' does, which is donated to it", output, input);
+        require(w, frame, l_bin(b, LOP_eq, data, place), text, zero(w), zero(w), DT_i32);
+    }
     interface_set_word(w, lent, k, l_select(b, lend, place, zero(w)));
     interface_set_word(w, to, first + TENSOR_WORD(data), data);
     interface_set_word(w, to, first + TENSOR_WORD(bytes), l_select(b, lend, need, bytes));
@@ -251,8 +266,7 @@ static void give_copied(Interface *w, LVal frame, LVal to, uint32_t k) {
     Program *p = &w->p;
     LoopBuilder *b = p->b;
     int64_t first = (int64_t)k * TENSOR_WORDS;
-    const char *name = arena_print(p->arena, "%s", interface_tensor_name(w->g, w->g->params.n + k));
-    for (char *c = (char *)(uintptr_t)name; *c; c++) *c = *c == '%' ? '?' : *c;
+    const char *name = plain(p->arena, interface_tensor_name(w->g, w->g->params.n + k));
     LVal need = program_dim(p, interface_bytes(w, w->g->params.n + k, false));
     LVal lent = interface_word(w, interface_frame_pointer(w, frame, FRAME_LENT, DT_i64), k);
     LIf branch = l_if(b, l_bin(b, LOP_ne, lent, zero(w)));

@@ -48,7 +48,26 @@ static bool refuse_import_settings(Job *job) {
     return false;
 }
 
-const Graph *job_import(Job *job) {
+/* "k=past_k,v=past_v".  Only graphs as they are imported have concatenations to look for. */
+static const Graph *donate(Job *job, const Graph *g) {
+    Arena *arena = job->cx->arena;
+    VEC(Donation) all = {0};
+    for (const char *at = job->set.donate; *at;) {
+        size_t n = strcspn(at, ",");
+        const char *eq = memchr(at, '=', n);
+        if (!eq || eq == at || eq + 1 == at + n) {
+            diag_usage(job->cx, (Loc){0}, "--donate=%s: expected OUT=IN,.. such as k=past_k,v=past_v", job->set.donate);
+            return NULL;
+        }
+        const char *in = intern_n(job->cx, eq + 1, (size_t)(at + n - eq - 1));
+        vec_push(arena, &all, (Donation){intern_n(job->cx, at, (size_t)(eq - at)), in});
+        at += n + (at[n] == ',');
+    }
+    const Graph *folded = pass_find("canon")->run(job->cx, g, &job->tiers); /* shapes' leftovers hide slices */
+    return folded ? graph_donate(job->cx, folded, all.at, all.n) : NULL;
+}
+
+static const Graph *import(Job *job) {
     job_progress(job, "import");
     if (job->kind == INPUT_GRAPH)
         return refuse_import_settings(job) ? graph_parse(job->cx, job->file, (const char *)job->bytes, job->n, job->side, job->side_n) : NULL;
@@ -58,6 +77,11 @@ const Graph *job_import(Job *job) {
     }
     ImportOptions o = job_import_options(job);
     return constants(job, &o) ? onnx_import(job->cx, job->file, job->bytes, job->n, &o) : NULL;
+}
+
+const Graph *job_import(Job *job) {
+    const Graph *g = import(job);
+    return g && job->set.donate ? donate(job, g) : g;
 }
 
 static PipelineOptions pipeline_options(Job *job) {

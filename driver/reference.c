@@ -78,11 +78,17 @@ static ingot_status take_inputs(const Graph *g, const ingot_call *call, Tensor *
     return INGOT_OK;
 }
 
-static ingot_status give_output(ReferenceContext *c, uint32_t i, const Tensor *from, ingot_tensor *to, ingot_error *err) {
+static ingot_status give_output(ReferenceContext *c, const ingot_call *call, uint32_t i, const Tensor *from, ingot_tensor *to, ingot_error *err) {
     int64_t n = tensor_elements(from), each = dtype_bytes(from->dtype);
     uint64_t bytes = (uint64_t)(n * each);
     to->rank = (int32_t)from->rank;
     memcpy(to->dims, from->dims, sizeof to->dims);
+    int64_t donor = graph_donor(c->reference->g, i);
+    if (donor >= 0) {
+        const ingot_tensor *in = &call->inputs[donor];
+        if (to->data && to->data != in->data) return answer(err, INGOT_E_ARG, "an output lies elsewhere than the input that is donated to it");
+        to->data = in->data, to->bytes = in->bytes;
+    }
     if (!to->data) {
         free(c->lent[i]);
         if (!(to->data = c->lent[i] = malloc((size_t)bytes + 1))) return answer(err, INGOT_E_MEMORY, "no memory for an output");
@@ -103,7 +109,7 @@ static bool interpret(Job *job, void *user) {
     job->cx->fuel_used = 0;
     r->status = take_inputs(g, r->call, in, r->err);
     bool ok = !r->status && interp_run(job->cx, arena, g, in, g->params.n, out);
-    for (uint32_t i = 0; ok && i < g->results.n && !r->status; i++) r->status = give_output(r->c, i, &out[i], &r->call->outputs[i], r->err);
+    for (uint32_t i = 0; ok && i < g->results.n && !r->status; i++) r->status = give_output(r->c, r->call, i, &out[i], &r->call->outputs[i], r->err);
     arena_free(arena);
     return ok && !r->status;
 }
@@ -155,7 +161,7 @@ static int64_t dim_code(Context *cx, Dim d, const ingot_symbol *const *symbols, 
     return INT64_MIN;
 }
 
-static const ingot_tensor_info *make_tensor(const Graph *g, Val v, const char *name, const ingot_symbol *const *symbols, uint32_t n) {
+static const ingot_tensor_info *make_tensor(const Graph *g, Val v, const char *name, int64_t alias, const ingot_symbol *const *symbols, uint32_t n) {
     Context *cx = g->cx;
     const TypeInfo *t = val_type(g, v);
     int64_t *dims = arena_new_array(cx->arena, int64_t, t->rank + 1);
@@ -165,7 +171,8 @@ static const ingot_tensor_info *make_tensor(const Graph *g, Val v, const char *n
         texts[d] = dim_string(cx, t->dims[d]);
     }
     ingot_tensor_info *to = arena_alloc(cx->arena, sizeof *to);
-    *to = (ingot_tensor_info){sizeof *to, 0, name, dtype_info[t->dtype].dlpack, (int32_t)t->rank, 0, dims, texts};
+    *to = (ingot_tensor_info){sizeof *to, 0, name, dtype_info[t->dtype].dlpack, (int32_t)t->rank, (int32_t)alias, dims, texts};
+    if (alias >= 0) to->flags = 2;
     return to;
 }
 
@@ -174,8 +181,9 @@ static const ingot_entry *make_entry(const Graph *g, const ingot_symbol *const *
     const ingot_tensor_info **in = arena_new_array(cx->arena, const ingot_tensor_info *, g->params.n + 1);
     const ingot_tensor_info **out = arena_new_array(cx->arena, const ingot_tensor_info *, g->results.n + 1);
     for (uint32_t i = 0; i < g->params.n; i++)
-        in[i] = make_tensor(g, g->params.at[i], node_attr(node(g, g->params.at[i]), ATTR_name)->as.text, symbols, n);
-    for (uint32_t i = 0; i < g->results.n; i++) out[i] = make_tensor(g, g->results.at[i], g->result_names.at[i], symbols, n);
+        in[i] = make_tensor(g, g->params.at[i], node_attr(node(g, g->params.at[i]), ATTR_name)->as.text, graph_alias(g, i), symbols, n);
+    for (uint32_t i = 0; i < g->results.n; i++)
+        out[i] = make_tensor(g, g->results.at[i], g->result_names.at[i], graph_donor(g, i), symbols, n);
     ingot_entry *to = arena_alloc(cx->arena, sizeof *to);
     *to = (ingot_entry){sizeof *to, 0, "main", g->params.n, g->results.n, in, out};
     return to;

@@ -32,7 +32,7 @@ static void add_settings(Job *job, Text *to) {
     const ingot_settings *s = &job->set;
     const struct { const char *title, *value; } rows[] = {
         {"name", job->name},     {"cpu", s->cpu},         {"backend", s->backend},       {"emit", s->emit},
-        {"target", s->target},   {"numerics", s->numerics}, {"precision", s->precision}, {"schedule", s->schedule}, {"weights", s->weights}, {"passes", s->passes},   {"stop after", s->stop_after}};
+        {"target", s->target},   {"numerics", s->numerics}, {"precision", s->precision}, {"schedule", s->schedule}, {"weights", s->weights}, {"passes", s->passes},   {"stop after", s->stop_after}, {"donate", s->donate}};
     for (size_t i = 0; i < COUNT(rows); i++)
         if (rows[i].value) add_comment(to, rows[i].title, rows[i].value);
     for (uint32_t i = 0; i < s->n_dims; i++) add_comment(to, "dim", s->dims[i]);

@@ -82,6 +82,7 @@ typedef struct ingot_settings {
     uint32_t self_tests;     /* runs that ingot_model.self_test repeats; they are computed here, on this machine's CPU */
     const char *schedule_text; /* not NULL: the overrides themselves; `schedule` is their name in messages */
     uint64_t schedule_bytes;
+    const char *donate;      /* "k=past_k,v=past_v": outputs that are written into inputs, which become buffers with room */
 } ingot_settings;
 
 /* Compiles to a file, written whole or not at all, with the C headers of a library beside it.  err: the first error. */

@@ -76,7 +76,7 @@ typedef struct ingot_symbol {
     int64_t min, max, multiple, hint;
 } ingot_symbol;
 typedef struct ingot_tensor_info {
-    uint32_t size, flags; /* 1: optional, 2: donated to output `alias` */
+    uint32_t size, flags; /* 1: optional, 2: an input donated to output `alias`; an output that lies in input `alias` */
     const char *name;     /* the model's spelling */
     ingot_dtype dtype;
     int32_t rank, alias;

@@ -416,3 +416,40 @@ Val graph_memory(const Graph *g, Val v, uint32_t *element) {
         if (element && val_op(g, v) == OP_get) *element = (uint32_t)attr_int(node(g, v), ATTR_index);
     return v;
 }
+
+static Val through_views(const Graph *g, Val v) {
+    while (op_info[val_op(g, v)].kind == KIND_VIEW || op_info[val_op(g, v)].traits & ALIAS) v = val_in(g, v, 0);
+    return v;
+}
+
+/* The parameter that v is overwritten from, or -1. */
+static int64_t donor_of(const Graph *g, Val v) {
+    v = graph_memory(g, v, NULL);
+    const Node *n = node(g, v);
+    Val x = {0};
+    if (op_info[n->op].traits & OVERWRITES) {
+        x = n->in[0];
+    } else if (n->op == OP_kernel && attr_graph(n, ATTR_body)->results.n == 1) {
+        int64_t operand = donor_of(attr_graph(n, ATTR_body), attr_graph(n, ATTR_body)->results.at[0]);
+        if (operand < 0) return -1;
+        x = n->in[operand];
+    } else if (n->op == OP_join || n->op == OP_concat) {
+        int64_t all = donor_of(g, n->in[0]);
+        for (uint32_t i = 1; i < n->n_in; i++)
+            if (donor_of(g, n->in[i]) != all) return -1;
+        return all;
+    } else {
+        return -1;
+    }
+    x = through_views(g, x);
+    return val_op(g, x) == OP_param ? attr_int(node(g, x), ATTR_index) : donor_of(g, x);
+}
+
+int64_t graph_donor(const Graph *g, uint32_t result) { return donor_of(g, g->results.at[result]); }
+
+int64_t graph_alias(const Graph *g, uint32_t k) {
+    if (k >= g->params.n) return graph_donor(g, k - g->params.n);
+    for (uint32_t r = 0; r < g->results.n; r++)
+        if (graph_donor(g, r) == (int64_t)k) return r;
+    return -1;
+}

@@ -218,7 +218,7 @@ typedef enum AttrKey {
 #define A(name) (UINT64_C(1) << ATTR_##name)
 #define ANY     (-1)
 typedef enum AttrType { AT_INT, AT_FLOAT, AT_INTS, AT_DIM, AT_DIMS, AT_DTYPE, AT_TEXT, AT_CONST, AT_GRAPH, AT_SCHEDULE } AttrType;
-enum { FAILS = 1, REREADS = 2, ALIAS = 4 };   /* traits of ops: see ops.def */
+enum { FAILS = 1, REREADS = 2, ALIAS = 4, OVERWRITES = 8 };   /* traits of ops: see ops.def */
 typedef struct OpInfo {
     const char *name;
     int operands;            /* or ANY */
@@ -410,6 +410,10 @@ Dim graph_upper_axis(const Graph *, Val v, uint32_t element, uint32_t axis);
 Dim graph_upper_elements(const Graph *, Val v, uint32_t element);
 /* What v stands for in memory: through ops that alias their operand; *element, if asked for, of the tuple there. */
 Val graph_memory(const Graph *, Val v, uint32_t *element);
+/* The parameter that a result takes the memory of, since all of it comes from overwriting it, through joins and kernels; or -1.
+ * graph_alias: of parameter k the result that does, of result k - params.n its donor; or -1. */
+int64_t graph_donor(const Graph *, uint32_t result);
+int64_t graph_alias(const Graph *, uint32_t k);
 /* The outermost `join` that a node's memory is a part of, or the node; and how many bytes from its start. */
 Val graph_home(const Graph *, Val, Dim *bytes);
 
@@ -418,6 +422,7 @@ Val graph_home(const Graph *, Val, Dim *bytes);
 /* The least that a closed graph takes: floating-point operations, and bytes of results and (by parameter) of operands. */
 typedef struct GraphWork { Dim flops, written, *read; } GraphWork;
 GraphWork graph_work(const Graph *);
+Dim graph_written(const Graph *, uint32_t result); /* elements that are stored: what is overwritten, or all */
 /* Of a contraction or attend: leading axes that the operands share, and elements of x that one of the result is made of. */
 uint32_t contract_batch(const Node *);
 Dim contract_depth(const Graph *, const Node *);

@@ -20,9 +20,15 @@ static Dim least(Context *cx, Dim a, Dim b) {
 
 static bool is_whole(OpKind kind) { return kind == KIND_REDUCE || kind == KIND_CONTRACT || kind == KIND_ANCHOR; }
 
+Dim graph_written(const Graph *g, uint32_t result) {
+    Val v = g->results.at[result];
+    while (op_info[val_op(g, v)].traits & ALIAS) v = val_in(g, v, 0);
+    return elements(g, op_info[val_op(g, v)].traits & OVERWRITES ? val_in(g, v, 1) : g->results.at[result]);
+}
+
 /* Adds what node n asks of its operands, of which `asked` elements matter itself. */
 static void ask(const Graph *g, const Node *n, Dim asked, Dim *needed) {
-    for (uint32_t i = 0; i < n->n_in; i++) {
+    for (uint32_t i = op_info[n->op].traits & OVERWRITES ? 1 : 0; i < n->n_in; i++) {
         Dim all = elements(g, n->in[i]), *to = &needed[n->in[i].id];
         *to = is_whole(op_info[n->op].kind) ? all : least(g->cx, all, to->id ? dim_add(g->cx, *to, asked) : asked);
     }
@@ -66,7 +72,7 @@ GraphWork graph_work(const Graph *g) {
     for (uint32_t i = 0; i < g->results.n; i++) {
         Val v = g->results.at[i];
         needed[v.id] = elements(g, v);
-        w.written = dim_add(cx, w.written, dim_muli(cx, needed[v.id], dtype_bytes(val_dtype(g, v))));
+        w.written = dim_add(cx, w.written, dim_muli(cx, graph_written(g, i), dtype_bytes(val_dtype(g, v))));
     }
     for (uint32_t i = g->nodes.n; i-- > 1;) {
         const Node *n = &g->nodes.at[i];

@@ -66,7 +66,7 @@ static bool is_widened(const Fusion *f, Val v) {
 static const GroupKind group_kind[TEMPLATE_COUNT] = {
     [TEMPLATE_map] = GROUP_MAP,          [TEMPLATE_columns] = GROUP_MAP,   [TEMPLATE_row] = GROUP_ROW, [TEMPLATE_contraction] = GROUP_TILE,
     [TEMPLATE_convolution] = GROUP_TILE, [TEMPLATE_grouped] = GROUP_TILE,  [TEMPLATE_winograd] = GROUP_TILE,
-    [TEMPLATE_attention] = GROUP_TILE,
+    [TEMPLATE_attention] = GROUP_TILE,   [TEMPLATE_overwrite] = GROUP_ALONE,
     [TEMPLATE_arg] = GROUP_ALONE,        [TEMPLATE_scatter] = GROUP_ALONE, [TEMPLATE_cumulate] = GROUP_ALONE,
     [TEMPLATE_top_k] = GROUP_ALONE,      [TEMPLATE_nonzero] = GROUP_ALONE,
 };

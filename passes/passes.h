@@ -60,5 +60,9 @@ int reduces_rows(const Graph *, const Node *);
  * last; or -1. */
 int crossed_axis(const Graph *body);
 
+/* donate.c: the graph in which concat(input, ..), which makes the result, is written into the input.  NULL after a diagnostic. */
+typedef struct Donation { const char *result, *param; } Donation;
+Graph *graph_donate(Context *, const Graph *, const Donation *, uint32_t n);
+
 /* inplace.c: result `result` of a kernel's body may be written over parameter `operand`, element by element. */
 bool overwrites_safely(const Graph *body, uint32_t operand, uint32_t result);

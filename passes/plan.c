@@ -118,6 +118,17 @@ static int64_t shared_buffer(Planner *p, uint32_t i, Val home) {
     return p->slots[home.id][0] = output >= 0 ? -1 - output : new_buffer(p, i, last, aligned_bytes(p, home, 0), NULL);
 }
 
+/* A kernel that overwrites has no memory of its own. */
+static void require_donor(Planner *p, uint32_t i) {
+    const Node *n = &p->g->nodes.at[i];
+    const Graph *body = n->op == OP_kernel ? attr_graph(n, ATTR_body) : NULL;
+    bool overwrites = false;
+    for (uint32_t b = 1; body && b < body->nodes.n; b++) overwrites |= (op_info[body->nodes.at[b].op].traits & OVERWRITES) != 0;
+    int64_t slot = p->slots[i][0];
+    if (overwrites && (slot >= 0 || graph_donor(p->g, (uint32_t)(-1 - slot)) < 0))
+        diag_error(p->cx, n->loc, "what is overwritten here must lie in a parameter that a result takes the memory of, in whole lines of 64 bytes");
+}
+
 static void plan_node(Planner *p, uint32_t i) {
     const Node *n = &p->g->nodes.at[i];
     const TypeInfo *t = type_info(p->cx, n->type);
@@ -236,6 +247,7 @@ Graph *pass_plan(Context *cx, const Graph *g, const Tiers *tiers) {
         if (!has_memory(g->nodes.at[i].op)) continue;
         uint32_t first = p.lives.n;
         plan_node(&p, i);
+        require_donor(&p, i);
         for (uint32_t b = first, r = 0; b < p.lives.n; b++)
             if (p.lives.at[b].frame) p.lives.at[b].frame = regions[i][r++];
     }

@@ -13,6 +13,7 @@ static const Template op_template[OP_COUNT] = {
     [OP_window_arg_max] = TEMPLATE_map,
     [OP_scatter_nd] = TEMPLATE_scatter,
     [OP_scatter_elements] = TEMPLATE_scatter,
+    [OP_overwrite] = TEMPLATE_overwrite,
     [OP_cum_sum] = TEMPLATE_cumulate,
     [OP_cum_prod] = TEMPLATE_cumulate,
     [OP_top_k] = TEMPLATE_top_k,

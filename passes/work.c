@@ -30,18 +30,19 @@ static int64_t node_work(Context *cx, const Graph *g, const Node *n) {
     for (uint32_t i = 0; i < axes; i++) window = sat_mul(window, sizes[i]);
     if (sizes) return sat_mul(sat_mul(elements, window), MEMORY);
     if (kind == KIND_REDUCE) return sat_mul(elements_of(cx, val_type(g, n->in[0])), MEMORY);
+    if (op_info[n->op].traits & OVERWRITES) return 0; /* what is read and written counts */
     if (kind == KIND_ANCHOR) work = sat_mul(elements_of(cx, val_type(g, n->in[0])), ANCHOR_COST);
     return kind == KIND_CONTRACT || node_attr(n, ATTR_chunk) ? sat_add(work, sat_mul(elements, depth_of(cx, g, n))) : work;
 }
 
 int64_t body_elements(Context *cx, const Graph *body) {
-    Val v = body->results.at[0];
-    return elements_of(cx, val_type(body, v));
+    int64_t n = dim_hint(cx, graph_written(body, 0));
+    return n < 1 ? 1 : n;
 }
 
 int64_t body_work(Context *cx, const Graph *body) {
     int64_t work = 0, results = 0;
-    for (uint32_t i = 0; i < body->results.n; i++) results = sat_add(results, elements_of(cx, val_type(body, body->results.at[i])));
+    for (uint32_t i = 0; i < body->results.n; i++) results = sat_add(results, dim_hint(cx, graph_written(body, i)));
     for (uint32_t i = 1; i < body->nodes.n; i++) work = sat_add(work, node_work(cx, body, &body->nodes.at[i]));
     for (uint32_t i = 0; i < body->params.n; i++) { /* a part of a large one may be all that is read */
         int64_t read = elements_of(cx, val_type(body, body->params.at[i]));

@@ -155,7 +155,8 @@ static ingot_status check(const ingot_tensor_info *const *info, const ingot_tens
         what = "\001'%s' overlaps input number %d", found = 0;
         for (; (uint32_t)found < n_others; found++) {
             const ingot_tensor *y = others + found;
-            if ((uintptr_t)x->data - (uintptr_t)y->data < y->bytes || (uintptr_t)y->data - (uintptr_t)x->data < x->bytes) goto bad;
+            uintptr_t distance = (uintptr_t)x->data - (uintptr_t)y->data;
+            if ((distance < y->bytes || 0 - distance < x->bytes) && (int32_t)found != t->alias) goto bad;
         }
         continue;
     bad:

@@ -77,6 +77,7 @@ static uint64_t place(const ingot_rt_model *m, const ingot_rt_test *test, ingot_
             memset(t, 0, sizeof *t);
             t->data = memory + used;
             t->bytes = bytes;
+            if (!input && info->alias >= 0) t->data = tensors[info->alias].data;
             t->dtype = info->dtype;
             t->rank = info->rank;
             for (int32_t d = 0; input && d < info->rank; d++) t->dims[d] = dims[d];

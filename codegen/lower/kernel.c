@@ -175,8 +175,7 @@ KernelInfo kernel_info(LoopModule *m, const Graph *body, const Schedule *schedul
     drop_found(&symbols, found);
     KernelInfo info = {.fails = body_checks(body), .found = found, .n_symbols = symbols.all.n, .symbols = symbols.all.at};
     info.range = t->range(&k);
-    const TypeInfo *y = val_type(body, body->results.at[0]);
-    info.elements = dim_product(cx, y->dims, y->rank);
+    info.elements = graph_written(body, 0);
     info.scratch_bytes = t->scratch(&k);
     info.scratches = !dim_is(cx, info.scratch_bytes, 0);
     return info;

@@ -134,7 +134,7 @@ typedef struct KernelInfo {
     Symbol found;            /* the extent that the kernel finds while running, or 0 */
     Dim scratch_bytes;       /* per worker; an upper bound in input symbols */
     Dim range;               /* extent to launch over */
-    Dim elements;            /* of the first result */
+    Dim elements;            /* of the first result, that are stored */
     uint32_t n_symbols;
     const Symbol *symbols;
 } KernelInfo;

@@ -12,10 +12,13 @@ static void print_hash(const uint8_t *hash) {
 
 /* ---- text ----------------------------------------------------------------------------------------------------------------- */
 
-static void print_tensor(const ingot_tensor_info *t) {
+/* others: the outputs, of an input; the inputs, of an output. */
+static void print_tensor(const ingot_tensor_info *t, const ingot_tensor_info *const *others, bool input) {
     printf("    %s: %s[", t->name, ingot_dtype_name(t->dtype));
     for (int32_t d = 0; d < t->rank; d++) printf("%s%s", d ? "," : "", t->dim_text[d]);
-    printf("]%s\n", t->flags & 1 ? " optional" : "");
+    printf("]%s", t->flags & 1 ? " optional" : "");
+    if (t->flags & 2) printf("%s%s", input ? " donated to " : " in ", others[t->alias]->name);
+    printf("\n");
 }
 
 static void print_symbol(const ingot_symbol *s) {
@@ -50,9 +53,9 @@ static void print_text(const Session *s, long long file_bytes) {
         const ingot_entry *entry = m->entries[e];
         if (m->n_entries > 1) printf("  entry %s\n", entry->name);
         printf("  inputs\n");
-        for (uint32_t i = 0; i < entry->n_inputs; i++) print_tensor(entry->inputs[i]);
+        for (uint32_t i = 0; i < entry->n_inputs; i++) print_tensor(entry->inputs[i], entry->outputs, true);
         printf("  outputs\n");
-        for (uint32_t i = 0; i < entry->n_outputs; i++) print_tensor(entry->outputs[i]);
+        for (uint32_t i = 0; i < entry->n_outputs; i++) print_tensor(entry->outputs[i], entry->inputs, false);
     }
 }
 
@@ -64,7 +67,7 @@ static void json_field(const char *key, const char *value) {
     printf(",\n");
 }
 
-static void json_tensors(const char *key, const ingot_tensor_info *const *list, uint32_t n) {
+static void json_tensors(const char *key, const ingot_tensor_info *const *list, uint32_t n, const ingot_tensor_info *const *others) {
     printf("\"%s\": [", key);
     for (uint32_t i = 0; i < n; i++) {
         printf("%s{\"name\": ", i ? ", " : "");
@@ -75,7 +78,12 @@ static void json_tensors(const char *key, const ingot_tensor_info *const *list, 
             if (list[i]->dims[d] >= 0) printf("%" PRId64, list[i]->dims[d]);
             else json_string(stdout, list[i]->dim_text[d]);
         }
-        printf("], \"optional\": %s}", list[i]->flags & 1 ? "true" : "false");
+        printf("], \"optional\": %s", list[i]->flags & 1 ? "true" : "false");
+        if (list[i]->flags & 2) {
+            printf(", \"donated\": ");
+            json_string(stdout, others[list[i]->alias]->name);
+        }
+        printf("}");
     }
     printf("]");
 }
@@ -112,9 +120,9 @@ static void print_json(const Session *s, long long file_bytes) {
         printf("%s{\"name\": ", e ? ", " : "");
         json_string(stdout, entry->name);
         printf(", ");
-        json_tensors("inputs", entry->inputs, entry->n_inputs);
+        json_tensors("inputs", entry->inputs, entry->n_inputs, entry->outputs);
         printf(", ");
-        json_tensors("outputs", entry->outputs, entry->n_outputs);
+        json_tensors("outputs", entry->outputs, entry->n_outputs, entry->inputs);
         printf("}");
     }
     printf("]\n}\n");

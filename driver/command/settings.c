@@ -54,6 +54,7 @@ int prepare(Arguments *a, Prepared *p) {
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (a->value[flags[i].option]) s->flags |= flags[i].flag;
     s->name = a->value[OPT_name], s->cpu = a->value[OPT_cpu], s->backend = a->value[OPT_backend], s->emit = a->value[OPT_emit];
+    s->donate = a->value[OPT_donate];
     s->target = a->value[OPT_target], s->numerics = a->value[OPT_numerics], s->precision = a->value[OPT_precision];
     s->dims = a->dims.at, s->n_dims = a->dims.n;
     s->print_after = a->value[OPT_print_after], s->stop_after = a->value[OPT_stop_after];

@@ -182,6 +182,26 @@ bool eval_scatter_elements(Interp *ip, const Graph *g, const Node *n, const Tens
     return true;
 }
 
+bool eval_overwrite(Interp *ip, const Graph *g, const Node *n, const Tensor *in, Tensor *out) {
+    (void)g;
+    int64_t first[MAX_RANK], offset = 0;
+    Tensor w;
+    if (!interp_dims(ip, attr_dims(n, ATTR_start, NULL), in[0].rank, first) || !copy_of(ip, &in[0], out) || !tensor_dense(ip, &in[1], &w)) return false;
+    Strided to = strided_of(out);
+    for (uint32_t i = 0; i < out->rank; i++) {
+        if (first[i] < 0 || first[i] + w.dims[i] > out->dims[i]) {
+            diag_error(ip->cx, ip->loc, "overwrite: axis %u writes [%lld .. %lld), its extent is %lld", i, (long long)first[i],
+                       (long long)(first[i] + w.dims[i]), (long long)out->dims[i]);
+            return false;
+        }
+        offset += first[i] * to.stride[i];
+    }
+    int64_t each = dtype_bytes(out->dtype);
+    to.at += offset * each;
+    if (product_of(w.dims, w.rank)) strided_copy(each, w.rank, w.dims, to, strided_of(&w));
+    return true;
+}
+
 /* ---- running sums ---- */
 
 /* The running total stays in the accumulator's type; each element written is rounded. */

@@ -100,6 +100,21 @@ Type infer_slice(Infer *k) {
     return type;
 }
 
+Type infer_overwrite(Infer *k) {
+    const TypeInfo *x = operand_info(k, 0), *w = operand_info(k, 1);
+    const Dim *start;
+    if (!infer_same_dtype(k, 0, 1) || !dims_attr(k, ATTR_start, x->rank, &start)) return no_type;
+    if (x->rank != w->rank) return infer_error(k, "operands have ranks %u and %u, the same expected", x->rank, w->rank);
+    for (uint32_t i = 0; i < x->rank; i++) {
+        Dim end = dim_add(k->cx, start[i], w->dims[i]);
+        if (!infer_require(k, REL_LE, dim_const(k->cx, 0), start[i], "what is written must not start before axis %u", i) ||
+            !infer_require(k, REL_LE, end, x->dims[i], "what is written must end inside axis %u, %s <= %s", i, dim_string(k->cx, end),
+                           dim_string(k->cx, x->dims[i])))
+            return no_type;
+    }
+    return operand_type(k, 0);
+}
+
 Type infer_pad(Infer *k) {
     Context *cx = k->cx;
     const TypeInfo *x = operand_info(k, 0);

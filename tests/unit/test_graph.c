@@ -191,6 +191,7 @@ static Val s_scatter_elements(Sample *s, Op op) {
     return three(s, op, s->x, s->i, s->y,
                  ATTRS(AT_I(axis, 1), {.key = ATTR_combine, .as.text = "set"}));
 }
+static Val s_overwrite(Sample *s, Op op) { return two(s, op, s->x, s->y, ATTRS(AT_D(start, 2, K(0), K(0)))); }
 static Val s_cumulate(Sample *s, Op op) {
     return one(s, op, s->x, ATTRS(AT_I(reverse, 0), AT_I(axis, 1), AT_I(exclusive, 1)));
 }
@@ -308,6 +309,7 @@ static SampleFn *const by_op[OP_COUNT] = {
     [OP_winograd] = s_winograd,
     [OP_scatter_nd] = s_scatter_nd,
     [OP_scatter_elements] = s_scatter_elements,
+    [OP_overwrite] = s_overwrite,
     [OP_cum_sum] = s_cumulate,
     [OP_cum_prod] = s_cumulate,
     [OP_top_k] = s_top_k,

@@ -453,6 +453,16 @@ static void scatters(void **state) {
     assert_ints(&y, INTS(100, 200, 2, 3, 10, 5));
 }
 
+static void overwrites(void **state) {
+    Context *cx = *state;
+    Graph *g = graph_new(cx, "f");
+    Tensor in[] = {counting(cx, DT_i32, 2, LIST(int64_t, 3, 3)), tensor(cx, DT_i32, 2, LIST(int64_t, 2, 1), LIST(int32_t, 70, 80))};
+    Val x = param(g, "x", DT_i32, INTS(3, 3)), w = param(g, "w", DT_i32, INTS(2, 1));
+    Attr start = {.key = ATTR_start, .n = 2, .as.dims = LIST(Dim, dim_const(cx, 1), dim_const(cx, 2))};
+    Tensor y = run(g, EMIT(g, OP_overwrite, LIST(Val, x, w), 2, start), in, 2);
+    assert_ints(&y, INTS(0, 1, 2, 3, 4, 70, 6, 7, 80));
+}
+
 static void running_sums(void **state) {
     Context *cx = *state;
     Tensor in = counting(cx, DT_i32, 1, LIST(int64_t, 4)), y;
@@ -743,6 +753,7 @@ int main(void) {
                                        TEST(convolution),
                                        TEST(arg_extremes),
                                        TEST(scatters),
+                                       TEST(overwrites),
                                        TEST(running_sums),
                                        TEST(top_k_orders),
                                        TEST(nonzero_binds),
