@@ -210,9 +210,12 @@ static void read_by(Fusion *f, Val v, uint32_t group) {
     *r = *r == 0 || *r == group ? group : MANY;
 }
 
+/* A convolution of one tap, whose channels do not all lie in the same lines of the first cache. */
 static bool one_tap(const Fusion *f, const Node *n) {
-    const TypeInfo *w = val_type(f->g, n->in[1]);
-    return n->op == OP_conv && dim_is(f->cx, dim_product(f->cx, w->dims, w->rank - 2), 1);
+    enum { SAME_SET = 1024 /* elements */ };
+    const TypeInfo *w = val_type(f->g, n->in[1]), *x = val_type(f->g, n->in[0]);
+    if (n->op != OP_conv || !dim_is(f->cx, dim_product(f->cx, w->dims, w->rank - 2), 1)) return false;
+    return dim_hint(f->cx, dim_product(f->cx, x->dims + 1, x->rank - 2)) % SAME_SET != 0;
 }
 
 /* Operand i of anchor n must be a buffer, or a view of one that its template can address. */
