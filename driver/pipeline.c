@@ -14,6 +14,7 @@ static const char *const order[] = {
     "attend",   /* while a softmax can still be seen */
     "expand",   /* composites had their chance to be seen whole; orders of summation are fixed from here on */
     "permute",  /* layout: one permutation at each end of a CNN instead of two around every convolution */
+    "align",    /* after layout, when filters lie along columns */
     "canon",    /* what met its inverse cancels; parameters of norms fold */
     "rescale",  /* numerics fast alone; after layout, when scales lie along columns */
     "winograd", /* likewise, with scales inside the filter; operands in bf16 are better summed as they are */

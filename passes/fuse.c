@@ -109,6 +109,17 @@ static bool ends_with_rows(const Fusion *f, const Group *gr, Val v) {
     return f->uses[n->in[0].id] == 1 && dim_hint(f->cx, dim_product(f->cx, y->dims + axis, y->rank - 1 - axis)) >= LEAST_ROWS;
 }
 
+/* The first of the columns: the others' sums are not stored. */
+static bool drops_columns(const Fusion *f, const Node *n) {
+    if (n->op != OP_slice || f->uses[n->in[0].id] != 1) return false;
+    const TypeInfo *from = val_type(f->g, n->in[0]), *to = type_info(f->cx, n->type);
+    const Dim *start = attr_dims(n, ATTR_start, NULL);
+    const int64_t *step = attr_ints(n, ATTR_step, NULL);
+    for (uint32_t i = 0; i < to->rank; i++)
+        if (step[i] != 1 || !dim_is(f->cx, start[i], 0) || (i + 1 < to->rank && !dim_same(from->dims[i], to->dims[i]))) return false;
+    return to->rank > 0;
+}
+
 static bool tile_accepts(Fusion *f, uint32_t group, Val v) {
     const Node *n = node(f->g, v);
     uint32_t stage = MANY;
@@ -122,7 +133,8 @@ static bool tile_accepts(Fusion *f, uint32_t group, Val v) {
     uint32_t rank = val_rank(f->g, v);
     /* Another permutation that moves the innermost axis would scatter the stores: readers take it as a view instead. */
     bool keeps_rows = n->op == OP_permute && rank && attr_ints(n, ATTR_perm, NULL)[rank - 1] == (int64_t)rank - 1;
-    if (n->op == OP_reshape || keeps_rows || ends_with_rows(f, &f->groups.at[group], v)) stage = v.id;
+    bool ends = ends_with_rows(f, &f->groups.at[group], v);
+    if (n->op == OP_reshape || keeps_rows || ends || drops_columns(f, n)) stage = v.id;
     else if (n->op == OP_bitcast || kind_of(f, v) != KIND_EW) return false;
     f->stage[v.id] = stage;
     return true;

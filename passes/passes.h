@@ -54,6 +54,8 @@ int64_t body_elements(Context *, const Graph *body);
 /* template.c: the template that computes an anchor; and for a reduction over exactly the innermost axes (a row kernel) the
  * number of outer axes, else -1. */
 Template anchor_template(const Graph *, const Node *anchor);
+/* With so many filters a group, the convolution is one for template `grouped`. */
+bool shares_vectors(const Graph *, const Node *conv, int64_t filters);
 int reduces_rows(const Graph *, const Node *);
 
 /* For a body without an anchor: the result axis along which everything it reads is contiguous, while nothing is along the

@@ -33,13 +33,12 @@ int reduces_rows(const Graph *g, const Node *n) {
 }
 
 /* A convolution in groups so small that sixteen filters lie in several, and need at most two vectors of channels. */
-static bool small_groups(const Graph *g, const Node *n) {
+bool shares_vectors(const Graph *g, const Node *n, int64_t filters) {
     enum { MOST_TAPS = 64, WIDEST = 64, MOST_CHANNELS = 16384, LANES = 16 };
     const TypeInfo *w = val_type(g, n->in[1]);
-    int64_t groups = attr_int(n, ATTR_groups), filters, channels, taps = 1;
+    int64_t groups = attr_int(n, ATTR_groups), channels, taps = 1;
     if (groups < 2 || w->dtype != DT_f32 || w->encoding != ENCODING_DENSE) return false;
     if (type_info(g->cx, n->type)->dtype != DT_f32) return false;
-    if (!dim_const_value(g->cx, w->dims[w->rank - 1], &filters)) return false;
     if (!dim_const_value(g->cx, w->dims[w->rank - 2], &channels)) return false;
     for (uint32_t i = 0; i + 2 < w->rank; i++) {
         int64_t extent, reach;
@@ -48,10 +47,15 @@ static bool small_groups(const Graph *g, const Node *n) {
         if (!ck_mul(extent - 1, attr_ints(n, ATTR_dilation, NULL)[i], &reach) || reach > WIDEST) return false;
         if (attr_ints(n, ATTR_stride, NULL)[i] > WIDEST / LANES) return false;
     }
-    filters /= groups;
     if (filters < 1 || channels < 1 || LANES % filters || LANES / filters * channels > 2 * LANES) return false;
     if (channels * groups > MOST_CHANNELS || taps * channels > attr_int(n, ATTR_chunk)) return false;
     return !val_splat(g, n->in[0], &(Scalar){0});
+}
+
+static bool small_groups(const Graph *g, const Node *n) {
+    int64_t filters;
+    const TypeInfo *w = val_type(g, n->in[1]);
+    return dim_const_value(g->cx, w->dims[w->rank - 1], &filters) && shares_vectors(g, n, filters / attr_int(n, ATTR_groups));
 }
 
 /* Over axes before the last, with enough columns behind them to fill a few vectors. */

@@ -384,7 +384,21 @@ void lanes_transpose(LoopBuilder *b, LVal *v) {
 
 /* ---- views followed forwards, and vector loops ------------------------------------------------------------------------ */
 
-bool kernel_forward(Kernel *k, Val from, Val to, const Dim *at, Dim *out) {
+/* What a slice from 0 on keeps of the element at `in`. */
+static bool forward_slice(Kernel *k, const Node *n, const Dim *in, Dim *out, Kept *kept) {
+    const TypeInfo *t = type_info(k->cx, n->type);
+    const Dim *start = attr_dims(n, ATTR_start, NULL);
+    for (uint32_t i = 0; i < t->rank; i++) {
+        if (attr_ints(n, ATTR_step, NULL)[i] != 1 || !dim_is(k->cx, start[i], 0)) return false;
+        out[i] = in[i];
+        if (prove(k->cx, k->scope, REL_LT, in[i], t->dims[i]) == YES) continue;
+        if (kept->n == MAX_RANK) return false;
+        kept->facts[kept->n++] = (Fact){REL_LT, in[i], t->dims[i]};
+    }
+    return true;
+}
+
+bool kernel_forward(Kernel *k, Val from, Val to, const Dim *at, Dim *out, Kept *kept) {
     const Graph *g = k->body;
     const Node *n = node(g, to);
     if (to.id == from.id) {
@@ -393,12 +407,14 @@ bool kernel_forward(Kernel *k, Val from, Val to, const Dim *at, Dim *out) {
     }
     if (op_info[n->op].kind == KIND_EW) {
         for (uint32_t i = 0; i < n->n_in; i++)
-            if (n->in[i].id >= from.id && kernel_forward(k, from, n->in[i], at, out)) return true;
+            if (n->in[i].id >= from.id && kernel_forward(k, from, n->in[i], at, out, kept)) return true;
         return false;
     }
     Dim in[MAX_RANK];
-    if ((n->op != OP_reshape && n->op != OP_permute) || !kernel_forward(k, from, n->in[0], at, in)) return false;
+    bool followed = n->op == OP_reshape || n->op == OP_permute || n->op == OP_slice;
+    if (!followed || !kernel_forward(k, from, n->in[0], at, in, kept)) return false;
     uint32_t rank = val_rank(g, to);
+    if (n->op == OP_slice) return forward_slice(k, n, in, out, kept);
     if (n->op == OP_permute) {
         const int64_t *perm = attr_ints(n, ATTR_perm, NULL);
         for (uint32_t i = 0; i < rank; i++) out[i] = in[perm[i]];
@@ -408,10 +424,11 @@ bool kernel_forward(Kernel *k, Val from, Val to, const Dim *at, Dim *out) {
     Attr shape = {.key = ATTR_shape, .n = val_rank(g, n->in[0]), .as.dims = val_type(g, n->in[0])->dims};
     Node back = *n;
     back.attrs = &shape, back.n_attrs = 1, back.in = &to, back.type = node(g, n->in[0])->type;
-    IndexQuery query = {g, &back, in, k->scope, k->arena, NULL, NULL};
+    Scope scope = {k->scope, kept->facts, kept->n};
+    IndexQuery query = {g, &back, in, &scope, k->arena, NULL, NULL};
     const IndexCase *cases;
     index_fn[OP_reshape](&query, &cases);
-    for (uint32_t i = 0; i < rank; i++) out[i] = kernel_simplify(k, cases[0].at[i]);
+    for (uint32_t i = 0; i < rank; i++) out[i] = dim_simplify(k->cx, &scope, cases[0].at[i]);
     return true;
 }
 

@@ -81,8 +81,10 @@ Dim kernel_simplify(Kernel *, Dim);
 LVal kernel_eval(Kernel *, Val v, const Dim *at);
 LVal kernel_load(Kernel *, LVal pointer, DType, Dim offset);                   /* decodes; offset in elements */
 void kernel_store(Kernel *, LVal pointer, DType, Dim offset, LVal value);      /* encodes; under k->mask */
-/* Where result r (its value or a chain of views of it) of the element `at` of v lies: follows reshape and permute forwards. */
-bool kernel_forward(Kernel *, Val from, Val to, const Dim *at, Dim *out_at);
+/* Where result r (its value or a chain of views of it) of the element `at` of v lies: follows reshape, permute and slices that
+ * keep what comes first forwards.  The elements that a slice keeps are those of which the facts hold. */
+typedef struct Kept { Fact facts[MAX_RANK]; uint32_t n; } Kept;
+bool kernel_forward(Kernel *, Val from, Val to, const Dim *at, Dim *out_at, Kept *);
 /* Loop over [0, extent) with a symbol bound to the index and the facts 0 <= i < extent in scope. */
 typedef struct KernelLoop { LFor loop; Scope scope; Fact facts[2]; uint32_t memo, symbols, index; } KernelLoop;
 Dim kernel_loop(Kernel *, KernelLoop *, LVal begin, LVal end, Dim extent, int64_t step, LVal *carried, uint32_t n);

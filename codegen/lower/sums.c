@@ -18,16 +18,30 @@ LVal blocks_value(Kernel *k, const Blocks *s, Val v, const Dim *at) {
 
 LVal blocks_anchor(Kernel *k, Val v, const Dim *at) { return blocks_value(k, k->state, v, at); }
 
+/* Result r at the place, under the mask of what slices keep of it. */
+static void store_result(Kernel *k, uint32_t r, const Dim *at, const Kept *kept) {
+    Val v = k->body->results.at[r];
+    const TypeInfo *t = val_type(k->body, v);
+    LVal outer_mask = k->mask;
+    KernelScope scope;
+    for (uint32_t i = 0; i < kept->n; i++) {
+        LVal holds = l_splat(k->b, kernel_fact(k, kept->facts[i]), k->lanes);
+        k->mask = k->mask.id ? l_bin(k->b, LOP_and, k->mask, holds) : holds;
+    }
+    if (kept->n) kernel_enter(k, &scope, kept->facts, kept->n);
+    kernel_store(k, k->outputs[r], t->dtype, access_offset(k->cx, t->dims, at, t->rank), kernel_eval(k, v, at));
+    if (kept->n) kernel_leave(k, &scope);
+    k->mask = outer_mask;
+}
+
 void store_results(Kernel *k, Val anchor, const Dim *place) {
-    const Graph *g = k->body;
     uint32_t memo = k->memo.n;
-    for (uint32_t r = 0; r < g->results.n; r++) {
-        Val v = g->results.at[r];
-        const TypeInfo *t = val_type(g, v);
+    for (uint32_t r = 0; r < k->body->results.n; r++) {
         Dim at[MAX_RANK];
-        if (!kernel_forward(k, anchor, v, place, at))
+        Kept kept = {.n = 0};
+        if (!kernel_forward(k, anchor, k->body->results.at[r], place, at, &kept))
             diag_fatal(k->cx, "schedule: result %u of the kernel is not made of its contraction by pointwise ops and views alone", r);
-        kernel_store(k, k->outputs[r], t->dtype, access_offset(k->cx, t->dims, at, t->rank), kernel_eval(k, v, at));
+        store_result(k, r, at, &kept);
     }
     k->memo.n = memo;
 }

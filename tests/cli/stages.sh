@@ -4,7 +4,7 @@ digits=$TESTS/../examples/digits/digits.onnx
 mkdir direct
 "$INGOT" compile "$digits" --dim batch=1..64 -o direct/libdigits.so
 "$INGOT" compile "$digits" --dim batch=1..64 --emit=graph -o import.graph
-for pass in import canon sink attend expand permute pack fuse schedule plan; do
+for pass in import canon sink attend expand permute align pack fuse schedule plan; do
     [ $pass = import ] || "$INGOT" compile "$digits" --dim batch=1..64 --stop-after=$pass --emit=graph -o $pass.graph
     mkdir $pass
     "$INGOT" compile $pass.graph -o $pass/libdigits.so

@@ -240,7 +240,8 @@ static void compare_reference(const Case *c, const Tensor *expected, const void 
 
 static Graph *compile(Case *c, const Target *target, bool pack) {
     Graph *g = c->g;
-    if (pack) g = pass_pack(c->cx, g, &(Tiers){1, {target}});
+    if (pack) g = pass_align(c->cx, g, &(Tiers){1, {target}});
+    if (pack && g) g = pass_pack(c->cx, g, &(Tiers){1, {target}});
     if (g) g = pass_fuse(c->cx, g, &(Tiers){1, {target}});
     if (g) g = pass_schedule(c->cx, g, &(Tiers){1, {target}});
     if (!g) fail_with_diagnostics(c->cx, "passes");
@@ -522,7 +523,11 @@ static void test_conv_groups(void **state) {
         {21, {9, 17, 21, 21, 3, 3, 2, 1, 1, 1, false, false}}, {33, {7, 19, 33, 33, 5, 3, 1, 2, 2, 3, true, false}},
         {3, {6, 23, 3, 3, 3, 3, 1, 1, 1, 1, true, true}}, {12, {8, 10, 12, 24, 3, 3, 1, 1, 1, 0, false, false}},
         {8, {7, 9, 32, 32, 3, 3, 1, 1, 1, 1, true, false}}, {5, {5, 18, 40, 20, 1, 3, 1, 1, 0, 1, false, true}},
-        {4, {6, 7, 12, 8, 2, 2, 2, 1, 0, 1, false, false}}, {7, {5, 12, 56, 56, 3, 3, 1, 3, 3, 3, false, false}}};
+        {4, {6, 7, 12, 8, 2, 2, 2, 1, 0, 1, false, false}}, {7, {5, 12, 56, 56, 3, 3, 1, 3, 3, 3, false, false}},
+        /* 3, 12, 24, 40 and 3 filters of a group: pass align */
+        {4, {6, 7, 12, 12, 3, 3, 1, 1, 1, 1, false, false}}, {3, {5, 9, 18, 36, 3, 3, 1, 1, 1, 1, true, false}},
+        {2, {5, 8, 10, 48, 1, 1, 1, 1, 0, 0, false, false}}, {2, {4, 7, 80, 80, 3, 3, 2, 1, 1, 1, false, true}},
+        {9, {6, 9, 9, 27, 3, 3, 1, 1, 1, 1, false, false}}};
     for (uint32_t i = 0; i < COUNT(cases); i++) {
         const Shape *z = &cases[i].shape;
         int64_t groups = cases[i].groups;
