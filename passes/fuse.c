@@ -17,6 +17,7 @@ typedef struct Group {
     GroupKind kind;
     Val anchor;
     uint32_t outer;              /* ROW: number of outer axes */
+    bool planes;                 /* TILE: channels lie first in the operand and in what is made of the result */
     VEC(Val) outputs;            /* members read from outside */
 } Group;
 #define MANY UINT32_MAX /* readers */
@@ -65,7 +66,7 @@ static bool is_widened(const Fusion *f, Val v) {
 /* What may join a kernel, by its template. */
 static const GroupKind group_kind[TEMPLATE_COUNT] = {
     [TEMPLATE_map] = GROUP_MAP,          [TEMPLATE_columns] = GROUP_MAP,   [TEMPLATE_row] = GROUP_ROW, [TEMPLATE_contraction] = GROUP_TILE,
-    [TEMPLATE_convolution] = GROUP_TILE, [TEMPLATE_grouped] = GROUP_TILE,  [TEMPLATE_winograd] = GROUP_TILE,
+    [TEMPLATE_convolution] = GROUP_TILE, [TEMPLATE_grouped] = GROUP_TILE,  [TEMPLATE_winograd] = GROUP_TILE, [TEMPLATE_planes] = GROUP_TILE,
     [TEMPLATE_attention] = GROUP_TILE,   [TEMPLATE_overwrite] = GROUP_ALONE,
     [TEMPLATE_arg] = GROUP_ALONE,        [TEMPLATE_scatter] = GROUP_ALONE, [TEMPLATE_cumulate] = GROUP_ALONE,
     [TEMPLATE_top_k] = GROUP_ALONE,      [TEMPLATE_nonzero] = GROUP_ALONE,
@@ -120,6 +121,24 @@ static bool drops_columns(const Fusion *f, const Node *n) {
     return to->rank > 0;
 }
 
+static bool puts_channels_first(const Fusion *f, const Node *n) {
+    static const int64_t first[] = {0, 3, 1, 2};
+    return n->op == OP_permute && val_rank(f->g, n->in[0]) == COUNT(first) && !memcmp(attr_ints(n, ATTR_perm, NULL), first, sizeof first);
+}
+
+/* The one reader of v, through pointwise operations that have one as well, puts channels first. */
+static bool wanted_in_planes(const Fusion *f, Val v) {
+    for (uint32_t i = v.id + 1; i < f->g->nodes.n && f->uses[v.id] == 1; i++) {
+        const Node *n = &f->g->nodes.at[i];
+        bool reads = false;
+        for (uint32_t o = 0; o < n->n_in; o++) reads |= n->in[o].id == v.id;
+        if (!reads) continue;
+        if (op_info[n->op].kind != KIND_EW || !same_dims(f, v, (Val){i})) return puts_channels_first(f, n);
+        v = (Val){i};
+    }
+    return false;
+}
+
 static bool tile_accepts(Fusion *f, uint32_t group, Val v) {
     const Node *n = node(f->g, v);
     uint32_t stage = MANY;
@@ -133,6 +152,7 @@ static bool tile_accepts(Fusion *f, uint32_t group, Val v) {
     uint32_t rank = val_rank(f->g, v);
     /* Another permutation that moves the innermost axis would scatter the stores: readers take it as a view instead. */
     bool keeps_rows = n->op == OP_permute && rank && attr_ints(n, ATTR_perm, NULL)[rank - 1] == (int64_t)rank - 1;
+    keeps_rows |= f->groups.at[group].planes && puts_channels_first(f, n);
     bool ends = ends_with_rows(f, &f->groups.at[group], v);
     if (n->op == OP_reshape || keeps_rows || ends || drops_columns(f, n)) stage = v.id;
     else if (n->op == OP_bitcast || kind_of(f, v) != KIND_EW) return false;
@@ -208,6 +228,7 @@ static void find_anchors(Fusion *f) {
             const Node *n = node(f->g, v);
             int outer = reduces_rows(f->g, n);
             Group gr = {.kind = group_kind[anchor_template(f->g, n)], .anchor = v, .outer = outer < 0 ? 0 : (uint32_t)outer};
+            gr.planes = reads_planes(f->g, n) && wanted_in_planes(f, v);
             vec_push(f->arena, &f->groups, gr);
             f->group[i] = f->groups.n - 1;
             if (attends) take_product(f, n, n->in[0], f->group[i], 16);
@@ -249,7 +270,8 @@ static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i
     bool few = dim_const_value(f->cx, val_dim(f->g, v, val_rank(f->g, v) - 1), &channels) && channels < 8;
     bool image = op_info[n->op].kind == KIND_CONTRACT && node_attr(n, ATTR_low) && i == 0;
     Template its = anchor_template(f->g, n);
-    few = (few || one_tap(f, n)) && its != TEMPLATE_grouped && its != TEMPLATE_winograd;
+    few = (few || one_tap(f, n)) && its != TEMPLATE_grouped && its != TEMPLATE_winograd && its != TEMPLATE_planes;
+    few |= gr->planes;
     if (!operand_is_affine(f->g, v, &base, &contiguous)) f->stored[v.id] = true;
     else if (image && !contiguous && !few) f->stored[v.id] = true;
     else if (base.id != v.id && is_inlinable(kind_of(f, base))) f->stored[base.id] = true;

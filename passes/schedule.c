@@ -257,6 +257,13 @@ static void winograd(const Choice *c, Schedule *s) {
     s->field[SCHED_block_m] = block < tile_m ? tile_m : block / tile_m * tile_m;
 }
 
+/* Lines under a tile share what they see; each is a chain. */
+static void planes(const Choice *c, Schedule *s) {
+    int64_t each = PANEL * 4 / c->target->vector_bytes, most = c->target->vector_registers / 8 / (each < 1 ? 1 : each);
+    int64_t lines = known(c->cx, type_info(c->cx, c->anchor->type)->dims[1]);
+    s->field[SCHED_unroll] = most < 1 ? 1 : lines > 0 && lines < most ? lines : most;
+}
+
 /* A task's rows share each block of keys, which is packed for them, unless that makes too few tasks; its scores and sums fit
  * in half of the cache. */
 static void attention(const Choice *c, Schedule *s) {
@@ -305,7 +312,7 @@ static void rows(const Choice *c, Schedule *s) {
 typedef void Numbers(const Choice *c, Schedule *s);
 static Numbers *const numbers[TEMPLATE_COUNT] = {
     [TEMPLATE_map] = streams,    [TEMPLATE_transpose] = transposed,    [TEMPLATE_row] = rows,
-    [TEMPLATE_grouped] = grouped, [TEMPLATE_contraction] = contraction, [TEMPLATE_convolution] = contraction,
+    [TEMPLATE_grouped] = grouped, [TEMPLATE_planes] = planes, [TEMPLATE_contraction] = contraction, [TEMPLATE_convolution] = contraction,
     [TEMPLATE_attention] = attention, [TEMPLATE_winograd] = winograd,
 };
 

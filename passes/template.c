@@ -5,6 +5,7 @@
  * and in the kernel's body.
  */
 #include "passes.h"
+#include <string.h>
 
 /* Where the op alone decides. */
 static const Template op_template[OP_COUNT] = {
@@ -58,6 +59,17 @@ static bool small_groups(const Graph *g, const Node *n) {
     return dim_const_value(g->cx, w->dims[w->rank - 1], &filters) && shares_vectors(g, n, filters / attr_int(n, ATTR_groups));
 }
 
+bool reads_planes(const Graph *g, const Node *n) {
+    enum { LEAST_WIDTH = 7, MOST_STRIDE = 2 };
+    static const int64_t last[] = {0, 2, 3, 1};
+    if (n->op != OP_conv || val_op(g, n->in[0]) != OP_permute || val_rank(g, n->in[0]) != COUNT(last) || !small_groups(g, n)) return false;
+    const TypeInfo *x = val_type(g, n->in[0]), *w = val_type(g, n->in[1]);
+    if (memcmp(attr_ints(node(g, n->in[0]), ATTR_perm, NULL), last, sizeof last)) return false;
+    if (!dim_is(g->cx, w->dims[2], 1) || !dim_is(g->cx, w->dims[3], attr_int(n, ATTR_groups))) return false;
+    const int64_t *stride = attr_ints(n, ATTR_stride, NULL);
+    return stride[0] <= MOST_STRIDE && stride[1] <= MOST_STRIDE && dim_hint(g->cx, x->dims[2]) >= LEAST_WIDTH;
+}
+
 /* Over axes before the last, with enough columns behind them to fill a few vectors. */
 static bool reduces_columns(const Graph *g, const Node *n) {
     enum { LEAST_COLUMNS = 32 };
@@ -72,6 +84,7 @@ static bool reduces_columns(const Graph *g, const Node *n) {
 Template anchor_template(const Graph *g, const Node *anchor) {
     if (op_template[anchor->op]) return op_template[anchor->op];
     if (op_info[anchor->op].kind == KIND_CONTRACT && val_type(g, anchor->in[1])->encoding != ENCODING_DENSE) return TEMPLATE_convolution;
+    if (reads_planes(g, anchor)) return TEMPLATE_planes;
     if (anchor->op == OP_conv && small_groups(g, anchor)) return TEMPLATE_grouped;
     if (reduces_rows(g, anchor) >= 0) return TEMPLATE_row;
     return reduces_columns(g, anchor) ? TEMPLATE_columns : TEMPLATE_map;

@@ -1,4 +1,4 @@
-/* test_tile.c: templates contraction, convolution and grouped against the graph interpreter (within rounding) and, bit by bit,
+/* test_tile.c: templates contraction, convolution, grouped and planes against the graph interpreter (within rounding) and, bit by bit,
  * against template map, whose loops follow the order law one element at a time; by the Loop interpreter and as machine code.
  * Template winograd likewise against the interpreter, and every tier and engine bit by bit.
  * With bf16 operands in pairs (pass narrow): against the interpreter of the narrowed graph, and every tier and engine bit by bit. */
@@ -128,7 +128,8 @@ static void run_kernel(Run *r, uint32_t v) {
     const Node *n = node(r->g, (Val){v});
     Schedule schedule = *node_attr(n, ATTR_schedule)->as.schedule;
     int64_t its = schedule.field[SCHED_template_];
-    bool tiled = its == TEMPLATE_contraction || its == TEMPLATE_convolution || its == TEMPLATE_grouped || its == TEMPLATE_winograd;
+    bool tiled = its == TEMPLATE_contraction || its == TEMPLATE_convolution || its == TEMPLATE_grouped || its == TEMPLATE_planes ||
+                 its == TEMPLATE_winograd;
     r->tiled += tiled;
     if (its == TEMPLATE_grouped && r->blocks) schedule.field[SCHED_block_n] = LANES, schedule.field[SCHED_block_m] = 3;
     if (tiled && r->map) schedule.field[SCHED_template_] = TEMPLATE_map;
@@ -527,7 +528,11 @@ static void test_conv_groups(void **state) {
         /* 3, 12, 24, 40 and 3 filters of a group: pass align */
         {4, {6, 7, 12, 12, 3, 3, 1, 1, 1, 1, false, false}}, {3, {5, 9, 18, 36, 3, 3, 1, 1, 1, 1, true, false}},
         {2, {5, 8, 10, 48, 1, 1, 1, 1, 0, 0, false, false}}, {2, {4, 7, 80, 80, 3, 3, 2, 1, 1, 1, false, true}},
-        {9, {6, 9, 9, 27, 3, 3, 1, 1, 1, 1, false, false}}};
+        {9, {6, 9, 9, 27, 3, 3, 1, 1, 1, 1, false, false}},
+        /* channels first on both sides: template planes */
+        {5, {9, 39, 5, 5, 3, 3, 1, 1, 1, 1, false, true}}, {4, {11, 40, 4, 4, 3, 3, 2, 1, 1, 1, false, true}},
+        {3, {7, 50, 3, 3, 5, 5, 2, 1, 2, 2, true, true}}, {2, {10, 21, 2, 2, 3, 3, 2, 2, 0, 3, false, true}},
+        {2, {8, 70, 2, 2, 2, 4, 1, 2, 1, 0, false, true}}};
     for (uint32_t i = 0; i < COUNT(cases); i++) {
         const Shape *z = &cases[i].shape;
         int64_t groups = cases[i].groups;
@@ -543,7 +548,8 @@ static void test_conv_groups(void **state) {
         Val y = conv(&c, x, weights(&c, 4, DIMS(z->r, z->s, z->c / groups, z->f)), 2, z, groups);
         y = b_binary(c.g, l, OP_add, y, weights(&c, 1, DIMS(z->f)));
         if (i & 1) y = b_binary(c.g, l, OP_add, y, param(&c, DT_f32, 4, val_type(c.g, y)->dims));
-        end_case(&c, b_binary(c.g, l, OP_max, y, b_scalar(c.g, l, DT_f32, 0)));
+        y = b_binary(c.g, l, OP_max, y, b_scalar(c.g, l, DT_f32, 0));
+        end_case(&c, z->planes ? b_permute(c.g, l, y, DIMS(0, 3, 1, 2)) : y);
     }
     Shape z = {.stride = 2, .dilation = 1, .low = 1, .high = 1};
     Case c = begin_case("conv_groups_1d");

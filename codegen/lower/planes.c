@@ -1,0 +1,239 @@
+/* planes.c: template `planes`: depthwise convolution of images whose channels lie first, on both sides.  The lanes are pixels of a
+ * line, so that nothing is transposed.
+ *
+ * A tile is a few lines of one channel's plane; a step takes sixteen columns of them: each vector of the operand is loaded once for
+ * all the lines that see it, at any offset; under a stride of 2 two vectors are dealt into even and odd columns.  Where a step may
+ * leave the image its loads are masked: lanes outside read 0.
+ * Order law (contract.c's): K is one chunk, an ascending chain over taps.
+ * Source: cpu.md section 3 ("Depthwise"), with lanes along the width.
+ */
+#include "tile.h"
+#include <string.h>
+
+enum { MAX_LINES = 4, MAX_STRIDE = 2 };
+
+typedef struct Planes {
+    Val anchor;
+    const Node *node;
+    const TypeInfo *y, *x, *w;
+    Image image;
+    int64_t taps[2];
+    uint32_t lines;              /* of the tile at hand */
+    LVal *weights;               /* splat, by tap */
+    LVal *dealt;                 /* within a step: by line seen and offset along it */
+    Dim at[MAX_RANK];            /* of the tile's first pixel */
+    LVal value;                  /* of the anchor, where it is stored */
+} Planes;
+
+static Planes planes_of(Kernel *k) {
+    Planes s = {0};
+    for (uint32_t i = 1; i < k->body->nodes.n; i++)
+        if (k->body->nodes.at[i].op == OP_conv) s.anchor = (Val){i};
+    int64_t lines = k->schedule->field[SCHED_unroll], filters = 0, channels = 0;
+    if (!s.anchor.id || lines < 1 || lines > MAX_LINES)
+        diag_fatal(k->cx, "schedule: template planes needs a convolution and a tile of at most %d lines", MAX_LINES);
+    s.node = node(k->body, s.anchor);
+    s.y = type_info(k->cx, s.node->type), s.x = val_type(k->body, s.node->in[0]), s.w = val_type(k->body, s.node->in[1]);
+    const int64_t *stride = attr_ints(s.node, ATTR_stride, NULL);
+    bool ok = s.y->rank == 4 && s.w->encoding == ENCODING_DENSE && stride[0] <= MAX_STRIDE && stride[1] <= MAX_STRIDE;
+    for (uint32_t i = 0; i < 2 && ok; i++) ok = dim_const_value(k->cx, s.w->dims[i], &s.taps[i]);
+    ok = ok && dim_const_value(k->cx, s.w->dims[2], &channels) && dim_const_value(k->cx, s.w->dims[3], &filters);
+    if (!ok || channels != 1 || filters != attr_int(s.node, ATTR_groups) || s.taps[0] * s.taps[1] > attr_int(s.node, ATTR_chunk))
+        diag_fatal(k->cx, "schedule: template planes takes depthwise convolutions of images, of strides 1 and 2 and known taps");
+    return s;
+}
+
+/* ---- the range: batch, channels, tiles of lines: full ones, then single lines -------------------------------------- */
+
+static void range_dims(Kernel *k, const Planes *s, Dim *dims) {
+    Dim lines = s->y->dims[1], tile = dim_const(k->cx, k->schedule->field[SCHED_unroll]);
+    dims[0] = s->y->dims[0], dims[1] = s->y->dims[3];
+    dims[2] = dim_add(k->cx, dim_fdiv(k->cx, lines, tile), dim_mod(k->cx, lines, tile));
+}
+
+Dim range_planes(Kernel *k) {
+    Dim dims[3];
+    Planes s = planes_of(k);
+    range_dims(k, &s, dims);
+    return dim_product(k->cx, dims, 3);
+}
+
+Dim scratch_planes(Kernel *k) { return dim_const(k->cx, 0); }
+
+/* ---- sixteen columns of a tile --------------------------------------------------------------------------------------- */
+
+/* First place in the image under `at` along spatial axis i, without taps. */
+static Dim place(Kernel *k, const Planes *s, uint32_t i, Dim at) {
+    return dim_sub(k->cx, dim_muli(k->cx, at, s->image.stride[i]), s->image.low[i]);
+}
+
+static int64_t lines_seen(const Planes *s) {
+    return (s->lines - 1) * s->image.stride[0] + (s->taps[0] - 1) * s->image.dilation[0] + 1;
+}
+
+/* Places that the step's first column sees beside its own, rounded up to whole pairs under a stride of 2. */
+static int64_t reach(const Planes *s) { return (s->taps[1] - 1) * s->image.dilation[1] + s->image.stride[1]; }
+
+/* Sixteen neighbours of line `line` of those seen, from place x on. */
+static LVal load_line(Kernel *k, const Planes *s, int64_t line, Dim x, bool inside) {
+    Context *cx = k->cx;
+    LoopBuilder *b = k->b;
+    const Image *im = &s->image;
+    Dim y = dim_addi(cx, place(k, s, 0, s->at[1]), line);
+    LVal mask = {0};
+    if (!inside) { /* counted, not asked of the scope: what it knows of the lanes is about those that are stored */
+        LType lanes = lt_vector(DT_bool, LANES);
+        LVal above = kernel_fact(k, (Fact){REL_LE, dim_const(cx, 0), y}), below = kernel_fact(k, (Fact){REL_LT, y, s->x->dims[1]});
+        LVal before = kernel_dim(k, kernel_simplify(k, dim_muli(cx, x, -1)));
+        LVal within = kernel_dim(k, kernel_simplify(k, dim_sub(cx, s->x->dims[2], x)));
+        mask = l_un(b, LOP_not, l_inst(b, LOP_lane_mask, lanes, &before, 1, 0));
+        mask = l_bin(b, LOP_and, mask, l_inst(b, LOP_lane_mask, lanes, &within, 1, 0));
+        mask = l_bin(b, LOP_and, mask, l_splat(b, l_bin(b, LOP_and, above, below), LANES));
+    }
+    Dim offset = dim_add(cx, im->origin, dim_mul(cx, s->at[0], im->step));
+    offset = dim_add(cx, offset, dim_add(cx, dim_mul(cx, y, im->axis[0]), dim_mul(cx, s->at[3], im->channel)));
+    offset = kernel_simplify(k, dim_add(cx, offset, x));
+    return l_decode(b, l_load(b, im->x.pointer, kernel_dim(k, offset), LANES, mask), s->x->dtype);
+}
+
+/* What sixteen outputs from `column` on see of a line at `shift` from their own places. */
+static LVal deal(Kernel *k, const Planes *s, int64_t line, Dim column, int64_t shift, bool inside) {
+    LVal *all = s->dealt + line * reach(s);
+    if (all[shift].id) return all[shift];
+    Dim x = dim_addi(k->cx, place(k, s, 1, column), shift);
+    if (s->image.stride[1] == 1) return all[shift] = load_line(k, s, line, x, inside);
+    int64_t pair = shift & ~INT64_C(1), lanes[2][LANES];
+    x = dim_addi(k->cx, x, pair - shift);
+    LVal low = load_line(k, s, line, x, inside), high = load_line(k, s, line, dim_addi(k->cx, x, LANES), inside);
+    for (uint32_t l = 0; l < LANES; l++) lanes[0][l] = 2 * l, lanes[1][l] = 2 * l + 1;
+    all[pair] = l_shuffle(k->b, low, high, lanes[0], LANES);
+    if (pair + 1 < reach(s)) all[pair + 1] = l_shuffle(k->b, low, high, lanes[1], LANES);
+    return all[shift];
+}
+
+static void store_lines(Kernel *k, Planes *s, Dim column, const LVal *acc) {
+    Dim at[MAX_RANK];
+    memcpy(at, s->at, sizeof at);
+    at[2] = column;
+    for (uint32_t i = 0; i < s->lines; i++) {
+        KernelScope scope;
+        at[1] = dim_addi(k->cx, s->at[1], i);
+        kernel_enter(k, &scope, (Fact[]){{REL_LT, at[1], s->y->dims[1]}}, 1);
+        s->value = acc[i];
+        store_results(k, s->anchor, at);
+        kernel_leave(k, &scope);
+    }
+}
+
+static void run_columns(Kernel *k, Planes *s, Dim column, bool inside) {
+    KernelScope scope;
+    LVal acc[MAX_LINES];
+    const int64_t *stride = s->image.stride, *dilation = s->image.dilation;
+    kernel_enter(k, &scope, NULL, 0);
+    Dim first = dim_substitute(k->cx, column, &k->lane, (Dim[]){dim_const(k->cx, 0)}, 1);
+    LType sums = lt_vector(loop_compute_dtype(s->y->dtype), LANES);
+    s->dealt = arena_new_array(k->arena, LVal, (size_t)(lines_seen(s) * (reach(s) + 1)));
+    for (uint32_t i = 0; i < s->lines; i++) acc[i] = l_float(k->b, sums, 0);
+    for (int64_t line = 0; line < lines_seen(s); line++)
+        for (int64_t t = 0; t < s->taps[1]; t++)
+            for (uint32_t i = 0; i < s->lines; i++) {
+                int64_t rest = line - i * stride[0], tap = rest / dilation[0];
+                if (rest < 0 || rest % dilation[0] || tap >= s->taps[0]) continue;
+                LVal x = deal(k, s, line, first, t * dilation[1], inside);
+                acc[i] = contract_step(k->b, k->fma, x, s->weights[tap * s->taps[1] + t], acc[i]);
+            }
+    store_lines(k, s, column, acc);
+    kernel_leave(k, &scope);
+}
+
+/* Everything that the step loads lies in the image. */
+static LVal all_inside(Kernel *k, const Planes *s, Dim first) {
+    Context *cx = k->cx;
+    LoopBuilder *b = k->b;
+    Dim y = place(k, s, 0, s->at[1]), x = place(k, s, 1, first), zero = dim_const(cx, 0);
+    int64_t width = (LANES - 1) * s->image.stride[1] + reach(s);
+    LVal all = l_bin(b, LOP_and, kernel_fact(k, (Fact){REL_LE, zero, y}), kernel_fact(k, (Fact){REL_LE, zero, x}));
+    all = l_bin(b, LOP_and, all, kernel_fact(k, (Fact){REL_LE, dim_addi(cx, y, lines_seen(s)), s->x->dims[1]}));
+    return l_bin(b, LOP_and, all, kernel_fact(k, (Fact){REL_LE, dim_addi(cx, x, width), s->x->dims[2]}));
+}
+
+static void column_step(Kernel *k, void *user, Dim column, LVal *carried) {
+    Planes *s = user;
+    LoopBuilder *b = k->b;
+    int64_t known = 0;
+    (void)carried;
+    Dim first = dim_substitute(k->cx, column, &k->lane, (Dim[]){dim_const(k->cx, 0)}, 1);
+    LVal inside = k->mask.id ? l_bool(b, false) : all_inside(k, s, first);
+    if (loop_const_int(b, inside, &known)) {
+        run_columns(k, s, column, known);
+        return;
+    }
+    LIf branch = l_if(b, inside);
+    run_columns(k, s, column, true);
+    l_else(b, &branch, NULL, 0);
+    run_columns(k, s, column, false);
+    l_if_end(b, &branch, NULL, 0, NULL);
+}
+
+/* ---- tiles ------------------------------------------------------------------------------------------------------------- */
+
+static void run_lines(Kernel *k, Planes *s, uint32_t lines) {
+    Dim at[4] = {{0}, {0}, dim_const(k->cx, 0), s->at[3]};
+    s->lines = lines;
+    s->weights = arena_new_array(k->arena, LVal, (size_t)(s->taps[0] * s->taps[1]));
+    for (int64_t i = 0; i < s->taps[0] * s->taps[1]; i++) {
+        at[0] = dim_const(k->cx, i / s->taps[1]), at[1] = dim_const(k->cx, i % s->taps[1]);
+        s->weights[i] = l_splat(k->b, kernel_eval(k, s->node->in[1], at), LANES);
+    }
+    kernel_vector_loop(k, s->y->dims[2], LANES, NULL, 0, column_step, s);
+}
+
+/* Tile number `tile` of the plane. */
+static void run_tile(Kernel *k, Planes *s, Dim tile) {
+    Context *cx = k->cx;
+    LoopBuilder *b = k->b;
+    int64_t size = k->schedule->field[SCHED_unroll];
+    Dim extent = s->y->dims[1], full = kernel_simplify(k, dim_fdiv(cx, extent, dim_const(cx, size))), first = dim_muli(cx, tile, size);
+    bool even = prove(cx, k->scope, REL_EQ, dim_muli(cx, full, size), extent) == YES;
+    Fact whole[] = {{REL_LT, tile, full}, {REL_LE, dim_addi(cx, first, size), extent}};
+    KernelScope scope;
+    LIf branch = {0};
+    if (!even) branch = l_if(b, l_lt(b, kernel_dim(k, tile), kernel_dim(k, full)));
+    kernel_enter(k, &scope, whole, 2);
+    s->at[1] = first;
+    run_lines(k, s, (uint32_t)size);
+    kernel_leave(k, &scope);
+    if (even) return;
+    l_else(b, &branch, NULL, 0);
+    s->at[1] = dim_add(cx, tile, dim_muli(cx, full, size - 1));
+    kernel_enter(k, &scope, (Fact[]){{REL_LE, full, tile}, {REL_LT, s->at[1], extent}}, 2);
+    run_lines(k, s, 1);
+    kernel_leave(k, &scope);
+    l_if_end(b, &branch, NULL, 0, NULL);
+}
+
+static LVal anchor_value(Kernel *k, Val v, const Dim *at) {
+    const Planes *s = k->state;
+    (void)at;
+    return v.id == s->anchor.id ? l_round(k->b, s->value, s->y->dtype) : (LVal){0};
+}
+
+void lower_planes(Kernel *k, LVal lo, LVal hi) {
+    Planes s = planes_of(k);
+    k->state = &s, k->anchor = anchor_value, k->lane = lane_symbol(k->cx, LANES);
+    s.image = image_of(k, s.node);
+    if (!dim_is(k->cx, s.image.axis[1], 1) || s.image.x.same.id)
+        diag_fatal(k->cx, "schedule: template planes needs the pixels of a line side by side");
+    KernelLoop loop;
+    KernelScope scope;
+    Dim dims[3], at[MAX_RANK];
+    Fact facts[MAX_RANK];
+    range_dims(k, &s, dims);
+    Dim p = kernel_loop(k, &loop, lo, hi, dim_product(k->cx, dims, 3), 1, NULL, 0);
+    kernel_split(k, p, dims, 3, at, facts);
+    kernel_enter(k, &scope, facts, 3);
+    s.at[0] = at[0], s.at[3] = at[1];
+    run_tile(k, &s, at[2]);
+    kernel_leave(k, &scope);
+    kernel_loop_end(k, &loop, NULL, 0);
+}
