@@ -47,15 +47,20 @@ static void evaluate_row(Kernel *k, Blocks *s, const Square *q, uint32_t i, LVal
         Val result = g->results.at[r];
         const TypeInfo *t = val_type(g, result);
         Dim at[MAX_RANK];
-        if (!kernel_forward(k, s->anchor, result, s->value_at, at))
+        Kept kept = {.n = 0};
+        if (!kernel_forward(k, s->anchor, result, s->value_at, at, &kept))
             diag_fatal(k->cx, "schedule: result %u of the kernel is not made of its contraction by pointwise ops and views alone", r);
+        for (uint32_t f = 0; f < kept.n; f++) {
+            LVal holds = l_splat(b, kernel_fact(k, kept.facts[f]), LANES);
+            k->mask = k->mask.id ? l_bin(b, LOP_and, k->mask, holds) : holds;
+        }
         LVal x = l_splat(b, kernel_eval(k, result, at), LANES);
         if (crossed_from(k, s, r) >= 0) {
             v[r].at[i] = x;
             continue;
         }
         LVal real = l_splat(b, l_lt(b, l_i64(b, i), q->rows->count), LANES);
-        k->mask = mask.id ? l_bin(b, LOP_and, mask, real) : real;
+        k->mask = k->mask.id ? l_bin(b, LOP_and, k->mask, real) : real;
         kernel_store(k, k->outputs[r], t->dtype, access_offset(k->cx, t->dims, at, t->rank), x);
         k->mask = mask;
     }
@@ -96,7 +101,7 @@ static void store_column(Kernel *k, Blocks *s, const Square *q, uint32_t r, uint
     memcpy(start, place, s->y->rank * sizeof *start);
     start[s->y->rank - 1] = column;
     kernel_enter(k, &scope, inside, 1);
-    kernel_forward(k, s->anchor, result, start, at);
+    kernel_forward(k, s->anchor, result, start, at, &(Kept){.n = 0}); /* no slice lies before what crosses */
     LVal to = l_offset(b, k->outputs[r], kernel_dim(k, kernel_simplify(k, access_offset(k->cx, t->dims, at, t->rank))));
     if (q->left.id) {
         LVal there = l_splat(b, l_lt(b, l_i64(b, c), q->left), LANES);
