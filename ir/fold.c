@@ -63,8 +63,22 @@ static Val law_sub(Graph *g, const Node *n) {
     return is_splat(g, n->in[1], 0) ? n->in[0] : NO_VALUE; /* x - 0 => x */
 }
 
+/* permute(x) * number => permute(x * number), as with reshape: where x lies, nothing has to be gathered */
+static Val scale_first(Graph *g, const Node *n, Val x, Val by) {
+    Node view = *node(g, x);
+    Scalar number;
+    if ((view.op != OP_permute && view.op != OP_reshape) || !val_splat(g, by, &number))
+        return NO_VALUE;
+    const TypeInfo *t = val_type(g, view.in[0]);
+    Val one = b_splat(g, n->loc, t->dtype, number, t->rank, t->dims);
+    Val scaled = b_binary(g, n->loc, OP_mul, view.in[0], one);
+    return emit(g, view.op, view.loc, &scaled, 1, view.attrs, view.n_attrs);
+}
+
 static Val law_mul(Graph *g, const Node *n) {
-    Val a = n->in[0], b = n->in[1];
+    Val a = n->in[0], b = n->in[1], scaled;
+    if ((scaled = scale_first(g, n, a, b)).id || (scaled = scale_first(g, n, b, a)).id)
+        return scaled;
     if (is_splat(g, b, 1))
         return a; /* x * 1 => x */
     if (is_splat(g, a, 1))
@@ -237,6 +251,21 @@ static Val law_dim(Graph *g, const Node *n) {
     return b_int(g, n->loc, DT_i64, value); /* dim(constant) => const */
 }
 
+/* gather(x, a number that lies inside) => slice, without the axis */
+static Val law_gather(Graph *g, const Node *n) {
+    Context *cx = g->cx;
+    Scalar index;
+    const TypeInfo *x = val_type(g, n->in[0]);
+    uint32_t axis = (uint32_t)attr_int(n, ATTR_axis);
+    if (attr_int(n, ATTR_batch) || val_rank(g, n->in[1]) || !val_splat(g, n->in[1], &index))
+        return NO_VALUE;
+    if (index.i < 0 || prove(cx, NULL, REL_LT, dim_const(cx, index.i), x->dims[axis]) != YES)
+        return NO_VALUE;
+    const TypeInfo *y = type_info(cx, n->type);
+    Val one = b_slice_axis(g, n->loc, n->in[0], axis, dim_const(cx, index.i), dim_const(cx, 1));
+    return b_reshape(g, n->loc, one, y->rank, y->dims);
+}
+
 static LawFn *const laws[OP_COUNT] = {
     [OP_add] = law_add,
     [OP_sub] = law_sub,
@@ -253,6 +282,7 @@ static LawFn *const laws[OP_COUNT] = {
     [OP_permute] = law_permute,
     [OP_broadcast] = law_broadcast,
     [OP_slice] = law_slice,
+    [OP_gather] = law_gather,
     [OP_pad] = law_pad,
     [OP_concat] = law_concat,
     [OP_reduce_sum] = law_reduce,

@@ -251,6 +251,15 @@ static bool one_tap(const Fusion *f, const Node *n) {
     return dim_hint(f->cx, dim_product(f->cx, x->dims + 1, x->rank - 2)) % SAME_SET != 0;
 }
 
+/* What attention's scores ask with is evaluated once, by the task that its row belongs to. */
+static bool is_query(const Fusion *f, const Group *gr, const Node *n, uint32_t i) {
+    Val v = n->in[i], base = v;
+    bool contiguous;
+    if (n->op != OP_dot || i != 0 || val_op(f->g, gr->anchor) != OP_attend) return false;
+    if (kind_of(f, v) == KIND_VIEW && !operand_is_affine(f->g, v, &base, &contiguous)) return false;
+    return kind_of(f, base) == KIND_EW && !f->group[base.id] && f->uses[base.id] == 1;
+}
+
 /* Operand i of anchor n must be a buffer, or a view of one that its template can address. */
 static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i) {
     Val v = n->in[i], base;
@@ -259,7 +268,7 @@ static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i
     if (n->op == OP_attend && i == 0) return; /* each score is read once */
     bool addressed = gr->kind == GROUP_TILE && (i == 0 || n->op == OP_conv);
     bool repeated = op_info[n->op].traits & REREADS || kind_of(f, gr->anchor) == KIND_ANCHOR;
-    if (!is_inlinable(kind_of(f, v))) return;
+    if (!is_inlinable(kind_of(f, v)) || is_query(f, gr, n, i)) return;
     if (gr->kind == GROUP_MAP && is_widened(f, v)) {
         f->stored[node(f->g, v)->in[0].id] = true;
         return;

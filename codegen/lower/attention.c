@@ -52,6 +52,7 @@ static Attention attention_of(Kernel *k) {
     int64_t cost = 0;
     for (uint32_t i = 1; i < attend.id; i++) cost += op_info[k->body->nodes.at[i].op].cost;
     a.is_short = cost <= MOST_BETWEEN && a.keys % PANEL == 0 && a.keys / PANEL <= MAX_KEY_PANELS;
+    a.makes_queries = attention_has_queries(k, &a);
     attention_find_hiders(k, &a);
     return a;
 }
@@ -64,7 +65,7 @@ Dim range_attention(Kernel *k) {
 /* ---- scratch ------------------------------------------------------------------------------------------------------------ */
 
 typedef struct Place { LVal *to; Dim elements; } Place;
-enum { PLACES = 8 };
+enum { PLACES = 9 };
 
 static void list_places(Kernel *k, Attention *a, Place *p) {
     Context *cx = k->cx;
@@ -76,6 +77,7 @@ static void list_places(Kernel *k, Attention *a, Place *p) {
     p[4] = (Place){&a->product_panels, dim_muli(cx, depth, (int64_t)a->product.tile_n * PANEL)};
     p[5] = (Place){&a->value_panels, dim_muli(cx, dim_upper(cx, a->pitch), a->keys)};
     p[6] = (Place){&a->factor, dim_const(cx, (a->most_rows + PANEL - 1) / PANEL * PANEL)};
+    p[8] = (Place){&a->queries, dim_muli(cx, a->makes_queries ? dim_upper(cx, attention_query_pitch(k, a)) : dim_const(cx, 0), a->most_rows)};
     p[7] = (Place){&a->seen, dim_const(cx, a->n_hiders ? (a->values.block_tiles + PANEL - 1) / PANEL * PANEL : 0)};
 }
 
@@ -348,6 +350,7 @@ static void run_task(Kernel *k, Attention *a, Dim block) {
     a->rows = blocks_rows(k, &a->values, block);
     a->begin = rows_start(k, &a->rows, a->rows.begin), a->end = rows_start(k, &a->rows, a->rows.end);
     begin_rows(k, a);
+    if (a->makes_queries) attention_make_queries(k, a);
     run_block(k, a, kernel_loop(k, &loop, l_i64(k->b, 0), kernel_dim(k, keys), keys, a->keys, NULL, 0));
     kernel_loop_end(k, &loop, NULL, 0);
     finish_rows(k, a);

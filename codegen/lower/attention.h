@@ -15,12 +15,13 @@ typedef struct Attention {
     int64_t keys;                /* of a block */
     int64_t most_rows;           /* of a task */
     Dim pitch;                   /* of a row of sums: value columns, in whole panels, or groups of them where unknown */
+    bool makes_queries;          /* they are no view of a buffer: each task evaluates those of its rows */
     bool in_place;               /* values are read where they lie, else from panels */
     Rows rows;
     LVal begin, end;             /* rows of the task */
     LVal scores, sums, best, total, factor;  /* scratch, by row of the task: [keys], [pitch], one, [16], one */
     LVal seen;                           /* scratch, by tile of the task: 0 where the block is hidden from it */
-    LVal product_panels, value_panels;
+    LVal product_panels, value_panels, queries;
     LVal first, count;           /* keys of the block */
     Rows tile;                   /* whose exponentials meet the values */
     Hider hiders[MAX_HIDERS];
@@ -38,6 +39,10 @@ LVal attention_enter_row(Kernel *, Attention *, Scoring *, Dim row);
 /* Rows [begin, end) of the block's scores become exponentials.  Returns how many rows any of them counts for. */
 LVal attention_soften(Kernel *, Attention *, Dim first_key, LVal begin, LVal end);
 /* Whether the scores' contraction has few rows and can read keys where they lie; its sums for the block's keys, from there. */
+/* Whether the scores' contraction asks with what has to be evaluated; the task's rows of that, to a->queries. */
+bool attention_has_queries(Kernel *, const Attention *);
+Dim attention_query_pitch(Kernel *, const Attention *);
+void attention_make_queries(Kernel *, Attention *);
 Truth attention_few(Kernel *, const Attention *);
 void attention_multiply_few(Kernel *, Attention *);
 /* Finds the hiders; whether the block's keys are hidden from the rows [begin, end); the lanes of a score hidden by a bias. */

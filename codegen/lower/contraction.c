@@ -5,7 +5,16 @@
  */
 #include "tile.h"
 
+static Tile made_rows(Kernel *k, const Blocks *s, const Part *part, LVal first_row, uint32_t rows) {
+    LoopBuilder *b = k->b;
+    Tile t = {.rows = rows, .x = s->compute, .stride = l_i64(b, 1), .count = part->count};
+    LVal first = l_add(b, l_mul(b, l_sub(b, first_row, s->made_first), s->made_pitch), part->first);
+    for (uint32_t i = 0; i < rows; i++) t.row[i] = l_offset(b, s->made, l_add(b, first, l_mul(b, s->made_pitch, l_i64(b, i))));
+    return t;
+}
+
 Tile contraction_rows(Kernel *k, const Blocks *s, const Part *part, LVal first_row, uint32_t rows) {
+    if (s->made.id) return made_rows(k, s, part, first_row, rows);
     Context *cx = k->cx;
     LoopBuilder *b = k->b;
     Dim row = kernel_index(k, first_row), channel = kernel_index(k, part->first), stride, origin, step, rest, at[MAX_RANK];

@@ -66,6 +66,7 @@ struct Blocks {
     LVal panels, panel_stride;   /* pointer to it, at the part's first k where packed; elements to the next */
     LVal next;                   /* elements from here to the panels that are worked on next */
     LVal ahead[MAX_TILE_PANELS]; /* of the tile at hand: Tile.ahead */
+    LVal made, made_first, made_pitch; /* x's rows as the template made them in scratch: from which one on, and apart; or 0 */
     LVal value;                  /* of the anchor at value_at */
     Dim value_at[MAX_RANK];
 };

@@ -114,3 +114,41 @@ for sizes in B=2,M=5,N=200 B=1,M=1,N=130 B=1,M=40,N=3; do
     expect 0 '' "$INGOT" verify shared.graph --dim $sizes
     expect 0 '' "$INGOT" verify shared.graph --dim $sizes --backend=c --cpu=v3
 done
+
+# Queries that are computed: each task evaluates its own, to the bits of those that a kernel of their own stores.
+queries() {
+    cat <<TEXT
+graph @f(%1 "qkv": f32[M,3,2,$1], %2 "turn": f32[M,2,$1]) where M in [0,512], D in [0,64] {
+  %3 = const {data=i64 0, dtype=i64, shape=[]}
+  %4 = const {data=i64 1, dtype=i64, shape=[]}
+  %5 = const {data=i64 2, dtype=i64, shape=[]}
+  %6 = gather %1, %3 {axis=1, batch=0}
+  %7 = gather %1, %4 {axis=1, batch=0}
+  %8 = gather %1, %5 {axis=1, batch=0}
+  %9 = mul %6, %2
+  %10 = neg %9
+  %11 = permute %10 {perm=[1, 0, 2]}
+  %12 = permute %7 {perm=[1, 2, 0]}
+  %13 = const {data=f32 0.3, dtype=f32, shape=[2, $1, M]}
+  %14 = mul %12, %13
+  %15 = permute %8 {perm=[1, 0, 2]}
+  %16 = dot %11, %14 {batch=1, chunk=512}
+  %17 = softmax %16 {axis=2}
+  %18 = dot %17, %15 {batch=1, chunk=512}
+  return %18 "y"$2
+}
+TEXT
+}
+queries 40 '' > queries.graph
+queries 40 ', %10 "q"' > stored.graph
+queries D '' > depth.graph
+expect 0 "" "$INGOT" compile queries.graph --emit=schedule -o t.schedule
+[ "$(wc -l < t.schedule)" = 3 ] && grep -q attention t.schedule
+for m in 1 3 140 300; do
+    expect 0 '' "$INGOT" verify queries.graph --dim M=$m
+    expect 0 '' "$INGOT" verify queries.graph --dim M=$m --backend=c --cpu=v3
+    expect 0 '' "$INGOT" verify depth.graph --dim M=$m,D=19
+    expect 0 '' "$INGOT" run queries.graph --random --dim M=$m -o queries.$m
+    expect 0 '' "$INGOT" run stored.graph --random --dim M=$m -o stored.$m
+    cmp queries.$m/y.npy stored.$m/y.npy
+done

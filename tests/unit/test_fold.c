@@ -178,6 +178,24 @@ static void broadcasts_of_constants(void **state) {
     assert_true(element(&t, scaled, 512 * 3 + 7).f == (512.0 * 3 + 7) * 7);
 }
 
+/* gather of a number that lies inside is a slice; a number before permute and reshape multiplies what they move. */
+static void views_move(void **state) {
+    Case t = make(state);
+    const Dim dims[] = {dim_const(t.cx, 3), t.n, dim_const(t.cx, 2)};
+    Val x = b_param(t.g, nowhere, "z", DT_f32, 3, dims);
+    Val one = b_gather(t.g, nowhere, x, b_int(t.g, nowhere, DT_i64, 2), 0, 0);
+    assert_int_equal(val_op(t.g, one), OP_reshape);
+    assert_int_equal(val_op(t.g, val_in(t.g, one, 0)), OP_slice);
+    assert_int_equal(val_op(t.g, b_gather(t.g, nowhere, x, b_int(t.g, nowhere, DT_i64, 3), 0, 0)), OP_gather);
+    assert_int_equal(val_op(t.g, b_gather(t.g, nowhere, x, b_int(t.g, nowhere, DT_i64, 0), 1, 0)), OP_gather);
+    Val moved = b_permute(t.g, nowhere, one, LIST(int64_t, 1, 0));
+    Val scaled = b_binary(t.g, nowhere, OP_mul, moved, b_scalar(t.g, nowhere, DT_f32, 3));
+    assert_int_equal(val_op(t.g, scaled), OP_permute);
+    Val product = val_in(t.g, val_in(t.g, scaled, 0), 0);
+    assert_int_equal(val_op(t.g, product), OP_mul);
+    assert_int_equal(val_in(t.g, product, 0).id, val_in(t.g, one, 0).id);
+}
+
 /* An index out of range is a run-time error: the node stays and nothing is reported. */
 static void errors_do_not_fold(void **state) {
     Case t = make(state);
@@ -207,6 +225,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {TEST(arithmetic_laws),    TEST(laws_that_do_not_hold),
                                        TEST(view_laws),          TEST(splats_stay_splats),
                                        TEST(constants_fold),     TEST(broadcasts_of_constants),
-                                       TEST(errors_do_not_fold), TEST(limits_hold)};
+                                       TEST(errors_do_not_fold), TEST(views_move), TEST(limits_hold)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
