@@ -77,8 +77,9 @@ static void list_places(Kernel *k, Attention *a, Place *p) {
     p[4] = (Place){&a->product_panels, dim_muli(cx, depth, (int64_t)a->product.tile_n * PANEL)};
     p[5] = (Place){&a->value_panels, dim_muli(cx, dim_upper(cx, a->pitch), a->keys)};
     p[6] = (Place){&a->factor, dim_const(cx, (a->most_rows + PANEL - 1) / PANEL * PANEL)};
-    p[8] = (Place){&a->queries, dim_muli(cx, a->makes_queries ? dim_upper(cx, attention_query_pitch(k, a)) : dim_const(cx, 0), a->most_rows)};
     p[7] = (Place){&a->seen, dim_const(cx, a->n_hiders ? (a->values.block_tiles + PANEL - 1) / PANEL * PANEL : 0)};
+    Dim query = a->makes_queries ? dim_upper(cx, attention_query_pitch(k, a)) : dim_const(cx, 0);
+    p[8] = (Place){&a->queries, dim_muli(cx, query, a->most_rows)};
 }
 
 Dim scratch_attention(Kernel *k) {
