@@ -246,8 +246,9 @@ static void read_by(Fusion *f, Val v, uint32_t group) {
 /* A convolution of one tap, whose channels do not all lie in the same lines of the first cache. */
 static bool one_tap(const Fusion *f, const Node *n) {
     enum { SAME_SET = 1024 /* elements */ };
+    if (n->op != OP_conv) return false;
     const TypeInfo *w = val_type(f->g, n->in[1]), *x = val_type(f->g, n->in[0]);
-    if (n->op != OP_conv || !dim_is(f->cx, dim_product(f->cx, w->dims, w->rank - 2), 1)) return false;
+    if (!dim_is(f->cx, dim_product(f->cx, w->dims, w->rank - 2), 1)) return false;
     return dim_hint(f->cx, dim_product(f->cx, x->dims + 1, x->rank - 2)) % SAME_SET != 0;
 }
 

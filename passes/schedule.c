@@ -212,8 +212,9 @@ static void channel_blocks(const Choice *c, Schedule *s) {
     uint32_t spatial = x->rank - 2, lines = spatial - 2;
     if (spatial < 2) return;
     int64_t stride = attr_ints(c->anchor, ATTR_stride, NULL)[lines], dilation = attr_ints(c->anchor, ATTR_dilation, NULL)[lines];
-    int64_t moved = s->field[SCHED_unroll] * stride, seen = moved - stride + (known(cx, w->dims[lines]) - 1) * dilation + 1;
-    int64_t width = dim_hint(cx, x->dims[spatial]), channels = known(cx, x->dims[x->rank - 1]);
+    int64_t width = dim_hint(cx, x->dims[spatial]), channels = known(cx, x->dims[x->rank - 1]), taps = known(cx, w->dims[lines]);
+    if (channels < 1 || taps < 1) return;
+    int64_t moved = sat_mul(s->field[SCHED_unroll], stride), seen = sat_add(moved - stride + 1, sat_mul(taps - 1, dilation));
     int64_t line = sat_mul(width < 1 ? 1 : width, dtype_bytes(x->dtype)); /* of one channel */
     int64_t block = c->target->l1_bytes / 2 / sat_mul(line, seen);
     int64_t tiles = c->target->l2_bytes / 2 / sat_mul(sat_mul(line, moved), channels);

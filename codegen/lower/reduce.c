@@ -44,9 +44,9 @@ LVal reduce_lanes(Kernel *k, Op op, LVal v) {
 
 /* The largest and smallest f32 are found among unsigned keys in the same order, NaNs at the winning end: one instruction of
  * one cycle, where a comparison that minds NaN and the sign of 0 takes five in a row. */
-static DType key_type(Op op, DType compute) {
-    return compute == DT_f32 && (op == OP_reduce_max || op == OP_reduce_min) ? DT_u32 : compute;
-}
+static bool has_keys(Op op, DType compute) { return compute == DT_f32 && (op == OP_reduce_max || op == OP_reduce_min); }
+
+static DType key_type(Op op, DType compute) { return has_keys(op, compute) ? DT_u32 : compute; }
 
 /* Of the key where bits ascend with the value, the NaNs beyond the losing end go around to the winning one. */
 static LVal key_turn(Kernel *k, Op op, LVal like) {
@@ -56,7 +56,7 @@ static LVal key_turn(Kernel *k, Op op, LVal like) {
 
 static LVal key_of(Kernel *k, Op op, LVal x) {
     LoopBuilder *b = k->b;
-    if (key_type(op, (DType)loop_type(b, x).dtype) != DT_u32) return x;
+    if (!has_keys(op, (DType)loop_type(b, x).dtype)) return x;
     LVal bits = l_bitcast(b, x, DT_i32), sign = l_bin(b, LOP_shr, bits, l_int(b, loop_type(b, bits), 31));
     LVal flips = l_bin(b, LOP_or, sign, l_int(b, loop_type(b, bits), INT32_MIN));
     LVal ascending = l_bitcast(b, l_bin(b, LOP_xor, bits, flips), DT_u32);
@@ -65,7 +65,7 @@ static LVal key_of(Kernel *k, Op op, LVal x) {
 
 static LVal value_of_key(Kernel *k, Op op, DType compute, LVal key) {
     LoopBuilder *b = k->b;
-    if (key_type(op, compute) != DT_u32) return key;
+    if (!has_keys(op, compute)) return key;
     LVal bits = l_bitcast(b, l_sub(b, key, key_turn(k, op, key)), DT_i32);
     LVal sign = l_bin(b, LOP_shr, bits, l_int(b, loop_type(b, bits), 31));
     LVal flips = l_bin(b, LOP_or, l_un(b, LOP_not, sign), l_int(b, loop_type(b, bits), INT32_MIN));
@@ -83,7 +83,7 @@ typedef struct Reduction {
 
 /* To the result's format; keys are of that already. */
 static LVal rounded(Kernel *k, const Reduction *r, LVal acc) {
-    return key_type(r->op, loop_compute_dtype(r->dtype)) == loop_compute_dtype(r->dtype) ? l_round(k->b, acc, r->dtype) : acc;
+    return has_keys(r->op, loop_compute_dtype(r->dtype)) ? acc : l_round(k->b, acc, r->dtype);
 }
 
 static void fill_axes(Kernel *k, Reduction *r, Dim linear) {
