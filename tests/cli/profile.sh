@@ -78,7 +78,8 @@ graph @f(%1 "x": f32[n,4096]) where n in [1,4096] {
 }
 EOT
 expect 0 '' "$INGOT" bench "$digits" --dim batch=64 --repeat=10 --trace=one.json
-expect 0 '' "$INGOT" bench wide.graph --dim n=256 --repeat=10 --threads=2 --trace=two.json
+# Long enough for a second thread to come to work on a busy machine.
+expect 0 '' "$INGOT" bench wide.graph --dim n=2048 --repeat=100 --threads=2 --trace=two.json
 python3 - <<'EOT'
 import json
 for file, tracks in ("one.json", {0}), ("two.json", {0, 1, 2}):
