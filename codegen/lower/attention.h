@@ -38,11 +38,11 @@ typedef struct Scoring { Attention *a; Dim at[MAX_RANK]; Dim first; } Scoring;
 LVal attention_enter_row(Kernel *, Attention *, Scoring *, Dim row);
 /* Rows [begin, end) of the block's scores become exponentials.  Returns how many rows any of them counts for. */
 LVal attention_soften(Kernel *, Attention *, Dim first_key, LVal begin, LVal end);
-/* Whether the scores' contraction has few rows and can read keys where they lie; its sums for the block's keys, from there. */
 /* Whether the scores' contraction asks with what has to be evaluated; the task's rows of that, to a->queries. */
 bool attention_has_queries(Kernel *, const Attention *);
 Dim attention_query_pitch(Kernel *, const Attention *);
 void attention_make_queries(Kernel *, Attention *);
+/* Whether the scores' contraction has few rows and can read keys where they lie; its sums for the block's keys, from there. */
 Truth attention_few(Kernel *, const Attention *);
 void attention_multiply_few(Kernel *, Attention *);
 /* Finds the hiders; whether the block's keys are hidden from the rows [begin, end); the lanes of a score hidden by a bias. */

@@ -365,7 +365,8 @@ static void last_columns(Kernel *k, Grouped *s, uint32_t lines, Dim first, Dim l
     }
 }
 
-static void run_lines(Kernel *k, Grouped *s, uint32_t lines) {
+static void run_lines(Kernel *k, void *user, uint32_t lines) {
+    Grouped *s = user;
     Context *cx = k->cx;
     Dim extent = s->y->dims[s->columns.axis], tile = dim_const(cx, s->columns.tile);
     Dim full = kernel_simplify(k, dim_mul(cx, dim_fdiv(cx, extent, tile), tile));
@@ -388,31 +389,9 @@ static void run_lines(Kernel *k, Grouped *s, uint32_t lines) {
 
 /* Tile number `tile` of the lines. */
 static void run_tile_of_lines(Kernel *k, Grouped *s, Dim tile) {
-    Context *cx = k->cx;
-    LoopBuilder *b = k->b;
-    if (!s->lines.axis) {
-        run_lines(k, s, 1);
-        return;
-    }
-    Dim extent = s->y->dims[s->lines.axis], size = dim_const(cx, s->lines.tile);
-    Dim full = kernel_simplify(k, dim_fdiv(cx, extent, size)), first = dim_muli(cx, tile, s->lines.tile);
-    bool even = prove(cx, k->scope, REL_EQ, dim_mul(cx, full, size), extent) == YES;
-    Fact whole[] = {{REL_LT, tile, full}, {REL_LE, dim_addi(cx, first, s->lines.tile), extent}};
-    KernelScope scope;
-    LIf branch = {0};
-    if (!even) branch = l_if(b, l_lt(b, kernel_dim(k, tile), kernel_dim(k, full)));
-    kernel_enter(k, &scope, whole, 2);
-    s->at[s->lines.axis] = first;
-    run_lines(k, s, s->lines.tile);
-    kernel_leave(k, &scope);
-    if (even) return;
-    l_else(b, &branch, NULL, 0);
-    s->at[s->lines.axis] = dim_add(cx, tile, dim_muli(cx, full, (int64_t)s->lines.tile - 1));
-    Fact single[] = {{REL_LE, full, tile}, {REL_LT, s->at[s->lines.axis], extent}};
-    kernel_enter(k, &scope, single, 2);
-    run_lines(k, s, 1);
-    kernel_leave(k, &scope);
-    l_if_end(b, &branch, NULL, 0, NULL);
+    uint32_t axis = s->lines.axis;
+    if (!axis) run_lines(k, s, 1);
+    else image_lines(k, tile, s->y->dims[axis], s->lines.tile, &s->at[axis], run_lines, s);
 }
 
 static LVal anchor_value(Kernel *k, Val v, const Dim *at) {

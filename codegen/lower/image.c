@@ -49,3 +49,25 @@ Image image_of(Kernel *k, const Node *conv) {
     }
     return im;
 }
+
+void image_lines(Kernel *k, Dim tile, Dim extent, int64_t size, Dim *at, LinesFn *run, void *user) {
+    Context *cx = k->cx;
+    LoopBuilder *b = k->b;
+    Dim full = kernel_simplify(k, dim_fdiv(cx, extent, dim_const(cx, size))), first = dim_muli(cx, tile, size);
+    bool even = prove(cx, k->scope, REL_EQ, dim_muli(cx, full, size), extent) == YES;
+    Fact whole[] = {{REL_LT, tile, full}, {REL_LE, dim_addi(cx, first, size), extent}};
+    KernelScope scope;
+    LIf branch = {0};
+    if (!even) branch = l_if(b, l_lt(b, kernel_dim(k, tile), kernel_dim(k, full)));
+    kernel_enter(k, &scope, whole, 2);
+    *at = first;
+    run(k, user, (uint32_t)size);
+    kernel_leave(k, &scope);
+    if (even) return;
+    l_else(b, &branch, NULL, 0);
+    *at = dim_add(cx, tile, dim_muli(cx, full, size - 1));
+    kernel_enter(k, &scope, (Fact[]){{REL_LE, full, tile}, {REL_LT, *at, extent}}, 2);
+    run(k, user, 1);
+    kernel_leave(k, &scope);
+    l_if_end(b, &branch, NULL, 0, NULL);
+}

@@ -177,7 +177,8 @@ static void column_step(Kernel *k, void *user, Dim column, LVal *carried) {
 
 /* ---- tiles ------------------------------------------------------------------------------------------------------------- */
 
-static void run_lines(Kernel *k, Planes *s, uint32_t lines) {
+static void run_lines(Kernel *k, void *user, uint32_t lines) {
+    Planes *s = user;
     Dim at[4] = {{0}, {0}, dim_const(k->cx, 0), s->at[3]};
     s->lines = lines;
     s->weights = arena_new_array(k->arena, LVal, (size_t)(s->taps[0] * s->taps[1]));
@@ -190,26 +191,7 @@ static void run_lines(Kernel *k, Planes *s, uint32_t lines) {
 
 /* Tile number `tile` of the plane. */
 static void run_tile(Kernel *k, Planes *s, Dim tile) {
-    Context *cx = k->cx;
-    LoopBuilder *b = k->b;
-    int64_t size = k->schedule->field[SCHED_unroll];
-    Dim extent = s->y->dims[1], full = kernel_simplify(k, dim_fdiv(cx, extent, dim_const(cx, size))), first = dim_muli(cx, tile, size);
-    bool even = prove(cx, k->scope, REL_EQ, dim_muli(cx, full, size), extent) == YES;
-    Fact whole[] = {{REL_LT, tile, full}, {REL_LE, dim_addi(cx, first, size), extent}};
-    KernelScope scope;
-    LIf branch = {0};
-    if (!even) branch = l_if(b, l_lt(b, kernel_dim(k, tile), kernel_dim(k, full)));
-    kernel_enter(k, &scope, whole, 2);
-    s->at[1] = first;
-    run_lines(k, s, (uint32_t)size);
-    kernel_leave(k, &scope);
-    if (even) return;
-    l_else(b, &branch, NULL, 0);
-    s->at[1] = dim_add(cx, tile, dim_muli(cx, full, size - 1));
-    kernel_enter(k, &scope, (Fact[]){{REL_LE, full, tile}, {REL_LT, s->at[1], extent}}, 2);
-    run_lines(k, s, 1);
-    kernel_leave(k, &scope);
-    l_if_end(b, &branch, NULL, 0, NULL);
+    image_lines(k, tile, s->y->dims[1], k->schedule->field[SCHED_unroll], &s->at[1], run_lines, s);
 }
 
 static LVal anchor_value(Kernel *k, Val v, const Dim *at) {

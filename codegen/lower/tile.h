@@ -151,6 +151,10 @@ typedef struct Image {           /* x at [n, y.., c]: offset origin + n * step +
     uint32_t merged;             /* few channels: a run covers all taps of the innermost axis, this many; or 0 */
 } Image;
 Image image_of(Kernel *, const Node *conv);
+/* Tile `tile` of an axis of the image: `size` lines together, or, of what is left over behind the whole tiles, one: run(k, user,
+ * lines) with *at the first of them. */
+typedef void LinesFn(Kernel *, void *user, uint32_t lines);
+void image_lines(Kernel *, Dim tile, Dim extent, int64_t size, Dim *at, LinesFn *run, void *user);
 /* A read-only object of zeros that the module's convolutions share: at least `bytes`. */
 LVal zero_row(Kernel *, DType memory, int64_t bytes);
 
