@@ -2,9 +2,10 @@
  *
  * Runs before `expand`, which takes softmax apart.  The new op fixes another order of summation than the two old ones: block
  * of keys by block of keys, so that no row of scores has to be in memory whole.  What comes before x (the scores' own
- * contraction, scale, mask) is left to pass `fuse`.  Two spellings around it are undone here: rows without a number that become
- * 0 (fully masked ones, in exports of PyTorch), and heads that share their keys and values as copies of them: a contraction whose
- * right operand repeats its last batch axis is one with that many more rows.
+ * contraction, scale, mask) is left to pass `fuse`.  Other spellings are undone here: a softmax written out; values on the left of
+ * turned weights (convolutional networks keep pixels last); rows without a number that become 0 (fully masked ones, in exports of
+ * PyTorch); and heads that share their keys and values as copies of them: a contraction whose right operand repeats its last batch
+ * axis is one with that many more rows.
  * Source: Dao et al. 2022 (arXiv 2205.14135); Milakov and Gimelshein 2018 (arXiv 1805.02867); Ainslie et al. 2023 (2305.13245).
  */
 #include "passes.h"
@@ -53,12 +54,27 @@ static Val with_repeats(Graph *g, Loc loc, Val x, uint32_t batch, const Repeat *
 
 /* ---- the softmax ------------------------------------------------------------------------------------------------------------ */
 
-typedef struct Weights { Val softmax; bool guarded; } Weights;
+/* What a contraction sums over with: the softmax of scores along one axis. */
+typedef struct Weights {
+    Val softmax;                 /* its last value; id 0: there is none */
+    Val scores;
+    bool guarded;
+    bool turned;                 /* the axis is the scores' last but one */
+} Weights;
 
 static bool keeps_rows(const Graph *g, const Node *reshape, Val result) {
     Val from = reshape->in[0];
     uint32_t a = val_rank(g, result), b = val_rank(g, from);
     return a && b && dim_same(val_dim(g, result, a - 1), val_dim(g, from, b - 1));
+}
+
+/* The last two axes change places, the others stay. */
+static bool turns(const Node *permute) {
+    uint32_t rank;
+    const int64_t *perm = attr_ints(permute, ATTR_perm, &rank);
+    for (uint32_t i = 0; i + 2 < rank; i++)
+        if (perm[i] != i) return false;
+    return rank >= 2 && perm[rank - 1] == (int64_t)rank - 2 && perm[rank - 2] == (int64_t)rank - 1;
 }
 
 /* select(isnan(p), 0, p) */
@@ -69,23 +85,59 @@ static bool is_guard(const Rewrite *rw, const Node *n) {
            val_splat(g, n->in[1], &s) && s.f == 0 && rw->uses[n->in[0].id] == 1 && rw->uses[n->in[2].id] == 2;
 }
 
-/* The softmax over the last axis that v, in the old graph, is made of by reshapes that keep its rows and by the guard. */
-static Weights find_weights(const Rewrite *rw, Val v) {
+/* v repeats the result of a reduction by `op` of `of` along the reduced axis, which it returns; -1: it does not. */
+static int64_t repeated_reduction(const Rewrite *rw, Val v, Op op, Val of) {
     const Graph *g = rw->from;
-    Weights w = {0};
+    Val once = val_op(g, v) == OP_broadcast ? val_in(g, v, 0) : (Val){0};
+    Val reduced = once.id && val_op(g, once) == OP_reshape ? val_in(g, once, 0) : once;
+    uint32_t rank = val_rank(g, v), n;
+    if (!reduced.id || val_op(g, reduced) != op || val_in(g, reduced, 0).id != of.id || rank != val_rank(g, of)) return -1;
+    if (rw->uses[v.id] != 1 || rw->uses[once.id] != 1 || rw->uses[reduced.id] != 1) return -1;
+    const int64_t *from = attr_ints(node(g, v), ATTR_axes, NULL), axis = attr_ints(node(g, reduced), ATTR_axes, &n)[0];
+    bool keeps = val_rank(g, once) == rank;
+    if (n != 1) return -1;
+    for (uint32_t i = 0, j = 0; i < rank; i++) {
+        if (!dim_same(val_dim(g, v, i), val_dim(g, of, i))) return -1;
+        if (!keeps && i == axis) continue;
+        if (from[j] != i || (i == axis ? !dim_is(g->cx, val_dim(g, once, j), 1) : !dim_same(val_dim(g, once, j), val_dim(g, of, i)))) return -1;
+        j++;
+    }
+    return axis;
+}
+
+/* The axis of a softmax, which n is or ends with: e / sum e, where e = exp(x - max x); -1: it is none. */
+static int64_t softmax_axis(const Rewrite *rw, const Node *n, Val *x) {
+    const Graph *g = rw->from;
+    *x = n->in[0];
+    if (n->op == OP_softmax) return attr_int(n, ATTR_axis);
+    if (n->op != OP_div || val_op(g, n->in[0]) != OP_exp || rw->uses[n->in[0].id] != 2) return -1;
+    Val shifted = val_in(g, n->in[0], 0);
+    if (val_op(g, shifted) != OP_sub || rw->uses[shifted.id] != 1) return -1;
+    *x = val_in(g, shifted, 0);
+    int64_t axis = repeated_reduction(rw, n->in[1], OP_reduce_sum, n->in[0]);
+    return axis == repeated_reduction(rw, val_in(g, shifted, 1), OP_reduce_max, *x) ? axis : -1;
+}
+
+/* The softmax over the last axis (turned: but one) that v, in the old graph, is made of by reshapes that keep its rows, by
+ * turning it, and by the guard. */
+static Weights find_weights(const Rewrite *rw, Val v, bool turned) {
+    const Graph *g = rw->from;
+    Weights w = {.turned = turned};
     bool read_twice = false;
     for (uint32_t i = 0; i < MOST_STEPS; i++) {
         const Node *n = node(g, v);
         if (rw->uses[v.id] != (read_twice ? 2 : 1)) return (Weights){0};
         read_twice = false;
-        if (n->op == OP_softmax) {
+        int64_t axis = softmax_axis(rw, n, &w.scores);
+        if (axis >= 0) {
             DType t = val_dtype(g, v); /* narrow formats would lose a rounding of the probabilities */
-            bool fits = (t == DT_f32 || t == DT_f64) && attr_int(n, ATTR_axis) == (int64_t)val_rank(g, v) - 1;
+            bool fits = (t == DT_f32 || t == DT_f64) && axis == (int64_t)val_rank(g, v) - (w.turned ? 2 : 1);
             w.softmax = fits ? v : (Val){0};
             return w;
         }
         if (!w.guarded && is_guard(rw, n)) w.guarded = read_twice = true, v = n->in[2];
-        else if (n->op == OP_reshape && keeps_rows(g, n, v)) v = n->in[0];
+        else if (n->op == OP_reshape && !w.turned && keeps_rows(g, n, v)) v = n->in[0];
+        else if (n->op == OP_permute && turns(n)) w.turned = !w.turned, v = n->in[0];
         else return (Weights){0};
     }
     return (Weights){0};
@@ -93,21 +145,43 @@ static Weights find_weights(const Rewrite *rw, Val v) {
 
 /* ---- the pass ------------------------------------------------------------------------------------------------------------------ */
 
+static Val turn(Graph *g, Loc loc, Val v) {
+    int64_t perm[MAX_RANK];
+    uint32_t rank = val_rank(g, v);
+    for (uint32_t i = 0; i < rank; i++) perm[i] = i;
+    perm[rank - 1] = (int64_t)rank - 2, perm[rank - 2] = (int64_t)rank - 1;
+    return b_permute(g, loc, v, perm);
+}
+
+/* dot(x, w) as turn(dot(turn w, turn x)) has its weights on the left, where both are matrices. */
+static bool weights_right(const Rewrite *rw, const Node *dot, uint32_t batch, Weights *found) {
+    const Graph *g = rw->from;
+    if (val_rank(g, dot->in[0]) != batch + 2) return false;
+    *found = find_weights(rw, dot->in[1], true);
+    return found->softmax.id != 0;
+}
+
 static Val attend(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     Graph *g = rw->to;
     if (old->op != OP_dot) return (Val){0};
     uint32_t batch = (uint32_t)attr_int(old, ATTR_batch);
-    const TypeInfo *x = val_type(g, in[0]);
-    Weights found = find_weights(rw, old->in[0]);
-    Repeat repeat = {.once = in[1]};
-    bool repeats = x->rank < MAX_RANK && find_repeat(g, old->loc, in[1], batch, &repeat);
-    if (!found.softmax.id && !repeats) return (Val){0};
+    Weights found = find_weights(rw, old->in[0], false);
+    bool right = !found.softmax.id && weights_right(rw, old, batch, &found);
     Loc loc = found.softmax.id ? loc_join(g->cx, node(rw->from, found.softmax)->loc, old->loc) : old->loc;
-    Val left = found.softmax.id ? b_reshape(g, loc, rw->map[node(rw->from, found.softmax)->in[0].id], x->rank, x->dims) : in[0];
+    Val left = right ? turn(g, loc, in[1]) : in[0], values = right ? turn(g, loc, in[0]) : in[1];
+    const TypeInfo x = *val_type(g, left);
+    Repeat repeat = {.once = values};
+    bool repeats = x.rank < MAX_RANK && find_repeat(g, old->loc, values, batch, &repeat);
+    if (!found.softmax.id && !repeats) return (Val){0};
+    if (found.softmax.id) {
+        Val scores = rw->map[found.scores.id];
+        left = b_reshape(g, loc, found.turned ? turn(g, loc, scores) : scores, x.rank, x.dims);
+    }
     if (repeats) left = with_repeats(g, loc, left, batch, &repeat);
     Attr chunk = found.softmax.id ? (Attr){.key = ATTR_chunk, .as.i = KEYS} : *node_attr(old, ATTR_chunk);
     Attr attrs[] = {{.key = ATTR_batch, .as.i = batch}, chunk, {.key = ATTR_guarded, .as.i = found.guarded}};
     Val y = emit(g, found.softmax.id ? OP_attend : OP_dot, loc, (Val[]){left, repeat.once}, 2, attrs, found.softmax.id ? 3 : 2);
+    if (right) y = turn(g, loc, y);
     const TypeInfo *t = val_type(rw->from, old_val);
     return repeats ? b_reshape(g, loc, y, t->rank, t->dims) : y;
 }
