@@ -1,6 +1,6 @@
 # The runtime of artifacts: compiled to objects for the x86-64 baseline, one per file and variant, and embedded with its
 # text and headers as runtime_embed.c; also compiled into ourselves, for the JIT.  Which objects an artifact takes:
-# codegen/runtime.c.  Variants in names: single, threads; weights: they come from outside; bare: without malloc.
+# codegen/runtime.c.  Variants in names: single, threads; weights: they come from outside; bare: without malloc; grants: tiers ask the system for state.
 set(runtime_flags -std=c99 -Os -fPIC -ffunction-sections -fdata-sections -fvisibility=hidden -fomit-frame-pointer
   -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-stack-protector -fno-ident -fno-common
   -fno-optimize-sibling-calls # a tail call costs a second epilogue
@@ -19,7 +19,7 @@ set(runtime_objects "")
 set(runtime_pairs "")
 set(runtime_headers ${PROJECT_SOURCE_DIR}/include/ingot_rt.h ${PROJECT_SOURCE_DIR}/include/ingot_frame.h)
 
-# runtime_object(FILE VARIANT THREADS WEIGHTS HEAP)
+# runtime_object(FILE VARIANT THREADS WEIGHTS HEAP [definitions...])
 function(runtime_object file variant threads weights heap)
   set(name ${file})
   if(variant)
@@ -28,13 +28,14 @@ function(runtime_object file variant threads weights heap)
   set(out ${runtime_dir}/${name}.o)
   add_custom_command(OUTPUT ${out}
     COMMAND ${CMAKE_C_COMPILER} ${runtime_flags} -DINGOT_RT_THREADS=${threads} -DINGOT_RT_WEIGHTS=${weights}
-      -DINGOT_RT_HEAP=${heap} -c ${PROJECT_SOURCE_DIR}/runtime/${file}.c -o ${out}
+      -DINGOT_RT_HEAP=${heap} ${ARGN} -c ${PROJECT_SOURCE_DIR}/runtime/${file}.c -o ${out}
     DEPENDS ${PROJECT_SOURCE_DIR}/runtime/${file}.c ${runtime_headers} VERBATIM)
   set(runtime_objects ${runtime_objects} ${out} PARENT_SCOPE)
   set(runtime_pairs ${runtime_pairs} ${name}.o=${out} PARENT_SCOPE)
 endfunction()
 runtime_object(error "" 0 0 1)
 runtime_object(cpu "" 0 0 1)
+runtime_object(cpu grants 0 0 1 -DINGOT_RT_GRANTS=1)
 runtime_object(rt single 0 0 1)
 runtime_object(rt single_weights 0 1 1)
 runtime_object(rt threads 1 0 1)
@@ -67,5 +68,5 @@ configure_file(${runtime_dir}/runtime_embed.h.new ${runtime_dir}/runtime_embed.h
 
 add_library(runtime_embed STATIC ${runtime_dir}/runtime_embed.c ${runtime_sources})
 target_include_directories(runtime_embed PUBLIC ${runtime_dir} ${PROJECT_SOURCE_DIR}/include)
-target_compile_definitions(runtime_embed PRIVATE INGOT_RT_THREADS=1 INGOT_RT_WEIGHTS=1 INGOT_RT_HEAP=1)
+target_compile_definitions(runtime_embed PRIVATE INGOT_RT_THREADS=1 INGOT_RT_WEIGHTS=1 INGOT_RT_HEAP=1 INGOT_RT_GRANTS=1)
 target_link_libraries(runtime_embed PUBLIC ${CMAKE_DL_LIBS})

@@ -50,7 +50,7 @@ const Target *cpu_best(Arena *, const Tiers *);
 
 /* ---- runtime.c: the runtime's parts ---------------------------------------------------------------------------------- */
 
-typedef struct RuntimeUse { bool threads, weights, bare, tests, profile; } RuntimeUse;
+typedef struct RuntimeUse { bool threads, weights, bare, tests, profile, grants; } RuntimeUse; /* grants: some tier asks the system for state */
 typedef struct RuntimeObject { const char *name; const uint8_t *bytes; size_t n; } RuntimeObject;
 /* The objects of such an artifact, in a fixed order; the number written to *n. */
 const RuntimeObject *runtime_objects(Arena *, RuntimeUse, uint32_t *n);

@@ -20,6 +20,7 @@ static const Feature features[] = {
     {"avx512bf16", SUBLEAF + 7, 0, 5},
     {"sahf", LEAF_EXTENDED, 2, 0}, {"lzcnt", LEAF_EXTENDED, 2, 5},
     {"avx (saved by the system)", INGOT_RT_SAVED, 0, 2}, {"avx512 (saved by the system)", INGOT_RT_SAVED, 0, 7},
+    {"amx (saved by the system)", INGOT_RT_SAVED, 0, 18}, {"amx (granted by the system)", INGOT_RT_SAVED, INGOT_RT_GRANTED, 18},
 };
 
 static bool has_feature(const char *list, const char *name) {
@@ -30,7 +31,7 @@ static bool has_feature(const char *list, const char *name) {
 }
 
 static bool needs(const char *list, const Feature *f) {
-    if (f->leaf == INGOT_RT_SAVED) return has_feature(list, f->bit == 2 ? "avx" : "avx512f");
+    if (f->leaf == INGOT_RT_SAVED) return has_feature(list, f->bit == 2 ? "avx" : f->bit == 7 ? "avx512f" : "amx-tile");
     if (strcmp(f->name, "xsave") == 0) return has_feature(list, "xsave") || has_feature(list, "avx");
     return has_feature(list, f->name);
 }

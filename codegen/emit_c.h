@@ -30,6 +30,10 @@ bool c_define(CPrinter *, const char *name);        /* true the first time */
 /* emit_c_func.c */
 void c_function(CPrinter *, const LFunc *);
 void c_signature(CPrinter *, Text *, const LFunc *);
+void c_use(CPrinter *, LVal);
+/* emit_c_tile.c */
+bool c_uses_tiles(const LBlock *);
+void c_tile_op(CPrinter *, const LInst *);
 /* emit_c_parts.c */
 bool c_in_part(const CPrinter *, const LFunc *);
 void c_choose_tier(const LoopModule *, Text *out);             /* defines INGOT_RT_TIER */

@@ -17,7 +17,7 @@ static void indent(CPrinter *p) {
     text_add(&p->body, "%.*s", n > 32 ? 32 : n, spaces);
 }
 /* A name or a literal, of which macros may make several copies. */
-static void use(CPrinter *p, LVal v) {
+void c_use(CPrinter *p, LVal v) {
     if (c_is_integer_literal(p, v)) {
         LType t = type_of(p, v);
         if (t.pointer) text_add(&p->body, "((u8 *)0)");
@@ -29,7 +29,7 @@ static void use(CPrinter *p, LVal v) {
 static void use_list(CPrinter *p, const LVal *in, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) {
         if (i) text_add(&p->body, ", ");
-        use(p, in[i]);
+        c_use(p, in[i]);
     }
 }
 /* "const T v7 = ", or with mutable "T v7 = ". */
@@ -81,10 +81,10 @@ static void print_shuffle(CPrinter *p, const LInst *inst, LVal out) {
         else text_add(&p->body, "v%u = (", out.id);
         if (a.lanes > 1) {
             text_add(&p->body, "%s(", mask ? "ON" : "LANE");
-            use(p, source);
+            c_use(p, source);
             text_add(&p->body, ", %u)", from % a.lanes);
         } else {
-            use(p, source);
+            c_use(p, source);
         }
         text_add(&p->body, ");\n");
     }
@@ -97,7 +97,7 @@ static bool print_single_lane(CPrinter *p, const LInst *inst, LVal out) {
         if (r.lanes > 1) return false;
         declare(p, out, true);
         text_add(&p->body, " = ");
-        if (inst->op == LOP_lane_mask) { text_add(&p->body, "0 < "); use(p, inst->in[0]); }
+        if (inst->op == LOP_lane_mask) { text_add(&p->body, "0 < "); c_use(p, inst->in[0]); }
         else text_add(&p->body, "0");
         text_add(&p->body, ";\n");
         return true;
@@ -108,7 +108,7 @@ static bool print_single_lane(CPrinter *p, const LInst *inst, LVal out) {
     if (!copies) return false;
     declare(p, out, true);
     text_add(&p->body, " = ");
-    use(p, inst->in[inst->op == LOP_insert]);
+    c_use(p, inst->in[inst->op == LOP_insert]);
     text_add(&p->body, ";\n");
     return true;
 }
@@ -128,7 +128,7 @@ static bool print_vector(CPrinter *p, const LInst *inst, LVal out) {
         text_add(&p->body, " = v%u;\n", inst->in[0].id);
         indent(p);
         text_add(&p->body, "LANE(v%u, %d) = %s(", out.id, (int)inst->imm.i, mask ? "TO_MASK" : "SAME");
-        use(p, inst->in[1]);
+        c_use(p, inst->in[1]);
         text_add(&p->body, ");\n");
         return true;
     }
@@ -146,14 +146,14 @@ static bool print_scalar_masked(CPrinter *p, const LInst *inst) {
     if (stores) {
         indent(p);
         text_add(&p->body, "if (");
-        use(p, inst->in[3]);
+        c_use(p, inst->in[3]);
         text_add(&p->body, ") ");
         print_call_of(p, name, inst->in, 3);
     } else {
         declare(p, inst->out[0], true);
         text_add(&p->body, " = ");
         if (loads) {
-            use(p, inst->in[2]);
+            c_use(p, inst->in[2]);
             text_add(&p->body, " ? ");
         }
         print_call_of(p, name, inst->in, 2);
@@ -177,15 +177,15 @@ static bool print_pointer(CPrinter *p, const LInst *inst) {
         bytes = (int)dtype_bytes((DType)type_of(p, inst->out[0]).dtype);
         declare(p, inst->out[0], true);
         text_add(&p->body, " = ");
-        use(p, inst->in[0]);
+        c_use(p, inst->in[0]);
         text_add(&p->body, " + ");
-        use(p, inst->in[1]);
+        c_use(p, inst->in[1]);
         text_add(&p->body, bytes > 1 ? " * %d;\n" : ";\n", bytes);
         return true;
     case LOP_recast:
         declare(p, inst->out[0], true);
         text_add(&p->body, " = ");
-        use(p, inst->in[0]);
+        c_use(p, inst->in[0]);
         text_add(&p->body, ";\n");
         return true;
     case LOP_alloc: return true; /* declared on entry */
@@ -193,9 +193,9 @@ static bool print_pointer(CPrinter *p, const LInst *inst) {
         indent(p);
         bytes = (int)dtype_bytes((DType)type_of(p, inst->in[0]).dtype);
         text_add(&p->body, "PREFETCH(");
-        use(p, inst->in[0]);
+        c_use(p, inst->in[0]);
         text_add(&p->body, " + ");
-        use(p, inst->in[1]);
+        c_use(p, inst->in[1]);
         text_add(&p->body, " * %d);\n", bytes);
         return true;
     default: return false;
@@ -209,7 +209,7 @@ static void print_for(CPrinter *p, const LInst *inst) {
     for (uint32_t i = 0; i < inst->n_out; i++) {
         declare(p, inst->out[i], false);
         text_add(&p->body, " = ");
-        use(p, inst->in[2 + i]);
+        c_use(p, inst->in[2 + i]);
         text_add(&p->body, ";\n");
     }
     indent(p);
@@ -219,9 +219,9 @@ static void print_for(CPrinter *p, const LInst *inst) {
     if (trip > 1 && trip <= 64) text_add(&p->body, "UNROLL(%d)\n", (int)trip), indent(p);
     LVal index = body->args[0];
     text_add(&p->body, "for (i64 v%u = ", index.id);
-    use(p, inst->in[0]);
+    c_use(p, inst->in[0]);
     text_add(&p->body, "; v%u < ", index.id);
-    use(p, inst->in[1]);
+    c_use(p, inst->in[1]);
     text_add(&p->body, "; v%u += %lld) {\n", index.id, (long long)inst->imm.i);
     p->depth++;
     for (uint32_t i = 0; i < inst->n_out; i++) {
@@ -239,7 +239,7 @@ static void print_while(CPrinter *p, const LInst *inst) {
     for (uint32_t i = 0; i < inst->n_out; i++) {
         declare(p, inst->out[i], false);
         text_add(&p->body, " = ");
-        use(p, inst->in[i]);
+        c_use(p, inst->in[i]);
         text_add(&p->body, ";\n");
     }
     indent(p);
@@ -262,7 +262,7 @@ static void print_if(CPrinter *p, const LInst *inst) {
     }
     indent(p);
     text_add(&p->body, "if (");
-    use(p, inst->in[0]);
+    c_use(p, inst->in[0]);
     text_add(&p->body, ") {\n");
     for (uint32_t k = 0; k < inst->n_blocks; k++) {
         const LBlock *block = inst->blocks[k];
@@ -285,13 +285,13 @@ static void print_yield(CPrinter *p, const LInst *inst, const LVal *results, con
     for (uint32_t i = skip; i < inst->n_in; i++) {
         indent(p);
         text_add(&p->body, "v%u = ", results[i - skip].id);
-        use(p, inst->in[i]);
+        c_use(p, inst->in[i]);
         text_add(&p->body, ";\n");
     }
     if (!again) return;
     indent(p);
     text_add(&p->body, "if (!");
-    use(p, inst->in[0]);
+    c_use(p, inst->in[0]);
     text_add(&p->body, ") %s;\n", again);
 }
 
@@ -308,7 +308,7 @@ static void print_call(CPrinter *p, const LInst *inst) {
         for (uint32_t i = 1; i < inst->n_in; i++)
             text_add(&p->body, "%s%s", i > 1 ? ", " : "", c_type(p, type_of(p, inst->in[i])));
         text_add(&p->body, "%s))", inst->n_in == 1 ? "void" : "");
-        use(p, inst->in[0]);
+        c_use(p, inst->in[0]);
         text_add(&p->body, ")(");
     } else {
         text_add(&p->body, "%s(", inst->imm.text);
@@ -316,7 +316,7 @@ static void print_call(CPrinter *p, const LInst *inst) {
     for (uint32_t i = indirect; i < inst->n_in; i++) {
         if (i > indirect) text_add(&p->body, ", ");
         if (type_of(p, inst->in[i]).pointer) text_add(&p->body, "(void *)");
-        use(p, inst->in[i]);
+        c_use(p, inst->in[i]);
     }
     text_add(&p->body, ");\n");
 }
@@ -332,7 +332,7 @@ static bool print_control(CPrinter *p, const LInst *inst, const LVal *results, c
     case LOP_return:
         indent(p);
         text_add(&p->body, inst->n_in ? "return " : "return");
-        if (inst->n_in) use(p, inst->in[0]);
+        if (inst->n_in) c_use(p, inst->in[0]);
         text_add(&p->body, ";\n");
         return true;
     default: return false;
@@ -341,6 +341,7 @@ static bool print_control(CPrinter *p, const LInst *inst, const LVal *results, c
 
 static void print_inst(CPrinter *p, const LInst *inst, const LVal *results, const char *again) {
     if (print_control(p, inst, results, again) || print_pointer(p, inst) || print_scalar_masked(p, inst)) return;
+    if (lop_info[inst->op].class_ == LC_TILE) { indent(p); c_tile_op(p, inst); return; }
     if (inst->op == LOP_const) { print_constant(p, inst, inst->out[0]); return; }
     if (inst->n_out && print_vector(p, inst, inst->out[0])) return;
     const char *name;
@@ -432,6 +433,7 @@ void c_function(CPrinter *p, const LFunc *f) {
     }
     text_add(&p->body, named ? " */\n" : "\n");
     print_allocs(p, f->body);
+    if (c_uses_tiles(f->body)) text_add(&p->body, "    TILES;\n");
     p->depth = 1;
     print_block(p, f->body, NULL, NULL);
     text_add(&p->body, "}\n");

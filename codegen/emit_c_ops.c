@@ -339,7 +339,7 @@ const char *c_op(CPrinter *p, LOp op, LType operand, LType result) {
     case LC_UNARY: case LC_BINARY: case LC_TERNARY: case LC_COMPARE: return element_op(p, op, operand, result);
     case LC_CAST: return op == LOP_convert ? convert_op(p, operand, result) : bitcast_op(p, operand, result);
     case LC_NONE: case LC_CONTROL: BUG(p->cx, "'%s' is no operation", lop_info[op].name);
-    case LC_CONST: case LC_VECTOR: case LC_MEMORY: break;
+    case LC_CONST: case LC_VECTOR: case LC_MEMORY: case LC_TILE: break;
     }
     if (op >= LOP_reduce_add && op <= LOP_reduce_or) return reduce_op(p, op, operand);
     if (op == LOP_lane_mask) {

@@ -38,6 +38,10 @@ LType llvm_loop_type(LlvmPrinter *, LVal);
 LLVMValueRef llvm_op(LlvmPrinter *, const LInst *);  /* CONST, elementwise, CAST and VECTOR classes */
 /* emit_llvm_memory.c */
 LLVMValueRef llvm_memory_op(LlvmPrinter *, const LInst *); /* NULL where there is no result */
+LLVMValueRef llvm_address(LlvmPrinter *, LVal pointer, LVal index);
+LLVMValueRef llvm_stack(LlvmPrinter *, uint64_t bytes);    /* 64-aligned, for the time of the function */
+/* emit_llvm_tile.c */
+LLVMValueRef llvm_tile_op(LlvmPrinter *, const LInst *);   /* NULL: there is no result */
 /* emit_llvm_func.c */
 void llvm_declare(LlvmPrinter *, const LFunc *);
 void llvm_function(LlvmPrinter *, const LFunc *);

@@ -215,6 +215,7 @@ static bool print_block(LlvmPrinter *p, const LBlock *block, LLVMValueRef *yield
         LLVMValueRef v;
         if (inst->op == LOP_symbol_addr) v = llvm_symbol(p, inst->imm.text);
         else if (lop_info[inst->op].class_ == LC_MEMORY) v = llvm_memory_op(p, inst);
+        else if (lop_info[inst->op].class_ == LC_TILE) v = llvm_tile_op(p, inst);
         else v = llvm_op(p, inst);
         if (inst->n_out) define(p, inst->out[0], v);
     }

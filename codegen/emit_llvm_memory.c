@@ -6,7 +6,7 @@
  */
 #include "emit_llvm.h"
 
-static LLVMValueRef address(LlvmPrinter *p, LVal pointer, LVal index) {
+LLVMValueRef llvm_address(LlvmPrinter *p, LVal pointer, LVal index) {
     LType t = llvm_loop_type(p, pointer);
     LLVMValueRef i = llvm_operand(p, index);
     LLVMTypeRef element = llvm_memory_type(p, lt_scalar((DType)t.dtype));
@@ -37,7 +37,7 @@ static LLVMValueRef narrow(LlvmPrinter *p, LType t, LLVMValueRef v) {
 
 static LLVMValueRef load(LlvmPrinter *p, const LInst *inst) {
     LType t = llvm_loop_type(p, inst->out[0]);
-    LLVMValueRef v = LLVMBuildLoad2(p->builder, llvm_memory_type(p, t), address(p, inst->in[0], inst->in[1]), "");
+    LLVMValueRef v = LLVMBuildLoad2(p->builder, llvm_memory_type(p, t), llvm_address(p, inst->in[0], inst->in[1]), "");
     LLVMSetAlignment(v, alignment(inst, t));
     return from_memory(p, t, v);
 }
@@ -45,7 +45,7 @@ static LLVMValueRef load(LlvmPrinter *p, const LInst *inst) {
 static LLVMValueRef store(LlvmPrinter *p, const LInst *inst) {
     LType t = llvm_loop_type(p, inst->in[2]);
     LLVMValueRef v = to_memory(p, t, llvm_operand(p, inst->in[2]));
-    LLVMSetAlignment(LLVMBuildStore(p->builder, v, address(p, inst->in[0], inst->in[1])), alignment(inst, t));
+    LLVMSetAlignment(LLVMBuildStore(p->builder, v, llvm_address(p, inst->in[0], inst->in[1])), alignment(inst, t));
     return NULL;
 }
 
@@ -55,7 +55,7 @@ enum { LINE = 64 /* bytes that reach memory as one */ };
 static LLVMValueRef store_stream(LlvmPrinter *p, const LInst *inst) {
     LType t = llvm_loop_type(p, inst->in[2]);
     if ((int64_t)t.lanes * dtype_bytes((DType)t.dtype) % LINE) return store(p, inst);
-    LLVMValueRef v = to_memory(p, t, llvm_operand(p, inst->in[2])), at = address(p, inst->in[0], inst->in[1]);
+    LLVMValueRef v = to_memory(p, t, llvm_operand(p, inst->in[2])), at = llvm_address(p, inst->in[0], inst->in[1]);
     LLVMTypeRef i64 = p->types[DT_i64];
     LLVMValueRef rest = LLVMBuildAnd(p->builder, LLVMBuildPtrToInt(p->builder, at, i64, ""), llvm_int(p, i64, LINE - 1), "");
     LLVMBasicBlockRef stream = LLVMAppendBasicBlockInContext(p->context, p->llvm_func, "stream");
@@ -79,7 +79,7 @@ static LLVMValueRef store_stream(LlvmPrinter *p, const LInst *inst) {
 static LLVMValueRef load_masked(LlvmPrinter *p, const LInst *inst) {
     LType t = llvm_loop_type(p, inst->out[0]);
     LLVMTypeRef type = vector_of(llvm_memory_type(p, t));
-    LLVMValueRef in[] = {address(p, inst->in[0], inst->in[1]), llvm_int(p, p->types[DT_i32], alignment(inst, t)),
+    LLVMValueRef in[] = {llvm_address(p, inst->in[0], inst->in[1]), llvm_int(p, p->types[DT_i32], alignment(inst, t)),
                          widen(p, llvm_operand(p, inst->in[2])), LLVMConstNull(type)};
     LLVMValueRef v = llvm_intrinsic(p, "llvm.masked.load", (LLVMTypeRef[]){type, p->ptr}, 2, in, 4);
     return from_memory(p, t, narrow(p, t, v));
@@ -88,7 +88,7 @@ static LLVMValueRef load_masked(LlvmPrinter *p, const LInst *inst) {
 static LLVMValueRef store_masked(LlvmPrinter *p, const LInst *inst) {
     LType t = llvm_loop_type(p, inst->in[2]);
     LLVMValueRef v = widen(p, to_memory(p, t, llvm_operand(p, inst->in[2])));
-    LLVMValueRef in[] = {v, address(p, inst->in[0], inst->in[1]), llvm_int(p, p->types[DT_i32], alignment(inst, t)),
+    LLVMValueRef in[] = {v, llvm_address(p, inst->in[0], inst->in[1]), llvm_int(p, p->types[DT_i32], alignment(inst, t)),
                          widen(p, llvm_operand(p, inst->in[3]))};
     llvm_intrinsic(p, "llvm.masked.store", (LLVMTypeRef[]){LLVMTypeOf(v), p->ptr}, 2, in, 4);
     return NULL;
@@ -97,7 +97,7 @@ static LLVMValueRef store_masked(LlvmPrinter *p, const LInst *inst) {
 static LLVMValueRef gather(LlvmPrinter *p, const LInst *inst) {
     LType t = llvm_loop_type(p, inst->out[0]);
     LLVMTypeRef type = vector_of(llvm_memory_type(p, t));
-    LLVMValueRef at = widen(p, address(p, inst->in[0], inst->in[1]));
+    LLVMValueRef at = widen(p, llvm_address(p, inst->in[0], inst->in[1]));
     LLVMValueRef mask = inst->op == LOP_gather_masked ? widen(p, llvm_operand(p, inst->in[2]))
                                                       : LLVMConstAllOnes(LLVMVectorType(p->i1, t.lanes));
     LLVMValueRef in[] = {at, llvm_int(p, p->types[DT_i32], alignment(inst, t)), mask, LLVMConstNull(type)};
@@ -108,29 +108,32 @@ static LLVMValueRef gather(LlvmPrinter *p, const LInst *inst) {
 static LLVMValueRef scatter(LlvmPrinter *p, const LInst *inst) {
     LType t = llvm_loop_type(p, inst->in[2]);
     LLVMValueRef v = widen(p, to_memory(p, t, llvm_operand(p, inst->in[2])));
-    LLVMValueRef at = widen(p, address(p, inst->in[0], inst->in[1]));
+    LLVMValueRef at = widen(p, llvm_address(p, inst->in[0], inst->in[1]));
     LLVMValueRef in[] = {v, at, llvm_int(p, p->types[DT_i32], alignment(inst, t)), widen(p, llvm_operand(p, inst->in[3]))};
     llvm_intrinsic(p, "llvm.masked.scatter", (LLVMTypeRef[]){LLVMTypeOf(v), LLVMTypeOf(at)}, 2, in, 4);
     return NULL;
 }
 
-static LLVMValueRef alloc(LlvmPrinter *p, const LInst *inst) {
+LLVMValueRef llvm_stack(LlvmPrinter *p, uint64_t bytes) {
     LLVMBasicBlockRef here = LLVMGetInsertBlock(p->builder);
-    LType t = llvm_loop_type(p, inst->out[0]);
-    int64_t bytes = 0;
-    if (!ck_mul(inst->imm.i, dtype_bytes((DType)t.dtype), &bytes) || bytes < 0)
-        BUG(p->cx, "alloc of %lld elements", (long long)inst->imm.i);
     LLVMPositionBuilderBefore(p->builder, LLVMGetBasicBlockTerminator(p->entry));
-    LLVMTypeRef type = LLVMArrayType2(p->types[DT_u8], (uint64_t)(bytes ? bytes : 1));
-    LLVMValueRef at = LLVMBuildAlloca(p->builder, type, "");
+    LLVMValueRef at = LLVMBuildAlloca(p->builder, LLVMArrayType2(p->types[DT_u8], bytes), "");
     LLVMSetAlignment(at, 64);
     LLVMPositionBuilderAtEnd(p->builder, here);
     return at;
 }
 
+static LLVMValueRef alloc(LlvmPrinter *p, const LInst *inst) {
+    LType t = llvm_loop_type(p, inst->out[0]);
+    int64_t bytes = 0;
+    if (!ck_mul(inst->imm.i, dtype_bytes((DType)t.dtype), &bytes) || bytes < 0)
+        BUG(p->cx, "alloc of %lld elements", (long long)inst->imm.i);
+    return llvm_stack(p, (uint64_t)(bytes ? bytes : 1));
+}
+
 /* Slots of pointers: 8 bytes each, 8-aligned. */
 static LLVMValueRef pointer_slot(LlvmPrinter *p, const LInst *inst, bool stores) {
-    LLVMValueRef at = address(p, inst->in[0], inst->in[1]), v;
+    LLVMValueRef at = llvm_address(p, inst->in[0], inst->in[1]), v;
     if (stores) v = LLVMBuildStore(p->builder, llvm_operand(p, inst->in[2]), at);
     else v = LLVMBuildLoad2(p->builder, p->ptr, at, "");
     LLVMSetAlignment(v, 8);
@@ -139,7 +142,7 @@ static LLVMValueRef pointer_slot(LlvmPrinter *p, const LInst *inst, bool stores)
 
 static LLVMValueRef prefetch(LlvmPrinter *p, const LInst *inst) {
     LLVMTypeRef i32 = p->types[DT_i32];
-    LLVMValueRef in[] = {address(p, inst->in[0], inst->in[1]), llvm_int(p, i32, 0), llvm_int(p, i32, 3), llvm_int(p, i32, 1)};
+    LLVMValueRef in[] = {llvm_address(p, inst->in[0], inst->in[1]), llvm_int(p, i32, 0), llvm_int(p, i32, 3), llvm_int(p, i32, 1)};
     llvm_intrinsic(p, "llvm.prefetch", &p->ptr, 1, in, 4); /* read, keep in all caches, data */
     return NULL;
 }
@@ -155,7 +158,7 @@ LLVMValueRef llvm_memory_op(LlvmPrinter *p, const LInst *inst) {
     case LOP_store_stream: return store_stream(p, inst);
     case LOP_fence: LLVMBuildFence(p->builder, LLVMAtomicOrderingSequentiallyConsistent, false, ""); return NULL;
     case LOP_scatter_masked: return scatter(p, inst);
-    case LOP_offset: return address(p, inst->in[0], inst->in[1]);
+    case LOP_offset: return llvm_address(p, inst->in[0], inst->in[1]);
     case LOP_recast: return llvm_operand(p, inst->in[0]);
     case LOP_alloc: return alloc(p, inst);
     case LOP_load_pointer: return pointer_slot(p, inst, false);

@@ -317,6 +317,7 @@ LLVMValueRef llvm_op(LlvmPrinter *p, const LInst *inst) {
     case LC_VECTOR: return vector_op(p, inst);
     case LC_NONE:
     case LC_MEMORY:
+    case LC_TILE:
     case LC_CONTROL: break;
     }
     BUG(p->cx, "'%s' is no operation", lop_info[inst->op].name);

@@ -35,6 +35,7 @@ static int use_index(RuntimeUse use) {
 static const char *part_object(const Part *part, RuntimeUse use) {
     if (!use.tests && strcmp(part->source, "self_test.c") == 0) return NULL;
     if (!use.profile && strcmp(part->source, "profile.c") == 0) return NULL;
+    if (use.grants && strcmp(part->source, "cpu.c") == 0) return "cpu_grants.o";
     return part->object[use_index(use)];
 }
 
@@ -64,6 +65,7 @@ const char *runtime_text(Arena *arena, RuntimeUse use) {
     Text out = text_new(arena);
     text_add(&out, "#if !defined(_GNU_SOURCE)\n#define _GNU_SOURCE\n#endif\n#define INGOT_RT_THREADS %d\n", use.threads && !use.bare);
     text_add(&out, "#define INGOT_RT_WEIGHTS %d\n#define INGOT_RT_HEAP %d\n", use.weights && !use.bare, !use.bare);
+    if (use.grants) text_add(&out, "#define INGOT_RT_GRANTS 1\n");
     text_add(&out, "#if defined(__GNUC__) && !defined(__TINYC__)\n#define INGOT_RT_API static __attribute__((unused))\n"
                    "#else\n#define INGOT_RT_API static\n#endif\n");
     add_source(&out, "ingot_rt.h");

@@ -22,7 +22,8 @@ static RuntimeUse runtime_use(const LoopModule *m) {
                         .weights = weights && strcmp(weights, "embed") != 0,
                         .bare = has_note(m, "bare", "1"),
                         .tests = loop_note(m, "tests") != NULL,
-                        .profile = has_note(m, "profile", "1")};
+                        .profile = has_note(m, "profile", "1"),
+                        .grants = m->tiers.n && m->tiers.at[m->tiers.n - 1]->tiles_bf16};
 }
 
 /* Only shared libraries have the getter. */

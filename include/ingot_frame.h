@@ -79,8 +79,10 @@ typedef struct ingot_rt_observed {
 enum { WORK_FLOPS, WORK_READ, WORK_WRITTEN, WORK_WEIGHTS, WORK_SLOTS }; /* as in ingot_launch */
 
 /* A feature of the CPU that tiers need (bit t of `tiers`): a bit of eax, ebx, ecx or edx (reg 0..3) of a cpuid leaf,
- * ascending by leaf and subleaf.  Leaf INGOT_RT_SAVED: a bit of XCR0, register state that the operating system saves; these come last. */
+ * ascending by leaf and subleaf.  Leaf INGOT_RT_SAVED: a bit of XCR0, register state that the operating system saves; these come last.
+ * There reg INGOT_RT_GRANTED: what it saves once it was asked to, which the check does (in builds with INGOT_RT_GRANTS). */
 #define INGOT_RT_SAVED 0xffffffffu
+enum { INGOT_RT_GRANTED = 1 };
 typedef struct ingot_rt_feature {
     uint32_t leaf;
     uint8_t reg, bit, tiers, subleaf;

@@ -547,11 +547,12 @@ typedef struct Target {
     const char *triple;      /* "x86_64-unknown-linux-gnu" */
     const char *cpu;         /* what compilers know it by, without extensions */
     const char *features;    /* LLVM spelling, and what the artifact checks at load */
-    const char *cc_option;   /* extensions in the spelling of C compilers, or NULL */
+    const char *cc_options[3]; /* extensions in the spelling of C compilers, or NULL */
     int32_t vector_bytes;    /* 32, 64 */
     int32_t vector_registers;
     bool fma;
     bool dot_bf16;           /* instructions for dot_bf16 and round_bf16 of Loop IR, at sixteen lanes */
+    bool tiles_bf16;         /* the tile instructions of Loop IR */
     const char *c_macro;     /* that C compilers define for this target and those above it, not for those below */
     int64_t l1_bytes, l2_bytes, last_bytes; /* last: shared by all cores */
 } Target;
@@ -560,7 +561,7 @@ const char *target_short_name(const Target *); /* "v3"; the full name where ther
 extern const Target targets[];
 extern const uint32_t n_targets;
 
-/* The CPU tiers that one artifact serves, in the table's order, lowest first; all give the same bits. */
+/* The CPU tiers that one artifact serves, in the table's order, lowest first; all give the same bits, but for tiles (docs/precision.md). */
 enum { MAX_TIERS = 8 };
 typedef struct Tiers { uint32_t n; const Target *at[MAX_TIERS]; } Tiers;
 const Target *target_baseline(const Target *); /* what every machine of its kind runs */

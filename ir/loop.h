@@ -17,7 +17,7 @@ typedef enum LOp {
 #include "loop_ops.def"
     LOP_COUNT
 } LOp;
-typedef enum LClass { LC_NONE, LC_CONST, LC_UNARY, LC_BINARY, LC_TERNARY, LC_COMPARE, LC_CAST, LC_VECTOR, LC_MEMORY, LC_CONTROL } LClass;
+typedef enum LClass { LC_NONE, LC_CONST, LC_UNARY, LC_BINARY, LC_TERNARY, LC_COMPARE, LC_CAST, LC_VECTOR, LC_MEMORY, LC_TILE, LC_CONTROL } LClass;
 typedef struct LOpInfo { const char *name; int operands; LClass class_; const char *doc; } LOpInfo;
 extern const LOpInfo lop_info[LOP_COUNT];
 LOp lop_by_name(const char *);
@@ -161,6 +161,8 @@ void l_store(LoopBuilder *, LVal pointer, LVal index, LVal value, LVal mask_or_n
 LVal l_gather(LoopBuilder *, LVal pointer, LVal indices, LVal mask_or_none);
 LVal l_offset(LoopBuilder *, LVal pointer, LVal index);
 LVal l_alloc(LoopBuilder *, DType, int64_t elements);
+void l_tile(LoopBuilder *, LOp, const int64_t *tiles, uint32_t n);
+void l_tile_move(LoopBuilder *, LOp, uint32_t tile, LVal pointer, LVal index, LVal stride); /* tile_load, tile_store */
 #define l_add(b, x, y) l_bin(b, LOP_add, x, y)
 #define l_sub(b, x, y) l_bin(b, LOP_sub, x, y)
 #define l_mul(b, x, y) l_bin(b, LOP_mul, x, y)
@@ -248,6 +250,10 @@ LoopInterp *loop_interp_new(const LoopModule *, LoopExternFn *, void *user);
 /* Declares memory that pointers may refer to; host address is the identity of the pointer. */
 void loop_interp_memory(LoopInterp *, void *base, uint64_t bytes, bool writable, bool initialised);
 void loop_interp_forget(LoopInterp *, void *base);
+/* The tiles of one thread: loop_tile.c. */
+enum { LOOP_TILES = 8, TILE_SIDE = 16 };
+typedef struct LoopTile { uint32_t at[TILE_SIDE][TILE_SIDE]; } LoopTile;
+void loop_tile_dot_bf16(LoopTile *c, const LoopTile *a, const LoopTile *b);
 /* Calls a function; false after a diagnostic (out of bounds, uninitialised, race, fuel). Scalars and pointers only. */
 NODISCARD bool loop_interp_call(LoopInterp *, const char *function, const LSlot *in, uint32_t n, LSlot *result);
 /* Number of workers that a launch is shared among (default 4): worker indices stay below it. */

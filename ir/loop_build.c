@@ -286,6 +286,20 @@ LVal l_shuffle(LoopBuilder *b, LVal x, LVal y, const int64_t *lanes, uint32_t n)
     return any_inst(b, inst, lt_vector((DType)loop_type(b, x).dtype, n));
 }
 
+void l_tile(LoopBuilder *b, LOp op, const int64_t *tiles, uint32_t n) {
+    LInst inst = {.op = op};
+    inst.imm.ints = arena_copy(b->module->arena, tiles, n * sizeof *tiles);
+    inst.imm.n_ints = n;
+    any_inst(b, inst, (LType){0});
+}
+
+void l_tile_move(LoopBuilder *b, LOp op, uint32_t tile, LVal pointer, LVal index, LVal stride) {
+    LInst inst = {.op = op, .in = (LVal[]){pointer, index, stride}, .n_in = 3};
+    inst.imm.ints = arena_copy(b->module->arena, &(int64_t){tile}, sizeof(int64_t));
+    inst.imm.n_ints = 1;
+    any_inst(b, inst, (LType){0});
+}
+
 static bool mask_is_true(LoopBuilder *b, LVal mask) {
     int64_t value = 0;
     return mask.id == 0 || (loop_const_int(b, mask, &value) && value);

@@ -183,6 +183,7 @@ LVal loop_fold(LoopBuilder *b, const LInst *inst, LType result) {
     case LC_CONST:
     case LC_VECTOR:
     case LC_MEMORY:
+    case LC_TILE:
     case LC_CONTROL: return folded;
     }
     return folded;

@@ -80,9 +80,14 @@ struct LoopInterp {
     uint64_t random, steps;
     uint32_t workers, depth;
     bool valid, launching;
+    bool tiles;              /* between tile_begin and tile_end */
+    LoopTile tile[LOOP_TILES];
 };
 
 /* Reports at the instruction; always false. */
 bool interp_fail(LoopInterp *, const Frame *, const LInst *, const char *fmt, ...) PRINTF_LIKE(4, 5);
 bool interp_op(LoopInterp *, Frame *, const LInst *);        /* everything but CONTROL */
+bool interp_tile(LoopInterp *, Frame *, const LInst *);      /* loop_tile.c */
+/* false after a report: of the access, and where the address is no multiple of align. */
+bool interp_touch(LoopInterp *, const Frame *, const LInst *, uintptr_t at, uint64_t bytes, uint64_t align, bool write);
 uintptr_t interp_symbol(LoopInterp *, const char *name);

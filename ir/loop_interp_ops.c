@@ -129,8 +129,7 @@ static uintptr_t address(uintptr_t pointer, DType t, int64_t index) {
     return pointer + (uintptr_t)index * (uintptr_t)dtype_bytes(t);
 }
 
-static bool touch(LoopInterp *in, Frame *frame, const LInst *inst, uintptr_t at, uint64_t bytes, uint64_t align,
-                  bool write) {
+bool interp_touch(LoopInterp *in, const Frame *frame, const LInst *inst, uintptr_t at, uint64_t bytes, uint64_t align, bool write) {
     if (at % align)
         return interp_fail(in, frame, inst, "the address is %llu bytes beyond a multiple of %llu, its alignment",
                            (unsigned long long)(at % align), (unsigned long long)align);
@@ -196,7 +195,7 @@ static bool load_all(LoopInterp *in, Frame *frame, const LInst *inst) {
     LSlot *out = slots(frame, inst->out[0]);
     uint64_t each = (uint64_t)dtype_bytes((DType)t.dtype);
     uintptr_t at = address(slots(frame, inst->in[0])->u, (DType)t.dtype, slots(frame, inst->in[1])->i);
-    if (!touch(in, frame, inst, at, each * t.lanes, inst->imm.i ? (uint64_t)inst->imm.i : each, false)) return false;
+    if (!interp_touch(in, frame, inst, at, each * t.lanes, inst->imm.i ? (uint64_t)inst->imm.i : each, false)) return false;
     if (t.dtype == DT_f32) {
         for (uint32_t l = 0; l < t.lanes; l++)
             memcpy(&out[l].f32, (const uint8_t *)at + l * sizeof(float), sizeof(float));
@@ -212,7 +211,7 @@ static bool store_all(LoopInterp *in, Frame *frame, const LInst *inst) {
     const LSlot *x = slots(frame, inst->in[2]);
     uint64_t each = (uint64_t)dtype_bytes((DType)t.dtype);
     uintptr_t at = address(slots(frame, inst->in[0])->u, (DType)t.dtype, slots(frame, inst->in[1])->i);
-    if (!touch(in, frame, inst, at, each * t.lanes, inst->imm.i ? (uint64_t)inst->imm.i : each, true)) return false;
+    if (!interp_touch(in, frame, inst, at, each * t.lanes, inst->imm.i ? (uint64_t)inst->imm.i : each, true)) return false;
     for (uint32_t l = 0; l < t.lanes; l++) write_element((DType)t.dtype, (void *)(at + l * each), x[l]);
     return true;
 }
@@ -237,7 +236,7 @@ static bool each_lane(LoopInterp *in, Frame *frame, const LInst *inst, bool writ
             if (!write) x[l] = (LSlot){0};
             continue;
         }
-        if (!touch(in, frame, inst, at, each, each, write)) return false;
+        if (!interp_touch(in, frame, inst, at, each, each, write)) return false;
         if (write)
             write_element(dtype, (void *)at, x[l]);
         else if (!read_lane(in, frame, inst, dtype, at, &x[l]))
@@ -272,7 +271,7 @@ static bool run_alloc(LoopInterp *in, Frame *frame, const LInst *inst) {
 static bool run_pointer_access(LoopInterp *in, Frame *frame, const LInst *inst) {
     bool write = inst->op == LOP_store_pointer;
     uintptr_t at = address(slots(frame, inst->in[0])->u, DT_u64, slots(frame, inst->in[1])->i);
-    if (!touch(in, frame, inst, at, 8, 8, write)) return false;
+    if (!interp_touch(in, frame, inst, at, 8, 8, write)) return false;
     if (write)
         memcpy((void *)at, &slots(frame, inst->in[2])->u, 8);
     else
@@ -314,6 +313,7 @@ bool interp_op(LoopInterp *in, Frame *frame, const LInst *inst) {
     case LC_CAST: return run_element(in, frame, inst);
     case LC_VECTOR: return run_vector(frame, inst);
     case LC_MEMORY: return run_memory(in, frame, inst);
+    case LC_TILE: return interp_tile(in, frame, inst);
     case LC_NONE:
     case LC_CONTROL: break;
     }

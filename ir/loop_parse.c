@@ -268,7 +268,7 @@ static void read_ints(Parser *p, LInst *inst) {
     do vec_push(p->arena, &ints, read_int(p, 0, 2 * MAX_LANES - 1));
     while (ints.n < MAX_LANES && accept(p, ','));
     expect(p, ']');
-    if (inst->op == LOP_shuffle) {
+    if (inst->op == LOP_shuffle || lop_info[inst->op].class_ == LC_TILE) {
         inst->imm.ints = ints.at;
         inst->imm.n_ints = ints.n;
     } else if (ints.n == 1) {
@@ -310,6 +310,7 @@ static const char *read_plain(Parser *p, LInst *inst, Values *in) {
         while (accept(p, ','));
     }
     if (inst->op == LOP_shuffle || inst->op == LOP_extract || inst->op == LOP_insert) read_ints(p, inst);
+    if (lop_info[inst->op].class_ == LC_TILE && peek(p) == '[') read_ints(p, inst);
     if (lop_info[inst->op].class_ == LC_MEMORY && accept_word(p, "align")) inst->imm.i = read_int(p, 1, 4096);
     return NULL;
 }

@@ -160,7 +160,7 @@ static void print_plain(Printer *p, const LInst *inst) {
     }
     if (inst->n_in) text_add(out, " ");
     print_values(p, inst->in, inst->n_in);
-    if (inst->op == LOP_shuffle) print_ints(out, inst->imm.ints, inst->imm.n_ints);
+    if (inst->op == LOP_shuffle || inst->imm.n_ints) print_ints(out, inst->imm.ints, inst->imm.n_ints);
     if (inst->op == LOP_extract || inst->op == LOP_insert) print_ints(out, &inst->imm.i, 1);
     if (lop_info[inst->op].class_ == LC_MEMORY && inst->imm.i) text_add(out, " align %" PRId64, inst->imm.i);
 }

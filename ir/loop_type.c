@@ -78,6 +78,12 @@ static const Signature signature[LOP_COUNT] = {
     [LOP_prefetch] = {'-', "Pi", 'a'},
     [LOP_store_stream] = {'-', "piT", 'a'},
     [LOP_fence] = {'-', "", 'a'},
+    [LOP_tile_begin] = {'-', "", 'a'},
+    [LOP_tile_end] = {'-', "", 'a'},
+    [LOP_tile_zero] = {'-', "", 'a'},
+    [LOP_tile_load] = {'-', "Pii", 'a'},
+    [LOP_tile_store] = {'-', "Pii", 'a'},
+    [LOP_tile_dot_bf16] = {'-', "", 'a'},
 };
 
 void lt_print(Text *out, LType t) {
@@ -108,7 +114,7 @@ bool lt_allowed(LType t) {
 
 bool loop_inst_is_pure(LOp op) {
     LClass class_ = lop_info[op].class_;
-    return (class_ != LC_NONE && class_ != LC_MEMORY && class_ != LC_CONTROL) || op == LOP_offset || op == LOP_recast;
+    return (class_ != LC_NONE && class_ != LC_MEMORY && class_ != LC_TILE && class_ != LC_CONTROL) || op == LOP_offset || op == LOP_recast;
 }
 
 static bool kind_holds(char kind, LType t) {
@@ -216,6 +222,23 @@ static bool check_const(const LInst *inst, LType t, Text *problem) {
     return false;
 }
 
+static bool check_tiles(const LInst *inst, Text *problem) {
+    uint32_t n = inst->op == LOP_tile_begin || inst->op == LOP_tile_end ? 0 : inst->op == LOP_tile_dot_bf16 ? 3 : 1;
+    const int64_t *tile = inst->imm.ints;
+    if (inst->imm.n_ints != n) {
+        text_add(problem, "%u tiles, expected %u", (unsigned)inst->imm.n_ints, (unsigned)n);
+        return false;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (tile[i] >= 0 && tile[i] < LOOP_TILES) continue;
+        text_add(problem, "there is no tile %lld, only 0 to %d", (long long)tile[i], LOOP_TILES - 1);
+        return false;
+    }
+    if (n < 3 || (tile[0] != tile[1] && tile[0] != tile[2] && tile[1] != tile[2])) return true;
+    text_add(problem, "the three tiles are not different ones");
+    return false;
+}
+
 /* Immediates and widths, which signatures do not say. */
 static bool check_rest(const LFunc *f, const LInst *inst, LType t, LType result, Text *problem) {
     switch (lop_info[inst->op].class_) {
@@ -242,6 +265,7 @@ static bool check_rest(const LFunc *f, const LInst *inst, LType t, LType result,
         if (inst->imm.i >= 0 && inst->imm.i <= 4096 && (inst->imm.i & (inst->imm.i - 1)) == 0) return true;
         text_add(problem, "alignment %lld is no power of two up to 4096", (long long)inst->imm.i);
         return false;
+    case LC_TILE: return check_tiles(inst, problem);
     case LC_NONE:
     case LC_UNARY:
     case LC_BINARY:

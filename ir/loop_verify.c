@@ -241,6 +241,8 @@ static void check_inst(Verifier *v, const LInst *inst, BlockEnd end) {
     case LOP_launch: check_launch(v, inst); break;
     default: break;
     }
+    const Target *target = loop_target(v->m, v->f);
+    if (lop_info[inst->op].class_ == LC_TILE && target && !target->tiles_bf16) report(v, inst, "%s has no tiles", target->name);
     if (inst->n_blocks) report(v, inst, "has blocks");
 }
 

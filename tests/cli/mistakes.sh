@@ -75,7 +75,7 @@ mistake 4 "error: cannot write 'folder.onnx': Is a directory" digits.onnx --emit
 mistake 2 "error: 'out' does not tell what to write: use a suffix such as .so, .a, .o, .c, or --emit" digits.onnx -o out
 mistake 2 'error: --threads takes no number when compiling: the library serves any number of threads' digits.onnx --threads=4 -o out/l.so
 mistake 2 'error: m.loop is Loop IR: name, target, cpu, threads, precision, place of weights, schedules, profile and self-tests are fixed in it' m.loop --cpu=x86-64-v4 -o out/l.so
-mistake 2 "error: unknown cpu 'v9'; expected some of x86-64, x86-64-v3, x86-64-v4, x86-64-v4-bf16" digits.onnx --cpu=v3,v9 -o out/l.so
+mistake 2 "error: unknown cpu 'v9'; expected some of x86-64, x86-64-v3, x86-64-v4, x86-64-v4-bf16, x86-64-v4-amx" digits.onnx --cpu=v3,v9 -o out/l.so
 mistake 2 "error: unknown precision 'foo'; expected one of f32, bf16, f64" digits.onnx --precision=foo -o out/l.so
 mistake 2 'error: precision bf16 needs fused multiply-add, which x86-64 lacks: leave it out of --cpu' digits.onnx --precision=bf16 --cpu=x86-64 -o out/l.so
 mistake 2 'error: x86-64 and x86-64-v3 differ in bits (fused multiply-add): one artifact cannot hold both; compile two' digits.onnx --cpu=x86-64,v3 -o out/l.so

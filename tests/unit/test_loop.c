@@ -215,7 +215,7 @@ static void floor_division_is_floor(void **state) {
 /* ---- text ---- */
 
 static const char everything[] =
-    "loop @\"every thing\" target \"x86-64-v3\"\n"
+    "loop @\"every thing\" target \"x86-64-v4-amx\"\n"
     "note \"header\" = \"int f(void);\\n\"\n"
     "data @table align 16 = x\"0001020304050607\"\n"
     "data @weights align 64 export weights = zero(4096)\n"
@@ -287,6 +287,12 @@ static const char everything[] =
     "    prefetch %x, %9\n"
     "    store_stream %y, %9, %16\n"
     "    fence\n"
+    "    tile_begin\n"
+    "    tile_zero [0]\n"
+    "    tile_load %x, %9, %9 [7]\n"
+    "    tile_dot_bf16 [0, 6, 7]\n"
+    "    tile_store %y, %9, %9 [0]\n"
+    "    tile_end\n"
     "    %18 = add %10, %12 : f32x8\n"
     "    if %13x {\n"
     "  }\n";
@@ -294,7 +300,7 @@ static const char everything[] =
 static void reports_where_text_is_wrong(void **state) {
     static const struct { const char *text, *where, *what;
     } wrong[] = {
-        {everything, ":73:8", "%13x is not defined"},
+        {everything, ":79:8", "%13x is not defined"},
         {"", ":1:1", "found the end of the text, expected 'loop'"},
         {"loop @m target \"pdp11\"", "", "unknown target 'pdp11'"},
         {"loop @m\nfunc @f() {\n  %1 = frob : i64\n}\n", ":3:8", "found 'frob', expected an instruction"},
