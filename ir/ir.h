@@ -138,7 +138,7 @@ Dim dim_simplify(Context *, const Scope *, Dim);
 typedef enum Encoding {
     ENCODING_DENSE,
     ENCODING_PANEL16, /* [.., K, N] f32 as [..][ceil(N/16)][K][16], tail columns zero; conv weights: K = taps * channels */
-    /* [taps.., K, N] bf16 as [ceil(N/16)][taps][ceil(K/2)][16][2], tails zero.  It also fixes an order: a contraction adds the
+    /* [taps.., K, N] bf16 as [ceil(N/16)][taps][ceil(K/2)][16][2], tails zero: contractions of bf16 add the
      * products of a pair the second first, as instruction dot_bf16 of Loop IR does. */
     ENCODING_PAIR16,
     ENCODING_PANEL64, /* as PANEL16, with panels of 64 columns: few rows read them as one stream */

@@ -36,6 +36,13 @@ static bool is_query(const Fusion *f, const Group *gr, const Node *n, uint32_t i
     return kind_of(f, base) == KIND_EW && !f->group[base.id] && f->uses[base.id] == 1;
 }
 
+/* Copied into panels anyway: what it is rounded from will do. */
+static bool packs_rounded(const Fusion *f, const Node *n, uint32_t i) {
+    const Node *v = node(f->g, n->in[i]);
+    if (i != 1 || (n->op != OP_dot && n->op != OP_attend) || v->op != OP_convert || f->uses[n->in[i].id] != 1) return false;
+    return val_dtype(f->g, n->in[i]) == DT_bf16 && val_dtype(f->g, v->in[0]) == DT_f32;
+}
+
 /* Operand i of anchor n must be a buffer, or a view of one that its template can address. */
 static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i) {
     Val v = n->in[i], base;
@@ -44,6 +51,7 @@ static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i
     if (n->op == OP_attend && i == 0) return; /* each score is read once */
     bool addressed = gr->kind == GROUP_TILE && (i == 0 || n->op == OP_conv);
     bool repeated = op_info[n->op].traits & REREADS || kind_of(f, gr->anchor) == KIND_ANCHOR;
+    if (packs_rounded(f, n, i)) v = val_in(f->g, v, 0);
     if (!is_inlinable(kind_of(f, v)) || is_query(f, gr, n, i)) return;
     if (gr->kind == GROUP_MAP && is_widened(f, v)) {
         f->stored[node(f->g, v)->in[0].id] = true;

@@ -1,17 +1,31 @@
-/* narrow.c: pass `narrow`, run for --precision=bf16: contractions of f32 with a constant take bf16 operands; sums stay f32.
+/* narrow.c: pass `narrow`, run for --precision=bf16: contractions of f32 take bf16 operands; sums stay f32.
  *
  * The constant is rounded once, when it is written to the artifact, and laid out in pairs along k (ENCODING_PAIR16), which
- * every tier reads: half the bytes, and one instruction for two products where the CPU has one.  The other operand is rounded
+ * every tier reads: half the bytes, and one instruction for two products where the CPU has one.  Any other operand is rounded
  * where it is made, for all its readers (they widen it again), so that pass `fuse` stores it once, in half the bytes; inputs
  * and results of the graph stay as they are.  What is computed between two contractions stays f32, and so do convolutions of
  * few channels, whose pairs would be mostly empty.
+ * Of `attend` the values are rounded; its exponentials then are where they meet them.
  * Source: Intel SDM 2C, VDPBF16PS.
  */
 #include "passes.h"
 
-enum { LEAST_CHANNELS = 8 };
+enum { LEAST_CHANNELS = 8, FEW_ROWS = 4 };
 
-static bool is_narrowed(const Graph *g, const Node *n) {
+/* Takes bf16 operands made while running: not of few rows, which read each number of w for as many products, nor of little depth. */
+static bool meets_in_pairs(const Graph *g, const Node *n) {
+    Scalar splat;
+    if (n->op != OP_dot && n->op != OP_attend) return false;
+    const TypeInfo *y = type_info(g->cx, n->type), *w = val_type(g, n->in[1]);
+    if (y->dtype != DT_f32 || w->dtype != DT_f32 || w->encoding != ENCODING_DENSE) return false;
+    if (val_splat(g, n->in[0], &splat) || val_splat(g, n->in[1], &splat)) return false;
+    uint32_t batch = (uint32_t)attr_int(n, ATTR_batch);
+    int64_t rows, depth;
+    if (dim_const_value(g->cx, dim_product(g->cx, y->dims + batch, y->rank - batch - 1), &rows) && rows <= FEW_ROWS) return false;
+    return !dim_const_value(g->cx, w->dims[w->rank - 2], &depth) || depth >= LEAST_CHANNELS;
+}
+
+static bool takes_pairs(const Graph *g, const Node *n) {
     int64_t channels;
     Scalar splat;
     if (!wants_panels(g, n) || n->op == OP_winograd || val_splat(g, n->in[0], &splat)) return false;
@@ -35,8 +49,10 @@ static void mark_rounded(Narrowed *n, const Graph *g) {
     for (uint32_t i = g->nodes.n; i-- > 1;) {
         const Node *reader = &g->nodes.at[i];
         bool is_view = op_info[reader->op].kind == KIND_VIEW;
-        bool reads = is_view ? n->rounded[i] : is_narrowed(g, reader) && find_view(g, reader->in[1], &view);
-        if (reads) n->rounded[reader->in[0].id] = true;
+        bool constant = !is_view && takes_pairs(g, reader) && find_view(g, reader->in[1], &view);
+        bool both = !is_view && !constant && meets_in_pairs(g, reader);
+        if (is_view ? n->rounded[i] : constant || (both && reader->op != OP_attend)) n->rounded[reader->in[0].id] = true;
+        if (both) n->rounded[reader->in[1].id] = true;
         if (is_view) n->rounded[i] = false;
     }
     for (uint32_t i = 0; i < g->results.n; i++) n->rounded[g->results.at[i].id] = false;
@@ -67,7 +83,11 @@ static Val in_bf16(Graph *g, Val v) {
 
 static Val narrow_contraction(Rewrite *rw, const Node *old, const Val *in) {
     Const c;
-    if (!is_narrowed(rw->from, old) || !(c = pairs_of(rw, old->in[1])).id) return (Val){0};
+    if (!takes_pairs(rw->from, old) || !(c = pairs_of(rw, old->in[1])).id) {
+        if (!meets_in_pairs(rw->from, old)) return (Val){0};
+        Val made[] = {old->op == OP_attend ? in[0] : in_bf16(rw->to, in[0]), in_bf16(rw->to, in[1])};
+        return rewrite_copy(rw, old, made);
+    }
     TypeInfo w = *val_type(rw->from, old->in[1]);
     w.dtype = DT_bf16;
     Val operands[] = {in_bf16(rw->to, in[0]), rewrite_const(rw, node(rw->from, old->in[1])->loc, c, &w)};

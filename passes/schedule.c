@@ -155,7 +155,7 @@ static void blocks(Context *cx, Schedule *s, const Target *t, const Graph *body,
     int64_t depth = dim_hint(cx, contract_depth(body, anchor)), part = depth < chunk ? depth : chunk;
     int64_t others = dim_hint(cx, dim_product(cx, y->dims, batch)) * divide_up(dim_hint(cx, y->dims[y->rank - 1]), width);
     bool parts = depth > chunk, packs = w->encoding == ENCODING_DENSE;
-    int64_t bytes = (part < 128 ? 128 : part) * (w->encoding == ENCODING_PAIR16 ? 2 : 4); /* of a row of x, and of a column */
+    int64_t bytes = (part < 128 ? 128 : part) * (w->dtype == DT_bf16 ? 2 : 4); /* of a row of x, and of a column */
     bool streams = rows * depth * 4 <= t->l2_bytes / 4; /* x stays as it is: the panels are best read in order */
     int64_t columns = parts && !streams ? BLOCK_COLUMNS / width * width : width, sums = parts ? 4 * columns : 0;
     int64_t block = (t->l2_bytes / 8 * 7 - 2 * bytes * width) / (bytes + sums);
@@ -193,7 +193,7 @@ static void contraction(const Choice *c, Schedule *s) {
     DType compute = dtype_bytes(y->dtype) < 4 ? DT_f32 : y->dtype;
     int64_t rows = known(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
     int64_t columns = known(cx, y->dims[y->rank - 1]), groups = node_attr(anchor, ATTR_groups) ? attr_int(anchor, ATTR_groups) : 1;
-    bool halves = val_type(body, anchor->in[1])->encoding == ENCODING_PAIR16 && !t->dot_bf16;
+    bool halves = val_dtype(body, anchor->in[1]) == DT_bf16 && !t->dot_bf16;
     bool crosses = crosses_rows(body, anchor);
     tile(s, t, compute, halves, rows, columns / groups, crosses ? 2 : 4);
     bool taps = anchor->op == OP_conv && !dim_is(cx, dim_product(cx, val_type(body, anchor->in[1])->dims, y->rank - 2), 1);
@@ -274,7 +274,8 @@ static void attention(const Choice *c, Schedule *s) {
     uint32_t batch = contract_batch(anchor);
     int64_t keys = attr_int(anchor, ATTR_chunk), columns = dim_hint(cx, y->dims[y->rank - 1]), rows = 256;
     int64_t all = dim_hint(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1)), others = dim_hint(cx, dim_product(cx, y->dims, batch));
-    tile(s, c->target, y->dtype, false, 0, keys, 4);
+    bool halves = val_dtype(c->body, anchor->in[1]) == DT_bf16 && !c->target->dot_bf16;
+    tile(s, c->target, y->dtype, halves, 0, keys, 4);
     while (rows > 64 && others * divide_up(all, rows) < (rows > 128 ? 32 : 8)) rows /= 2;
     while (rows > 8 && rows * (keys + columns) * dtype_bytes(y->dtype) > c->target->l2_bytes / 2) rows /= 2;
     int64_t tile_m = s->field[SCHED_tile_m], block = divide_up(rows, tile_m) * tile_m;

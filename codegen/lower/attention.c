@@ -7,6 +7,7 @@
  *
  * Order law: blocks hold `chunk` keys, counted from key 0.  In a block the products with the values are one ascending chain
  * from +0, added to the rescaled sum; exponentials are added in 16 lanes (key mod 16), lanes by a fixed tree at the end.
+ * Values of bf16 meet exponentials rounded to bf16, two products at a time (ENCODING_PAIR16); totals are of exponentials in f32.
  * A block whose exponentials are all 0 leaves the row's sums as they are, whatever its values.  Sums are multiplied by one over
  * the total.  A row without any score but -inf gives NaN, as softmax does; without keys, 0.
  * Source: Dao et al. 2022 (arXiv 2205.14135), algorithm 1; Milakov and Gimelshein 2018 (arXiv 1805.02867).
@@ -64,22 +65,23 @@ Dim range_attention(Kernel *k) {
 
 /* ---- scratch ------------------------------------------------------------------------------------------------------------ */
 
-typedef struct Place { LVal *to; Dim elements; } Place;
-enum { PLACES = 9 };
+typedef struct Place { LVal *to; Dim elements; DType dtype; /* none: that of sums */ } Place;
+enum { PLACES = 10 };
 
 static void list_places(Kernel *k, Attention *a, Place *p) {
     Context *cx = k->cx;
     Dim depth = a->product.anchor.id ? dim_upper(cx, a->product.channels) : dim_const(cx, 0);
-    p[0] = (Place){&a->scores, dim_const(cx, a->most_rows * a->keys)};
-    p[1] = (Place){&a->sums, dim_muli(cx, dim_upper(cx, a->pitch), a->most_rows)};
-    p[2] = (Place){&a->best, dim_const(cx, (a->most_rows + PANEL - 1) / PANEL * PANEL)};
-    p[3] = (Place){&a->total, dim_const(cx, a->most_rows * PANEL)};
-    p[4] = (Place){&a->product_panels, dim_muli(cx, depth, (int64_t)a->product.tile_n * PANEL)};
-    p[5] = (Place){&a->value_panels, dim_muli(cx, dim_upper(cx, a->pitch), a->keys)};
-    p[6] = (Place){&a->factor, dim_const(cx, (a->most_rows + PANEL - 1) / PANEL * PANEL)};
-    p[7] = (Place){&a->seen, dim_const(cx, a->n_hiders ? (a->values.block_tiles + PANEL - 1) / PANEL * PANEL : 0)};
+    p[0] = (Place){&a->scores, dim_const(cx, a->most_rows * a->keys), DT_none};
+    p[1] = (Place){&a->sums, dim_muli(cx, dim_upper(cx, a->pitch), a->most_rows), DT_none};
+    p[2] = (Place){&a->best, dim_const(cx, (a->most_rows + PANEL - 1) / PANEL * PANEL), DT_none};
+    p[3] = (Place){&a->total, dim_const(cx, a->most_rows * PANEL), DT_none};
+    p[4] = (Place){&a->product_panels, dim_muli(cx, depth, (int64_t)a->product.tile_n * PANEL), blocks_packed(&a->product)};
+    p[5] = (Place){&a->value_panels, dim_muli(cx, dim_upper(cx, a->pitch), a->keys), blocks_packed(&a->values)};
+    p[6] = (Place){&a->factor, dim_const(cx, (a->most_rows + PANEL - 1) / PANEL * PANEL), DT_none};
+    p[7] = (Place){&a->seen, dim_const(cx, a->n_hiders ? (a->values.block_tiles + PANEL - 1) / PANEL * PANEL : 0), DT_none};
     Dim query = a->makes_queries ? dim_upper(cx, attention_query_pitch(k, a)) : dim_const(cx, 0);
-    p[8] = (Place){&a->queries, dim_muli(cx, query, a->most_rows)};
+    p[8] = (Place){&a->queries, dim_muli(cx, query, a->most_rows), a->product.pairs ? DT_u16 : DT_none};
+    p[9] = (Place){&a->weights, dim_const(cx, a->values.pairs ? a->most_rows * a->keys / 2 : 0), DT_u16};
 }
 
 Dim scratch_attention(Kernel *k) {
@@ -97,7 +99,8 @@ static void place_scratch(Kernel *k, Attention *a) {
     list_places(k, a, places);
     LVal base = l_inst(k->b, LOP_recast, lt_pointer(a->values.compute), &k->scratch, 1, 0);
     for (uint32_t i = 0; i < PLACES; i++) {
-        *places[i].to = l_offset(k->b, base, kernel_dim(k, at));
+        LVal to = l_offset(k->b, base, kernel_dim(k, at));
+        *places[i].to = places[i].dtype ? l_inst(k->b, LOP_recast, lt_pointer(places[i].dtype), &to, 1, 0) : to;
         at = dim_add(k->cx, at, places[i].elements);
     }
 }
@@ -136,7 +139,7 @@ static void multiply_group(Kernel *k, Attention *a, LVal at, const Group *group)
     KernelScope scope;
     kernel_enter(k, &scope, NULL, 0);
     s->panel = kernel_index(k, l_bin(b, LOP_shr, l_add(b, a->first, at), l_i64(b, 4)));
-    s->panels = a->product_panels, s->panel_stride = l_mul(b, part.count, l_i64(b, PANEL));
+    s->panels = a->product_panels, s->panel_stride = l_mul(b, blocks_vectors_of(k, s, part.count), l_i64(b, PANEL));
     blocks_pack(k, s, &part, group);
     Sums scores = {.at = l_offset(b, a->scores, at), .pitch = l_i64(b, a->keys), .only = only};
     blocks_sum_tiles(k, s, &part, group, &a->rows, &scores);
@@ -179,7 +182,7 @@ static void multiply_keys(Kernel *k, Attention *a) {
 static bool find_lines(Kernel *k, const Attention *a, Lines *lines) {
     int64_t columns;
     bool whole = dim_const_value(k->cx, a->values.columns, &columns) && columns % PANEL == 0;
-    return whole && blocks_lines(k, &a->values, lines) && dim_is(k->cx, lines->along, 1);
+    return whole && !a->values.pairs && blocks_lines(k, &a->values, lines) && dim_is(k->cx, lines->along, 1);
 }
 
 /* Rows of exponentials against the values of the block's keys. */
@@ -187,9 +190,9 @@ static void accumulate_values(Kernel *k, Blocks *s, const Part *part, LVal first
     LoopBuilder *b = k->b;
     Attention *a = s->state;
     Lines lines;
-    Tile t = {.rows = rows, .panels = gr->panels, .x = s->compute, .stride = l_i64(b, 1), .count = part->count};
-    LVal local = l_mul(b, l_sub(b, first_row, a->begin), l_i64(b, a->keys));
-    for (uint32_t i = 0; i < rows; i++) t.row[i] = l_offset(b, a->scores, l_add(b, local, l_i64(b, (int64_t)i * a->keys)));
+    Tile t = {.rows = rows, .panels = gr->panels, .x = s->pairs ? DT_bf16 : s->compute, .stride = l_i64(b, 1), .count = part->count};
+    LVal local = l_mul(b, l_sub(b, first_row, a->begin), l_i64(b, a->keys)), weights = s->pairs ? a->weights : a->scores;
+    for (uint32_t i = 0; i < rows; i++) t.row[i] = l_offset(b, weights, l_add(b, local, l_i64(b, (int64_t)i * a->keys)));
     if (a->in_place && find_lines(k, a, &lines)) {
         LVal start = l_add(b, kernel_dim(k, lines.start), l_mul(b, part->first, kernel_dim(k, lines.down)));
         start = l_offset(b, lines.pointer, l_add(b, start, l_mul(b, kernel_dim(k, s->panel), l_i64(b, PANEL))));
@@ -230,7 +233,7 @@ static void each_group(Kernel *k, Attention *a, GroupFn *body) {
 
 /* Where the group's packed values lie: panels one after the other, `keys` long. */
 static void place_values(Kernel *k, Attention *a) {
-    LVal size = l_i64(k->b, a->keys * PANEL);
+    LVal size = l_i64(k->b, (a->values.pairs ? a->keys / 2 : a->keys) * PANEL);
     a->values.panels = l_offset(k->b, a->value_panels, l_mul(k->b, kernel_dim(k, a->values.panel), size)), a->values.panel_stride = size;
 }
 

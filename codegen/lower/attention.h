@@ -20,6 +20,7 @@ typedef struct Attention {
     Rows rows;
     LVal begin, end;             /* rows of the task */
     LVal scores, sums, best, total, factor;  /* scratch, by row of the task: [keys], [pitch], one, [16], one */
+    LVal weights;                /* scratch: exponentials in bf16 by row of the task, [keys]; in f32 they replace scores */
     LVal seen;                           /* scratch, by tile of the task: 0 where the block is hidden from it */
     LVal product_panels, value_panels, queries;
     LVal first, count;           /* keys of the block */
@@ -27,7 +28,7 @@ typedef struct Attention {
     Hider hiders[MAX_HIDERS];
     uint32_t n_hiders;
     bool is_short;               /* few operations lead from the contraction to the scores */
-    LVal row_scores, key;        /* while scores are evaluated: their row, and the key in the block of lane 0 */
+    LVal row_scores, row_weights, key; /* while scores are evaluated: their row, and the key in the block of lane 0 */
     LVal row, inverse;           /* while results are stored: the row, and one over its total */
     LVal counts;                 /* whether its total is a number other than 0, where that matters, or 0 */
 } Attention;

@@ -9,7 +9,7 @@
 Truth attention_few(Kernel *k, const Attention *a) {
     const Blocks *s = &a->product;
     Lines lines;
-    if (!blocks_columns(k, s, &lines) || prove(k->cx, k->scope, REL_DIVIDES, dim_const(k->cx, PANEL), s->channels) != YES) return NO;
+    if (s->pairs || !blocks_columns(k, s, &lines) || prove(k->cx, k->scope, REL_DIVIDES, dim_const(k->cx, PANEL), s->channels) != YES) return NO;
     return prove(k->cx, k->scope, REL_LE, s->rows, dim_const(k->cx, FEW));
 }
 

@@ -22,7 +22,8 @@ static void make_vector(Kernel *k, void *user, Dim channel, LVal *none) {
     Query *q = user;
     LVal first = kernel_dim(k, dim_substitute(k->cx, channel, &k->lane, (Dim[]){dim_const(k->cx, 0)}, 1));
     q->at[q->s->x->rank - 1] = channel;
-    l_store(k->b, q->to, first, l_splat(k->b, kernel_eval(k, q->s->node->in[0], q->at), PANEL), (LVal){0});
+    LVal value = l_splat(k->b, kernel_eval(k, q->s->node->in[0], q->at), PANEL);
+    l_store(k->b, q->to, first, q->s->pairs ? l_encode(k->b, value, DT_bf16) : value, (LVal){0});
 }
 
 void attention_make_queries(Kernel *k, Attention *a) {

@@ -79,6 +79,7 @@ static LVal reference_of(Kernel *k, const Attention *a, LVal best) {
 LVal attention_enter_row(Kernel *k, Attention *a, Scoring *s, Dim row) {
     LVal local = l_sub(k->b, kernel_dim(k, row), a->begin);
     a->row_scores = l_offset(k->b, a->scores, l_mul(k->b, local, l_i64(k->b, a->keys)));
+    if (a->values.pairs) a->row_weights = l_offset(k->b, a->weights, l_mul(k->b, local, l_i64(k->b, a->keys)));
     blocks_row(k, &a->values, row, s->at);
     return local;
 }
@@ -99,7 +100,8 @@ static LVal compare_row(Kernel *k, Attention *a, Scoring *s, Dim row, bool full)
 /* e^(score - best) of one panel to scratch, and onto the sum by lane. */
 static LVal exponentials(Kernel *k, const Attention *a, LVal x, LVal at, LVal best, LVal sum) {
     LVal e = m_exp_decay(k->b, l_sub(k->b, x, best));
-    l_store(k->b, a->row_scores, at, e, (LVal){0});
+    if (a->values.pairs) l_store(k->b, a->row_weights, at, l_encode(k->b, l_round(k->b, e, DT_bf16), DT_bf16), (LVal){0});
+    else l_store(k->b, a->row_scores, at, e, (LVal){0});
     return l_add(k->b, sum, e);
 }
 

@@ -40,7 +40,7 @@ Blocks blocks_at(Kernel *k, Val anchor) {
     s.channels = s.w->dims[s.w->rank - 2];
     s.chunk = attr_int(s.node, ATTR_chunk);
     s.whole = prove(cx, k->scope, REL_LE, dim_mul(cx, s.taps, s.channels), dim_const(cx, s.chunk)) == YES;
-    s.packs = s.w->encoding == ENCODING_DENSE, s.pairs = s.w->encoding == ENCODING_PAIR16;
+    s.packs = s.w->encoding == ENCODING_DENSE, s.pairs = s.w->dtype == DT_bf16 && (k->fma || !s.packs);
     s.together = s.packs ? 1 : (uint32_t)(encoding_columns(s.w->encoding) / PANEL);
     blocks_sizes(k, &s);
     return s;
@@ -69,10 +69,12 @@ static int64_t sums_bytes(const Blocks *s) {
     return s->whole ? 0 : (int64_t)s->block_groups * s->block_tiles * s->tile_m * s->tile_n * PANEL * dtype_bytes(s->compute);
 }
 
+/* Vectors of a panel packed while running. */
 static int64_t pack_depth(Kernel *k, const Blocks *s) {
-    int64_t channels;
-    if (!dim_const_value(k->cx, s->channels, &channels) || channels >= s->chunk) return s->chunk;
-    return channels < 1 ? 1 : channels; /* even without depth there is a place to point at */
+    int64_t channels, depth = s->chunk;
+    if (dim_const_value(k->cx, s->channels, &channels) && channels < depth) depth = channels;
+    if (s->pairs) depth = (depth + 1) / 2;
+    return depth < 1 ? 1 : depth; /* even without depth there is a place to point at */
 }
 
 Dim blocks_scratch(Kernel *k, const Blocks *s) {
@@ -85,6 +87,8 @@ static LVal scratch_at(Kernel *k, int64_t bytes, DType dtype) {
     LVal at = l_offset(k->b, k->scratch, l_i64(k->b, bytes));
     return l_inst(k->b, LOP_recast, lt_pointer(dtype), &at, 1, 0);
 }
+
+DType blocks_packed(const Blocks *s) { return s->pairs ? DT_u32 : s->compute; }
 
 LVal blocks_zero(Kernel *k, const Blocks *s) { return l_int(k->b, lt_vector(s->compute, PANEL), 0); }
 
@@ -198,7 +202,7 @@ static void enter_group(Kernel *k, Blocks *s, const Group *gr, Dim column, const
     KernelScope scope;
     kernel_enter(k, &scope, inside, gr->kind == COLUMNS_FULL);
     if (s->packs) {
-        s->panels = scratch_at(k, sums_bytes(s), s->compute);
+        s->panels = scratch_at(k, sums_bytes(s), blocks_packed(s));
         s->panel_stride = l_i64(b, pack_depth(k, s) * PANEL);
     } else {
         LVal w = k->pointers[attr_int(node(k->body, s->node->in[1]), ATTR_index)];

@@ -2,7 +2,8 @@
  * every dtype, grouping and shape that the tiled templates do not take; depthwise convolutions are at home here.
  *
  * Same order as the tiles, so the choice of template changes no bit: K is cut into chunks (attribute chunk; whole filter
- * taps where a tap is smaller than a chunk), each one ascending fma chain from +0, chunk sums added left to right.
+ * taps where a tap is smaller than a chunk), each one ascending fma chain from +0 (two by two where a dot's operands are bf16),
+ * chunk sums added left to right.
  * Taps outside the image are skipped, which equals adding +0.
  */
 #include "lower.h"
@@ -11,6 +12,7 @@ typedef struct Contraction {
     const Node *node;
     DType compute;
     bool fma;
+    bool pairs;              /* of bf16: dot_bf16's order */
     const Dim *at;           /* of the result */
     const TypeInfo *x, *w;
     Dim x_at[MAX_RANK], w_at[MAX_RANK];
@@ -35,14 +37,28 @@ static LVal element(Kernel *k, const Contraction *c, Val v, const Dim *at) {
     return l_splat(k->b, l_convert(k->b, kernel_eval(k, v, at), c->compute), c->lanes);
 }
 
-/* for i in [begin, begin + count): acc += x[i] w[i]. */
-static void inner_loop(Kernel *k, Contraction *c, LVal begin, LVal end, LVal *acc) {
-    KernelLoop loop;
-    Dim i = kernel_loop(k, &loop, begin, end, c->extent, 1, acc, 1);
+/* acc += x[i] w[i]. */
+static void add_product(Kernel *k, Contraction *c, Dim i, LVal *acc) {
     c->x_at[c->x_axis] = dim_add(k->cx, c->channel, i);
     c->w_at[c->w_axis] = i;
     LVal x = element(k, c, c->node->in[0], c->x_at), w = element(k, c, c->node->in[1], c->w_at);
     *acc = contract_step(k->b, c->fma, x, w, *acc);
+}
+
+/* for i in [begin, end): acc += x[i] w[i]; of pairs the second first. */
+static void inner_loop(Kernel *k, Contraction *c, LVal begin, LVal end, LVal *acc) {
+    LoopBuilder *b = k->b;
+    KernelLoop loop;
+    if (c->pairs) {
+        LVal whole = l_add(b, begin, l_bin(b, LOP_and, l_sub(b, end, begin), l_i64(b, -2)));
+        Dim i = kernel_loop(k, &loop, begin, whole, dim_addi(k->cx, c->extent, -1), 2, acc, 1);
+        add_product(k, c, dim_addi(k->cx, i, 1), acc);
+        add_product(k, c, i, acc);
+        kernel_loop_end(k, &loop, acc, 1);
+        begin = whole;
+    }
+    Dim i = kernel_loop(k, &loop, begin, end, c->extent, 1, acc, 1);
+    add_product(k, c, i, acc);
     kernel_loop_end(k, &loop, acc, 1);
 }
 
@@ -209,6 +225,7 @@ LVal kernel_contract(Kernel *k, Val v, const Dim *at) {
     DType dtype = val_dtype(k->body, v);
     Contraction c = {.node = n, .at = at, .x = val_type(k->body, n->in[0]), .w = val_type(k->body, n->in[1]),
                      .compute = loop_compute_dtype(dtype), .fma = k->fma, .lanes = 1};
+    c.pairs = n->op == OP_dot && c.w->dtype == DT_bf16 && k->fma;
     for (uint32_t i = 0; i < val_rank(k->body, v); i++)
         if (kernel_varies(k, at[i])) c.lanes = k->lanes;
     if (c.w->encoding == ENCODING_PAIR16) diag_fatal(k->cx, "schedule: an operand in pairs of bf16 asks for register tiles");

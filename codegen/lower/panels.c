@@ -1,7 +1,8 @@
 /* panels.c: a contraction's run-time operand copied into panels of 16 columns, for one part of K and one group of columns.
  *
  * Whatever is fused before the operand is evaluated here (kernel_eval).  A plain view whose k is contiguous in memory (keys
- * against queries) is transposed in registers, 16 x 16, instead of gathered.  Tail columns become zero.
+ * against queries) is transposed in registers, 16 x 16, instead of gathered.  Tail columns become zero.  Operands of bf16 become
+ * pairs along k (ENCODING_PAIR16), which the tile multiplies two at a time.
  */
 #include "tile.h"
 
@@ -17,8 +18,8 @@ static LVal panel_at(Kernel *k, const Blocks *s, uint32_t j) {
 
 /* ---- any operand: row by row ---------------------------------------------------------------------------------------- */
 
-static void pack_row(Kernel *k, const Pack *p, Dim row, Dim column, LVal to, LVal mask) {
-    Blocks *s = p->s;
+/* Sixteen columns of w, under the mask. */
+static LVal operand(Kernel *k, const Blocks *s, Dim row, Dim column, LVal mask) {
     Dim at[MAX_RANK];
     for (uint32_t i = 0; i < s->batch; i++) at[i] = s->at[i];
     at[s->batch] = row, at[s->batch + 1] = column;
@@ -29,30 +30,68 @@ static void pack_row(Kernel *k, const Pack *p, Dim row, Dim column, LVal to, LVa
     LVal value = l_splat(k->b, kernel_eval(k, s->node->in[1], at), LANES);
     if (mask.id) value = l_select(k->b, mask, value, blocks_zero(k, s));
     k->lanes = 1, k->mask = (LVal){0};
-    l_store(k->b, to, l_mul(k->b, l_sub(k->b, kernel_dim(k, row), p->base), l_i64(k->b, PANEL)), value, (LVal){0});
     kernel_leave(k, &scope);
+    return value;
 }
 
-/* Panels [from, from + n) of the task; masked: only the last, cut off after `left` columns. */
-static void pack_rows(Kernel *k, const Pack *p, uint32_t from, uint32_t n, bool masked, LVal left) {
+/* Two numbers that bf16 holds as a pair, the first one low. */
+static LVal pair_of(LoopBuilder *b, LVal first, LVal second) {
+    LVal low = l_bitcast(b, first, DT_u32), high = l_bitcast(b, second, DT_u32), half = l_int(b, loop_type(b, low), 16);
+    return l_bin(b, LOP_or, l_bin(b, LOP_shr, low, half), high);
+}
+
+/* Rows `row` and, of pairs, the next one, if it is not `alone`. */
+static void pack_row(Kernel *k, const Pack *p, Dim row, Dim column, bool alone, LVal to, LVal mask) {
+    LoopBuilder *b = k->b;
+    const Blocks *s = p->s;
+    LVal value = operand(k, s, row, column, mask), place = l_sub(b, kernel_dim(k, row), p->base);
+    if (s->pairs) {
+        LVal second = alone ? blocks_zero(k, s) : operand(k, s, dim_addi(k->cx, row, 1), column, mask);
+        value = pair_of(b, value, second), place = l_bin(b, LOP_div, place, l_i64(b, 2));
+    }
+    l_store(b, to, l_mul(b, place, l_i64(b, PANEL)), value, (LVal){0});
+}
+
+/* Panels [from, from + n) of the task, rows from p->first to `end`, each alone or in pairs; masked: the last is cut off by it. */
+static void pack_run(Kernel *k, const Pack *p, LVal end, bool alone, uint32_t from, uint32_t n, LVal mask) {
     Context *cx = k->cx;
     const Blocks *s = p->s;
     KernelLoop loop;
-    LVal mask = {0};
-    if (masked) mask = l_inst(k->b, LOP_lane_mask, lt_vector(DT_bool, LANES), &left, 1, 0);
-    Dim row = kernel_loop(k, &loop, p->first, p->end, s->channels, 1, NULL, 0);
+    bool two = s->pairs && !alone;
+    Dim row = kernel_loop(k, &loop, p->first, end, dim_addi(cx, s->channels, two ? -1 : 0), s->pairs ? 2 : 1, NULL, 0);
     for (uint32_t j = from; j < from + n; j++) {
         Dim column = dim_add(cx, dim_muli(cx, dim_addi(cx, s->panel, j), PANEL), dim_symbol(cx, k->lane));
-        pack_row(k, p, row, column, panel_at(k, s, j), j + 1 == from + n ? mask : (LVal){0});
+        pack_row(k, p, row, column, alone, panel_at(k, s, j), j + 1 == from + n ? mask : (LVal){0});
     }
     kernel_loop_end(k, &loop, NULL, 0);
 }
 
-/* ---- contiguous along k: sixteen rows at a time ----------------------------------------------------------------------- */
+/* Panels [from, from + n) of the task; masked: only the last, cut off after `left` columns. */
+static void pack_rows(Kernel *k, const Pack *p, uint32_t from, uint32_t n, bool masked, LVal left) {
+    LoopBuilder *b = k->b;
+    LVal mask = {0}, whole = p->end;
+    int64_t begin, end;
+    if (masked) mask = l_inst(b, LOP_lane_mask, lt_vector(DT_bool, LANES), &left, 1, 0);
+    if (p->s->pairs) whole = l_add(b, p->first, l_bin(b, LOP_and, l_sub(b, p->end, p->first), l_i64(b, -2)));
+    pack_run(k, p, whole, false, from, n, mask);
+    if (!p->s->pairs || (loop_const_int(b, whole, &begin) && loop_const_int(b, p->end, &end) && begin == end)) return;
+    Pack last = *p;
+    last.first = whole;
+    pack_run(k, &last, p->end, true, from, n, mask);
+}
+
+/* ---- contiguous along k: sixteen vectors of a panel at a time ---------------------------------------------------------- */
+
+/* What w is read from: w, or what it is rounded from. */
+static Val line_source(const Kernel *k, const Blocks *s) {
+    Val w = s->node->in[1], from = val_op(k->body, w) == OP_convert ? val_in(k->body, w, 0) : w;
+    return s->pairs && val_dtype(k->body, from) == DT_f32 ? from : w;
+}
 
 bool blocks_lines(Kernel *k, const Blocks *s, Lines *lines) {
     Context *cx = k->cx;
-    for (Val v = s->node->in[1]; val_op(k->body, v) != OP_param; v = val_in(k->body, v, 0))
+    Val w = line_source(k, s);
+    for (Val v = w; val_op(k->body, v) != OP_param; v = val_in(k->body, v, 0))
         if (op_info[val_op(k->body, v)].kind != KIND_VIEW) return false;
     Dim at[MAX_RANK], rest;
     KernelScope scope, inner;
@@ -62,38 +101,54 @@ bool blocks_lines(Kernel *k, const Blocks *s, Lines *lines) {
     at[s->batch] = row, at[s->batch + 1] = column;
     Fact facts[] = {{REL_LT, row, s->channels}, {REL_LT, column, s->columns}};
     kernel_enter(k, &inner, facts, 2);
-    Source source = blocks_source(k, s->node->in[1], at);
+    Source source = blocks_source(k, w, at);
     bool ok = source.base.id && dim_affine(cx, source.offset, kernel_index_symbol(k, row), &lines->down, &rest) &&
               dim_affine(cx, rest, kernel_index_symbol(k, column), &lines->along, &lines->start);
-    lines->pointer = source.pointer;
+    lines->pointer = source.pointer, lines->dtype = val_dtype(k->body, w);
     kernel_leave(k, &inner);
     kernel_leave(k, &scope);
     return ok;
 }
 
 bool blocks_columns(Kernel *k, const Blocks *s, Lines *lines) {
-    if (loop_memory_dtype(s->w->dtype) != s->compute || dtype_bytes(s->compute) != 4) return false;
-    return blocks_lines(k, s, lines) && dim_is(k->cx, lines->down, 1) && !dim_is(k->cx, lines->along, 1);
+    if (!blocks_lines(k, s, lines) || !dim_is(k->cx, lines->down, 1) || dim_is(k->cx, lines->along, 1)) return false;
+    return s->pairs || (loop_memory_dtype(s->w->dtype) == s->compute && dtype_bytes(s->compute) == 4);
 }
 
-/* Panel j: blocks of sixteen k, then the rest row by row.  left: so many of its columns are there, others become zero; or 0: all. */
+/* Sixteen of a column: numbers, or pairs, as they lie or rounded, at `at`. */
+static LVal load_column(Kernel *k, const Blocks *s, const Lines *lines, LVal column, LVal at) {
+    LoopBuilder *b = k->b;
+    if (lines->dtype != DT_bf16) {
+        LVal v = l_load(b, column, at, PANEL, (LVal){0});
+        return s->pairs ? l_round(b, v, DT_bf16) : v;
+    }
+    LVal first = l_offset(b, column, at), pairs = l_inst(b, LOP_recast, lt_pointer(DT_u32), &first, 1, 0);
+    return l_inst(b, LOP_load, lt_vector(DT_u32, PANEL), (LVal[]){pairs, l_i64(b, 0)}, 2, dtype_bytes(DT_bf16));
+}
+
+/* Panel j: blocks of sixteen loads, then the rest row by row.  left: so many of its columns are there, others become zero; or 0: all. */
 static void pack_lines(Kernel *k, const Pack *p, const Lines *lines, uint32_t j, LVal left) {
     LoopBuilder *b = k->b;
     const Blocks *s = p->s;
+    int64_t depth = lines->dtype == DT_bf16 ? 2 * PANEL : PANEL; /* k of a load */
+    bool joins = s->pairs && lines->dtype != DT_bf16;
     Dim first = dim_add(k->cx, lines->start, dim_mul(k->cx, dim_muli(k->cx, dim_addi(k->cx, s->panel, j), PANEL), lines->along));
     LVal from = l_offset(b, lines->pointer, kernel_dim(k, first)), pitch = kernel_dim(k, lines->along), at, v[PANEL], line[PANEL], mask = {0};
-    LVal to = panel_at(k, s, j), whole = l_add(b, p->first, l_bin(b, LOP_and, l_sub(b, p->end, p->first), l_i64(b, -PANEL)));
+    LVal to = panel_at(k, s, j), whole = l_add(b, p->first, l_bin(b, LOP_and, l_sub(b, p->end, p->first), l_i64(b, -depth)));
     if (left.id) mask = l_inst(b, LOP_lane_mask, lt_vector(DT_bool, LANES), &left, 1, 0);
     for (uint32_t i = 0; i < PANEL; i++) {
         line[i] = l_i64(b, i);
         if (left.id) line[i] = l_min(b, line[i], l_sub(b, left, l_i64(b, 1))); /* the last column again */
     }
-    LFor loop = l_for(b, p->first, whole, PANEL, LOOP_SERIAL, NULL, 0, &at);
-    for (uint32_t i = 0; i < PANEL; i++) v[i] = l_load(b, from, l_add(b, at, l_mul(b, pitch, line[i])), PANEL, (LVal){0});
+    LFor loop = l_for(b, p->first, whole, depth, LOOP_SERIAL, NULL, 0, &at);
+    for (uint32_t i = 0; i < PANEL; i++) v[i] = load_column(k, s, lines, from, l_add(b, at, l_mul(b, pitch, line[i])));
     lanes_transpose(b, v);
-    LVal place = l_mul(b, l_sub(b, at, p->base), l_i64(b, PANEL));
-    for (uint32_t i = 0; i < PANEL; i++) {
-        if (mask.id) v[i] = l_select(b, mask, v[i], blocks_zero(k, s));
+    for (uint32_t i = 0; i < PANEL / 2 && joins; i++) v[i] = pair_of(b, v[2 * i], v[2 * i + 1]);
+    LVal place = l_sub(b, at, p->base);
+    if (s->pairs) place = l_bin(b, LOP_div, place, l_i64(b, 2));
+    place = l_mul(b, place, l_i64(b, PANEL));
+    for (uint32_t i = 0; i < (joins ? PANEL / 2 : PANEL); i++) {
+        if (mask.id) v[i] = l_select(b, mask, v[i], l_int(b, loop_type(b, v[i]), 0));
         l_store(b, to, l_add(b, place, l_i64(b, (int64_t)i * PANEL)), v[i], (LVal){0});
     }
     l_for_end(b, &loop, NULL, 0);

@@ -53,7 +53,7 @@ struct Blocks {
     Dim rows, columns, taps, channels;
     int64_t chunk;
     bool whole;                  /* K is one part */
-    bool pairs;                  /* w lies in pairs (ENCODING_PAIR16) */
+    bool pairs;                  /* w is bf16: it lies in pairs (ENCODING_PAIR16), or is packed into them where there is fma */
     uint32_t together;           /* panels of w that lie side by side, k by k: 4 under ENCODING_PANEL64, else 1 */
     bool packs;                  /* w is copied into panels part by part */
     uint32_t tile_m, tile_n;     /* rows and panels of a tile */
@@ -73,6 +73,7 @@ struct Blocks {
 Blocks blocks_of(Kernel *);
 Blocks blocks_at(Kernel *, Val anchor);      /* of this contraction, convolution or attend */
 void blocks_sizes(Kernel *, Blocks *);        /* of its tiles and blocks, from the schedule and the rows */
+DType blocks_packed(const Blocks *);          /* what panels packed while running are made of */
 Dim blocks_tiles(Kernel *, const Blocks *);  /* of all rows */
 Dim blocks_count(Kernel *, const Blocks *);  /* blocks of rows */
 Dim blocks_scratch(Kernel *, const Blocks *);
@@ -113,8 +114,9 @@ LVal blocks_zero(Kernel *, const Blocks *);  /* sixteen of the compute dtype */
 /* A run of the contraction's own: rows of x against s->panels; those rows alone.  contraction.c */
 AccumulateFn contraction_accumulate;
 Tile contraction_rows(Kernel *, const Blocks *, const Part *, LVal first_row, uint32_t rows);
-/* Element [row, column] of w in the task's matrix lies at start + row * down + column * along, where w is a view of memory. */
-typedef struct Lines { LVal pointer; Dim start, down, along; } Lines;
+/* Element [row, column] of w in the task's matrix lies at start + row * down + column * along, where w is a view of memory, or
+ * that rounded to bf16. */
+typedef struct Lines { LVal pointer; Dim start, down, along; DType dtype; } Lines;
 bool blocks_lines(Kernel *, const Blocks *, Lines *);
 /* The same, where the k of a column lie side by side, as those of keys do against queries, and vectors of them can be transposed. */
 bool blocks_columns(Kernel *, const Blocks *, Lines *);

@@ -150,7 +150,8 @@ static DType sum_dtype(const TypeInfo *x) { return x->dtype == DT_bf16 ? DT_f32 
 Type infer_dot(Infer *k) {
     const TypeInfo *x = operand_info(k, 0), *w = operand_info(k, 1);
     int64_t batch, chunk;
-    if (!infer_same_dtype(k, 0, 1) || !int_attr(k, ATTR_batch, 0, MAX_RANK, &batch) ||
+    bool rounds = k->n->op == OP_attend && x->dtype == DT_f32 && w->dtype == DT_bf16;
+    if ((!rounds && !infer_same_dtype(k, 0, 1)) || !int_attr(k, ATTR_batch, 0, MAX_RANK, &batch) ||
         !int_attr(k, ATTR_chunk, 1, INT64_MAX, &chunk))
         return no_type;
     if (!type_is_numeric(x))
