@@ -90,6 +90,16 @@ static void print_shuffle(CPrinter *p, const LInst *inst, LVal out) {
     }
 }
 
+static void print_lookup(CPrinter *p, const LInst *inst, LVal out) {
+    LType r = type_of(p, out);
+    indent(p);
+    if (r.lanes == 1) text_add(&p->body, "LOOKUP1(v%u, ", out.id);
+    else text_add(&p->body, "%s(%s, v%u, %u, ", r.lanes == TABLE ? "LOOKUP16" : "LOOKUP", c_type(p, r), out.id, (unsigned)r.lanes);
+    use(p, inst->in[0]);
+    for (uint32_t i = 0; i < inst->imm.n_ints; i++) text_add(&p->body, ", 0x%xu", (unsigned)inst->imm.ints[i]);
+    text_add(&p->body, ");\n");
+}
+
 /* Vector ops of one lane are identities, or stand for scalar expressions.  true where it printed. */
 static bool print_single_lane(CPrinter *p, const LInst *inst, LVal out) {
     LType r = type_of(p, out);
@@ -115,6 +125,7 @@ static bool print_single_lane(CPrinter *p, const LInst *inst, LVal out) {
 
 static bool print_vector(CPrinter *p, const LInst *inst, LVal out) {
     if (inst->op == LOP_shuffle) { print_shuffle(p, inst, out); return true; }
+    if (inst->op == LOP_lookup) { print_lookup(p, inst, out); return true; }
     if (inst->op != LOP_iota && lop_info[inst->op].class_ != LC_VECTOR) return false;
     if (print_single_lane(p, inst, out)) return true;
     bool mask = dtype_is_bool((DType)type_of(p, inst->op == LOP_iota ? out : inst->in[0]).dtype);

@@ -260,6 +260,55 @@ static LLVMValueRef lane_mask(LlvmPrinter *p, LLVMValueRef n, uint32_t lanes) {
     return LLVMBuildICmp(p->builder, LLVMIntSGT, limit, iota(i32_type(p), lanes), "");
 }
 
+/* ---- lookup ---- */
+
+static LLVMValueRef table_part(LlvmPrinter *p, const LInst *inst, uint32_t first, uint32_t n) {
+    LLVMValueRef words[TABLE];
+    for (uint32_t i = 0; i < n; i++) words[i] = LLVMConstInt(i32_type(p), (unsigned long long)inst->imm.ints[first + i], 0);
+    return LLVMConstBitCast(LLVMConstVector(words, n), LLVMVectorType(p->types[DT_f32], n));
+}
+
+/* Eight lanes of AVX2: of each half of the table, and bit 3 chooses. */
+static LLVMValueRef lookup_8(LlvmPrinter *p, const LInst *inst, LLVMValueRef index) {
+    LLVMValueRef half[2], top = LLVMBuildShl(p->builder, index, llvm_int(p, LLVMTypeOf(index), 28), "");
+    for (uint32_t i = 0; i < 2; i++) {
+        LLVMValueRef in[] = {table_part(p, inst, i * 8, 8), index};
+        half[i] = llvm_intrinsic(p, "llvm.x86.avx2.permps", NULL, 0, in, 2);
+    }
+    LLVMValueRef high = LLVMBuildICmp(p->builder, LLVMIntSLT, top, LLVMConstNull(LLVMTypeOf(top)), "");
+    return LLVMBuildSelect(p->builder, high, half[1], half[0], "");
+}
+
+/* The table stays in registers where they are as wide as it, or half; else in memory. */
+static LLVMValueRef lookup(LlvmPrinter *p, const LInst *inst, LLVMValueRef index, uint32_t lanes) {
+    const Target *target = loop_target(p->m, p->func);
+    int64_t bytes = target ? target->vector_bytes : 0;
+    LLVMValueRef all = table_part(p, inst, 0, TABLE);
+    if (lanes == TABLE && bytes >= 64)
+        return llvm_intrinsic(p, "llvm.x86.avx512.permvar.sf.512", NULL, 0, (LLVMValueRef[]){all, index}, 2);
+    if (lanes == 8 && bytes >= 32) return lookup_8(p, inst, index);
+    if (lanes == TABLE && bytes >= 32) {
+        static const int64_t order[TABLE] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+        LLVMValueRef none = LLVMGetPoison(LLVMTypeOf(index));
+        LLVMValueRef low = lookup_8(p, inst, shuffle(p, index, none, order, 8));
+        return shuffle(p, low, lookup_8(p, inst, shuffle(p, index, none, order + 8, 8)), order, TABLE);
+    }
+    LLVMValueRef memory = LLVMAddGlobal(p->module, LLVMTypeOf(all), "");
+    LLVMSetInitializer(memory, all);
+    LLVMSetLinkage(memory, LLVMPrivateLinkage);
+    LLVMSetUnnamedAddress(memory, LLVMGlobalUnnamedAddr);
+    LLVMSetGlobalConstant(memory, 1);
+    LLVMValueRef r = lanes == 1 ? NULL : LLVMGetPoison(LLVMVectorType(p->types[DT_f32], lanes));
+    for (uint32_t i = 0; i < lanes; i++) {
+        LLVMValueRef lane = llvm_int(p, i32_type(p), i), at = lanes == 1 ? index : LLVMBuildExtractElement(p->builder, index, lane, "");
+        at = LLVMBuildAnd(p->builder, at, llvm_int(p, i32_type(p), TABLE - 1), "");
+        LLVMValueRef entry = LLVMBuildInBoundsGEP2(p->builder, p->types[DT_f32], memory, &at, 1, "");
+        entry = LLVMBuildLoad2(p->builder, p->types[DT_f32], entry, "");
+        r = lanes == 1 ? entry : LLVMBuildInsertElement(p->builder, r, entry, lane, "");
+    }
+    return r;
+}
+
 static LLVMValueRef vector_op(LlvmPrinter *p, const LInst *inst) {
     LType r = llvm_loop_type(p, inst->out[0]), t = llvm_loop_type(p, inst->in[0]);
     LLVMValueRef a = llvm_operand(p, inst->in[0]), lane = LLVMConstInt(i32_type(p), (unsigned long long)inst->imm.i, 0);
@@ -271,6 +320,7 @@ static LLVMValueRef vector_op(LlvmPrinter *p, const LInst *inst) {
         return t.lanes == 1 ? b : LLVMBuildInsertElement(p->builder, a, b, lane, "");
     }
     case LOP_shuffle: return shuffle_op(p, inst, r);
+    case LOP_lookup: return lookup(p, inst, a, r.lanes);
     case LOP_lane_mask: return lane_mask(p, a, r.lanes);
     default: return reduce(p, inst->op, t, a);
     }

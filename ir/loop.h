@@ -27,6 +27,7 @@ LOp lop_by_name(const char *);
  * Allowed: bool i8 u8 i16 u16 i32 u32 i64 u64 f32 f64. Bool in memory is a u8 of 0 or 1. */
 typedef struct LType { uint8_t dtype; uint8_t pointer; uint16_t lanes; } LType;
 #define MAX_LANES 64
+enum { TABLE = 16 }; /* entries of a lookup */
 static inline LType lt_scalar(DType t) { return (LType){(uint8_t)t, 0, 1}; }
 static inline LType lt_vector(DType t, uint32_t lanes) { return (LType){(uint8_t)t, 0, (uint16_t)lanes}; }
 static inline LType lt_pointer(DType t) { return (LType){(uint8_t)t, 1, 1}; }
@@ -185,6 +186,7 @@ void l_return(LoopBuilder *, LVal);
 LVal l_call(LoopBuilder *, const char *function, LType result, const LVal *in, uint32_t n);
 LVal l_launch(LoopBuilder *, const char *kernel, const LVal *in, uint32_t n);  /* context, extent, pieces, arguments; i32 */
 LVal l_shuffle(LoopBuilder *, LVal, LVal, const int64_t *lanes, uint32_t n);
+LVal l_lookup(LoopBuilder *, LVal index, const double *table); /* f32: table[index mod 16] */
 
 /* ---- loop_math.c: transcendental functions as instruction sequences, the same bits everywhere --------------------------- */
 

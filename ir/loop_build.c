@@ -300,6 +300,20 @@ void l_tile_move(LoopBuilder *b, LOp op, uint32_t tile, LVal pointer, LVal index
     any_inst(b, inst, (LType){0});
 }
 
+LVal l_lookup(LoopBuilder *b, LVal index, const double *table) {
+    LInst inst = {.op = LOP_lookup, .in = &index, .n_in = 1};
+    int64_t bits[TABLE];
+    for (uint32_t i = 0; i < TABLE; i++) {
+        float entry = (float)table[i];
+        uint32_t word;
+        memcpy(&word, &entry, sizeof word);
+        bits[i] = word;
+    }
+    inst.imm.ints = arena_copy(b->module->arena, bits, sizeof bits);
+    inst.imm.n_ints = TABLE;
+    return any_inst(b, inst, lt_vector(DT_f32, loop_type(b, index).lanes));
+}
+
 static bool mask_is_true(LoopBuilder *b, LVal mask) {
     int64_t value = 0;
     return mask.id == 0 || (loop_const_int(b, mask, &value) && value);

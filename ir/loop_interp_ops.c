@@ -116,6 +116,12 @@ static bool run_vector(Frame *frame, const LInst *inst) {
         }
         return true;
     }
+    case LOP_lookup:
+        for (uint32_t l = 0; l < to.lanes; l++) {
+            uint32_t word = (uint32_t)inst->imm.ints[x[l].u % TABLE];
+            memcpy(&out[l].f32, &word, sizeof word);
+        }
+        return true;
     case LOP_lane_mask:
         for (uint32_t l = 0; l < to.lanes; l++) out[l].u = (int64_t)l < x->i;
         return true;

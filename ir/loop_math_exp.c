@@ -150,15 +150,15 @@ LVal m_cosh(LoopBuilder *b, LVal x) {
     return l_select(b, l_lt(b, limit, a), half_exp(b, a), small);
 }
 
-/* f32: 1 - 2^(log2 erfc a), whose exponent is a times a polynomial, never rounded as a whole: exact enough near 0 too, where the
- * power is that much below 1. */
+/* f32: one of sixteen polynomials in the distance from a multiple of 65/256, which is exact; the last one ends where erf is 1. */
 static LVal erf_f32(LoopBuilder *b, LVal x) {
-    const MathFormat *f = math_of(b, x);
-    LVal a = l_abs(b, x), most = like(b, x, 4), t = l_select(b, l_lt(b, most, a), most, a);
-    LVal p = math_poly(b, t, &poly_erfc[0]), magic = like(b, x, f->round + f->bias), shifted = l_fma(b, p, t, magic);
-    LVal r = l_fms(b, p, t, l_sub(b, shifted, magic)), s = float_of(b, l_shl_by(b, bits_of(b, shifted), f->mantissa));
-    LVal q = l_fma(b, l_mul(b, r, r), math_poly(b, r, &poly_exp2m1[0]), l_mul(b, r, like(b, x, f->ln2[0])));
-    return math_with_sign(b, l_fnma(b, s, q, l_sub(b, like(b, x, 1), s)), x);
+    double step = 65.0 / 256;
+    LVal a = l_abs(b, x), most = like(b, x, 3.9296875), t = l_select(b, l_lt(b, most, a), most, a);
+    LVal magic = like(b, x, math_of(b, x)->round), shifted = l_fma(b, t, like(b, x, 1 / step), magic);
+    LVal r = l_fma(b, l_sub(b, shifted, magic), like(b, x, -step), t), i = bits_of(b, shifted);
+    LVal y = l_lookup(b, i, table_erf[5]);
+    for (int k = 5; k--;) y = l_fma(b, y, r, l_lookup(b, i, table_erf[k]));
+    return math_with_sign(b, y, x);
 }
 
 /* f64: near 0 a polynomial; further out 1 - e^(ln erfc a), the logarithm being a polynomial too. */

@@ -159,12 +159,12 @@ static LVal power_of(LoopBuilder *b, LVal x, int n) {
 }
 
 /* Small whole exponents of f32: products in f64, each within 2^-53, rounded once; what f64 cannot hold is 0 or infinite in
- * f32 too.  Squares, and square roots but for -0 and -infinity, are correctly rounded as they are. */
+ * f32 too.  Squares, and square roots but for -0 and -infinity, are correctly rounded as they are; a cube takes two roundings. */
 static LVal pow_known(LoopBuilder *b, LVal x, double y) {
     LVal one = like(b, x, 1);
     if (y == 0) return one;
     if (y == 1) return x;
-    if (y == 2) return l_mul(b, x, x);
+    if (y == 2 || y == 3) return power_of(b, x, (int)y);
     if (y == 0.5) {
         LVal root = l_un(b, LOP_sqrt, l_add(b, x, like(b, x, 0)));
         return l_select(b, l_eq(b, x, like(b, x, -(double)INFINITY)), like(b, x, (double)INFINITY), root);

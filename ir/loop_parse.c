@@ -265,10 +265,11 @@ static void read_block(Parser *p, LBlock *block, bool function);
 static void read_ints(Parser *p, LInst *inst) {
     VEC(int64_t) ints = {0};
     if (!expect(p, '[')) return;
-    do vec_push(p->arena, &ints, read_int(p, 0, 2 * MAX_LANES - 1));
+    int64_t most = inst->op == LOP_lookup ? UINT32_MAX : 2 * MAX_LANES - 1;
+    do vec_push(p->arena, &ints, read_int(p, 0, most));
     while (ints.n < MAX_LANES && accept(p, ','));
     expect(p, ']');
-    if (inst->op == LOP_shuffle || lop_info[inst->op].class_ == LC_TILE) {
+    if (inst->op == LOP_shuffle || inst->op == LOP_lookup || lop_info[inst->op].class_ == LC_TILE) {
         inst->imm.ints = ints.at;
         inst->imm.n_ints = ints.n;
     } else if (ints.n == 1) {
@@ -309,7 +310,8 @@ static const char *read_plain(Parser *p, LInst *inst, Values *in) {
         do add_value(p, in, read_value(p));
         while (accept(p, ','));
     }
-    if (inst->op == LOP_shuffle || inst->op == LOP_extract || inst->op == LOP_insert) read_ints(p, inst);
+    bool numbers = inst->op == LOP_shuffle || inst->op == LOP_lookup || inst->op == LOP_extract || inst->op == LOP_insert;
+    if (numbers) read_ints(p, inst);
     if (lop_info[inst->op].class_ == LC_TILE && peek(p) == '[') read_ints(p, inst);
     if (lop_info[inst->op].class_ == LC_MEMORY && accept_word(p, "align")) inst->imm.i = read_int(p, 1, 4096);
     return NULL;

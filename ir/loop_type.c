@@ -56,6 +56,7 @@ static const Signature signature[LOP_COUNT] = {
     [LOP_extract] = {'e', "T", 'a'},
     [LOP_insert] = {'T', "Te", 'a'},
     [LOP_shuffle] = {'V', "TT", 'a'},
+    [LOP_lookup] = {'T', "w", 's'},
     [LOP_reduce_add] = {'e', "T", 'n'},
     [LOP_reduce_mul] = {'e', "T", 'n'},
     [LOP_reduce_max] = {'e', "T", 'n'},
@@ -203,6 +204,15 @@ static bool check_lanes(const LInst *inst, LType t, LType result, Text *problem)
             return false;
         }
         return true;
+    case LOP_lookup:
+        if (inst->imm.n_ints == TABLE) {
+            for (uint32_t i = 0; i < TABLE; i++)
+                if (inst->imm.ints[i] < 0 || inst->imm.ints[i] > UINT32_MAX)
+                    return text_add(problem, "%lld is not 32 bits", (long long)inst->imm.ints[i]), false;
+            return true;
+        }
+        text_add(problem, "%u numbers in the table, expected %u", (unsigned)inst->imm.n_ints, (unsigned)TABLE);
+        return false;
     default: /* reduce_*: the tree halves */
         if (t.lanes != 0 && (t.lanes & (t.lanes - 1)) == 0) return true;
         text_add(problem, "%u lanes is no power of two", (unsigned)t.lanes);

@@ -80,7 +80,6 @@ def derive(form, f, w, low, high, n, fixed):
 
 
 LN2_HALF = log(2) / 2 * mpf("1.005")
-LN2_SHORT = round_to(log(2), "f32")
 QUARTER = pi / 4 * mpf("1.002")
 ROOT_LOW, ROOT_HIGH = sqrt(mpf(1) / 2) - 1 - mpf(2) ** -20, sqrt(mpf(2)) - 1 + mpf(2) ** -20
 
@@ -106,8 +105,6 @@ ROWS = [
         "f64": (lambda r: (expm1(r) - r) / r ** 2, lambda r: r ** 2, -LN2_HALF, LN2_HALF, 11, [mpf(1) / 2])}),
     ("exp2", "2^r, |r| <= 1/2", {
         "f32": (lambda r: mpf(2) ** r, lambda r: mpf(2) ** -r, mpf("-0.5005"), mpf("0.5005"), 7, [mpf(1)])}),
-    ("exp2m1", "(2^r - 1 - r ln 2) / r^2, |r| <= 1/2, ln 2 as f32", {
-        "f32": (lambda r: (mpf(2) ** r - 1 - r * LN2_SHORT) / r ** 2, lambda r: r ** 2, mpf("-0.5005"), mpf("0.5005"), 5, [])}),
     ("log", "f32: (ln(1+f) - f + f^2/2) / f^3; f64: (ln((1+s)/(1-s)) - 2s) / (s z), z = s^2", {
         "f32": (lambda f: (log1p(f) - f + f * f / 2) / f ** 3, lambda f: f * f, ROOT_LOW, ROOT_HIGH, 9, []),
         "f64": (lambda z: 2 * series_log(z, 1), lambda z: z, mpf(0), mpf("0.02945"), 7, [])}),
@@ -117,8 +114,7 @@ ROWS = [
         "f64": (odd(sinh), odd_weight(sinh), mpf(2) ** -40, mpf("1.0001"), 9, [])}),
     ("erf", "erf x / x - 1 in x^2, |x| < 1", {
         "f64": (lambda z: erf(sqrt(z)) / sqrt(z) - 1, lambda z: sqrt(z) / erf(sqrt(z)), mpf(2) ** -60, mpf("1.0001"), 15, [])}),
-    ("erfc", "f32: log2 erfc(t) / t in t, 0 < t <= 4; f64: ln erfc(t) in t - 2, 1 <= t < 6", {
-        "f32": (lambda t: log(erfc(t), 2) / t, lambda t: t * erfc(t) * log(2) / erf(t), mpf(2) ** -20, mpf("4"), 9, []),
+    ("erfc", "ln erfc(t) in t - 2, 1 <= t < 6", {
         "f64": (lambda u: log(erfc(u + 2)), lambda u: erfc(u + 2), mpf("-1.0001"), mpf(4), 23, [])}),
     ("sin", "(sin r - r) / r^3 in r^2", {
         "f32": (odd(sin), odd_weight(sin), mpf(2) ** -40, QUARTER ** 2, 3, []),
@@ -131,6 +127,24 @@ ROWS = [
     ("atan", "(atan x - x) / x^3 in x^2, |x| <= tan(pi/8)", {
         "f64": (odd(atan), odd_weight(atan), mpf(2) ** -40, mpf("0.1717"), 13, [])}),
 ]
+
+ERF_STEP = mpf(65) / 256
+ERF_STEPS = 16
+
+
+def erf_table():
+    """erf(i h + r) in r, |r| <= h / 2, by i: with h = 65/256 the last reaches beyond 3.92, where f32 knows nothing but 1.
+    Rounded all at once: that of the first coefficient, which no other can take up, is the largest."""
+    half, rows, worst = ERF_STEP / 2 * mpf("1.001"), [], mpf(0)
+    for i in range(ERF_STEPS):
+        low = -half if i else mpf(2) ** -20
+        points = [low + (half - low) * (1 - cos(pi * (2 * k + 1) / 400)) / 2 for k in range(200)]
+        target = [erf(i * ERF_STEP + r) for r in points]
+        c, error = fit(points, target, [1 / t for t in target], list(range(0 if i else 1, 6)))
+        rows.append([round_to(x, "f32") for x in ([] if i else [mpf(0)]) + c])
+        worst = max(worst, error)
+    return rows, worst
+
 
 HEADER = '''/* clang-format off
  * loop_math_poly.c: the polynomials of loop_math_*.c, lowest coefficient first: row 0 for f32, row 1 for f64.
@@ -155,6 +169,16 @@ def main():
             print("    }},")
             print(name, form, "2^%.1f" % float(log(error, 2)), file=sys.stderr)
         print("};")
+    rows, error = erf_table()
+    print("/* erf(i h + r) in r, h = 65/256, |r| <= h/2: the coefficients of r^k at [k][i] */")
+    print(f"const double table_erf[6][TABLE] = {{ /* 2^{float(log(error, 2)):.1f} */")
+    for k in range(6):
+        print("    {")
+        for i in range(0, ERF_STEPS, 4):
+            print("        " + ", ".join(show(row[k]) for row in rows[i:i + 4]) + ",")
+        print("    },")
+    print("};")
 
 
-main()
+if __name__ == "__main__":
+    main()
