@@ -268,9 +268,11 @@ static LLVMValueRef table_part(LlvmPrinter *p, const LInst *inst, uint32_t first
     return LLVMConstBitCast(LLVMConstVector(words, n), LLVMVectorType(p->types[DT_f32], n));
 }
 
-/* Eight lanes of AVX2: of each half of the table, and bit 3 chooses. */
-static LLVMValueRef lookup_8(LlvmPrinter *p, const LInst *inst, LLVMValueRef index) {
+/* As many lanes as a vector has.  Eight of AVX2: of each half of the table, and bit 3 chooses. */
+static LLVMValueRef lookup_vector(LlvmPrinter *p, const LInst *inst, LLVMValueRef index, uint32_t lanes) {
     LLVMValueRef half[2], top = LLVMBuildShl(p->builder, index, llvm_int(p, LLVMTypeOf(index), 28), "");
+    if (lanes == TABLE)
+        return llvm_intrinsic(p, "llvm.x86.avx512.permvar.sf.512", NULL, 0, (LLVMValueRef[]){table_part(p, inst, 0, TABLE), index}, 2);
     for (uint32_t i = 0; i < 2; i++) {
         LLVMValueRef in[] = {table_part(p, inst, i * 8, 8), index};
         half[i] = llvm_intrinsic(p, "llvm.x86.avx2.permps", NULL, 0, in, 2);
@@ -279,20 +281,24 @@ static LLVMValueRef lookup_8(LlvmPrinter *p, const LInst *inst, LLVMValueRef ind
     return LLVMBuildSelect(p->builder, high, half[1], half[0], "");
 }
 
+/* Vectors of `width`, put together. */
+static LLVMValueRef lookup_vectors(LlvmPrinter *p, const LInst *inst, LLVMValueRef index, uint32_t lanes, uint32_t width) {
+    int64_t all[MAX_LANES];
+    if (lanes == width) return lookup_vector(p, inst, index, lanes);
+    for (uint32_t i = 0; i < lanes; i++) all[i] = i;
+    LLVMValueRef none = LLVMGetPoison(LLVMTypeOf(index)), half[2];
+    for (uint32_t i = 0; i < 2; i++)
+        half[i] = lookup_vectors(p, inst, shuffle(p, index, none, all + i * lanes / 2, lanes / 2), lanes / 2, width);
+    return shuffle(p, half[0], half[1], all, lanes);
+}
+
 /* The table stays in registers where they are as wide as it, or half; else in memory. */
 static LLVMValueRef lookup(LlvmPrinter *p, const LInst *inst, LLVMValueRef index, uint32_t lanes) {
     const Target *target = loop_target(p->m, p->func);
-    int64_t bytes = target ? target->vector_bytes : 0;
+    uint32_t width = target && target->vector_bytes >= 64 && lanes >= TABLE ? TABLE : 8;
+    bool whole = lanes >= width && (lanes & (lanes - 1)) == 0;
+    if (target && target->vector_bytes >= 32 && whole) return lookup_vectors(p, inst, index, lanes, width);
     LLVMValueRef all = table_part(p, inst, 0, TABLE);
-    if (lanes == TABLE && bytes >= 64)
-        return llvm_intrinsic(p, "llvm.x86.avx512.permvar.sf.512", NULL, 0, (LLVMValueRef[]){all, index}, 2);
-    if (lanes == 8 && bytes >= 32) return lookup_8(p, inst, index);
-    if (lanes == TABLE && bytes >= 32) {
-        static const int64_t order[TABLE] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-        LLVMValueRef none = LLVMGetPoison(LLVMTypeOf(index));
-        LLVMValueRef low = lookup_8(p, inst, shuffle(p, index, none, order, 8));
-        return shuffle(p, low, lookup_8(p, inst, shuffle(p, index, none, order + 8, 8)), order, TABLE);
-    }
     LLVMValueRef memory = LLVMAddGlobal(p->module, LLVMTypeOf(all), "");
     LLVMSetInitializer(memory, all);
     LLVMSetLinkage(memory, LLVMPrivateLinkage);

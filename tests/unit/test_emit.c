@@ -228,6 +228,13 @@ static void add_vector_ops(Suite *s, DType t, uint32_t lanes) {
     close_case(&o, l_shuffle(o.b, low, low, mix, lanes)); /* wider */
 }
 
+/* The operand's higher bits do not count. */
+static void add_lookup(Suite *s, uint32_t lanes) {
+    static const double table[TABLE] = {0, -0.0, 1, -1.5, 0x1p-149, 3, 4, 5, -6, 7, 1e30, 9, 10, 11, 12, -13};
+    Open o = open_case(s, LOP_lookup, DT_u32, DT_u32, DT_u32, DT_f32, lanes);
+    close_case(&o, l_lookup(o.b, load(&o, 0, DT_u32, lanes), table));
+}
+
 /* Lanes of the mask come from array m; indices are a permutation. */
 static void add_memory_ops(Suite *s, DType t, uint32_t lanes) {
     Open o = open_case(s, LOP_load_masked, t, t, t, t, lanes);
@@ -278,6 +285,7 @@ static void add_all_vector(Suite *s) {
             add_vector_ops(s, dtypes[t], widths[w]);
             add_memory_ops(s, dtypes[t], widths[w]);
         }
+    for (size_t w = 0; w < COUNT(widths); w++) add_lookup(s, widths[w]);
 }
 
 /* ---- control ---- */

@@ -442,6 +442,7 @@ static void verifier_finds_mistakes(void **state) {
         {"%4 = add %n : i64\nreturn", "1 operands, expected 2"},
         {"%4 = load %n, %n : i64\nreturn", "operand 0 is i64, expected ptr i64"},
         {"%4 = bitcast %n : f32\nreturn", "differ in width"},
+        {"%4 = const 7 : u32\n%5 = lookup %4 [1, 2] : f32\nreturn", "2 numbers in the table, expected 16"},
         {"%4 = splat %x : f32x3\n%5 = reduce_add %4 : f32\nreturn", "no power of two"},
         {"%4 = splat %x : f32x4\n%5 = extract %4 [4] : f32\nreturn", "outside of 4 lanes"},
         {"%4 = splat %x : f32x4\n%5 = shuffle %4, %4 [0, 9] : f32x2\nreturn", "lane number 9 is outside"},
