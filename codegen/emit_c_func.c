@@ -95,7 +95,7 @@ static void print_lookup(CPrinter *p, const LInst *inst, LVal out) {
     indent(p);
     if (r.lanes == 1) text_add(&p->body, "LOOKUP1(v%u, ", out.id);
     else text_add(&p->body, "%s(%s, v%u, %u, ", r.lanes == TABLE ? "LOOKUP16" : "LOOKUP", c_type(p, r), out.id, (unsigned)r.lanes);
-    use(p, inst->in[0]);
+    c_use(p, inst->in[0]);
     for (uint32_t i = 0; i < inst->imm.n_ints; i++) text_add(&p->body, ", 0x%xu", (unsigned)inst->imm.ints[i]);
     text_add(&p->body, ");\n");
 }
