@@ -47,6 +47,8 @@ const struct ingot_rt_feature *cpu_features(Arena *, const Tiers *, uint32_t *n)
 bool cpu_can_check(Context *, const Tiers *);    /* false after a diagnostic: a feature that artifacts cannot ask for */
 /* The highest that this machine runs; the lowest where it runs none. */
 const Target *cpu_best(Arena *, const Tiers *);
+/* This machine as --cpu may have it: its best tier and its caches' sizes, as far as it tells them; cpu_native.c. */
+const char *cpu_native(Arena *);
 
 /* ---- runtime.c: the runtime's parts ---------------------------------------------------------------------------------- */
 

@@ -30,7 +30,7 @@ static LoadedCode *load(Job *job, const LoopModule *m) {
 static void close_code(InProcess *p) { code_free(p->code); }
 
 bool jit_load(Job *job, InProcess *to) {
-    job->tiers = tiers_of(cpu_best(job->cx->arena, &job->tiers));
+    job->tiers = (Tiers){.n = 1, .at = {cpu_best(job->cx->arena, &job->tiers)}, .caches = job->tiers.caches};
     const LoopModule *m = job_module(job);
     LoadedCode *code = m ? load(job, m) : NULL;
     void *at = code ? code_find(code, "ingot_model_v1") : NULL;

@@ -171,7 +171,8 @@ static bool choose_tiers(Job *job) {
     int precision = choose(job, "precision", found ? found : "f32", precision_names, PRECISION_COUNT);
     if (precision < 0) return false;
     job->precision = (Precision)precision;
-    if (!tiers_parse(job->cx, job->set.cpu ? job->set.cpu : default_tiers[precision], &job->tiers)) return false;
+    const char *list = job->set.cpu ? job->set.cpu : default_tiers[precision];
+    if (!tiers_parse(job->cx, list, cpu_native(job->cx->arena), &job->tiers)) return false;
     if (job->precision != PRECISION_bf16 || job->tiers.at[0]->fma) return true;
     diag_usage(job->cx, (Loc){0}, "precision %s needs fused multiply-add, which %s lacks: leave it out of --cpu", found, job->tiers.at[0]->name);
     return false;

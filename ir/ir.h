@@ -563,10 +563,14 @@ extern const uint32_t n_targets;
 
 /* The CPU tiers that one artifact serves, in the table's order, lowest first; all give the same bits, but for tiles (docs/precision.md). */
 enum { MAX_TIERS = 8 };
-typedef struct Tiers { uint32_t n; const Target *at[MAX_TIERS]; } Tiers;
+typedef struct Caches { int64_t l1, l2, last; } Caches; /* bytes, or 0: as the target's row has it */
+typedef struct Tiers { uint32_t n; const Target *at[MAX_TIERS]; Caches caches; } Tiers;
 const Target *target_baseline(const Target *); /* what every machine of its kind runs */
 Tiers tiers_of(const Target *or_null);
-/* "v3,v4", in any order.  false after a diagnostic. */
-NODISCARD bool tiers_parse(Context *, const char *list, Tiers *);
+/* "v3,v4", in any order, and sizes of caches for all of them, "l1=48K,l2=1M,last=32M", of which the last one given counts; `native`
+ * stands for the list that the machine's owner calls so.  false after a diagnostic. */
+NODISCARD bool tiers_parse(Context *, const char *list, const char *native, Tiers *);
+/* Tier i with the caches that were given. */
+Target tiers_target(const Tiers *, uint32_t i);
 /* The schedule that a kernel's attribute has for a target, without its tier. */
 Schedule schedule_for(const Attr *, const Target *);

@@ -69,12 +69,9 @@ static int64_t staged_nodes(Context *cx, const Graph *g, const Node *anchor, int
     return stage;
 }
 
-/* Rows of a few vectors are taken sixteen at a time, and loops over them written out. */
+/* Short rows are taken sixteen at a time, which the first cache holds; loops over those of a few vectors are written out. */
 static void short_rows(const Choice *c, Schedule *s) {
-    enum {
-        SHORT = 512 /* elements: sixteen rows, what is kept of them too, lie in the first cache */,
-        VECTORS = 8, COST = 512 /* of straight code */
-    };
+    enum { VECTORS = 8, COST = 512 /* of straight code */ };
     Context *cx = c->cx;
     const Graph *body = c->body;
     const TypeInfo *full = val_type(body, c->anchor->in[0]);
@@ -82,7 +79,7 @@ static void short_rows(const Choice *c, Schedule *s) {
     Dim inner = dim_product(cx, full->dims + outer, full->rank - outer);
     int64_t extent = dim_hint(cx, inner), vectors = divide_up(extent, PANEL), cost = 0;
     for (uint32_t i = 1; i < body->nodes.n; i++) cost += op_info[body->nodes.at[i].op].cost;
-    s->field[SCHED_tile_m] = extent <= SHORT ? PANEL : 1;
+    s->field[SCHED_tile_m] = extent * PANEL * 4 <= c->target->l1_bytes ? PANEL : 1;
     if (dim_const_value(cx, inner, &extent) && vectors <= VECTORS && vectors * cost <= COST) s->field[SCHED_vectors] = vectors;
 }
 
@@ -145,16 +142,31 @@ static int64_t known(Context *cx, Dim d) {
     return dim_const_value(cx, d, &value) ? value : 0;
 }
 
+/* A tile keeps the sum of K's parts beside that of the one at hand: few columns, where the panel lies in cache, or registers for
+ * both. */
+static bool chains(const Choice *c, const Schedule *s) {
+    int64_t each = PANEL * 4 / c->target->vector_bytes, panels = s->field[SCHED_tile_n];
+    if (each < 1) each = 1;
+    int64_t columns = known(c->cx, type_info(c->cx, c->anchor->type)->dims[type_info(c->cx, c->anchor->type)->rank - 1]);
+    int64_t needed = (2 * s->field[SCHED_tile_m] * panels + panels) * each + 1;
+    return (columns > 0 && columns <= PANEL) || needed <= c->target->vector_registers;
+}
+
 /* A block of rows and, where K comes in parts, of columns: x's part of K, the sums and two groups of panels (the one at work
  * and the one being fetched) fill most of the cache, unless that makes too few tasks. */
-static void blocks(Context *cx, Schedule *s, const Target *t, const Graph *body, const Node *anchor) {
+static void blocks(const Choice *c, Schedule *s) {
+    Context *cx = c->cx;
+    const Target *t = c->target;
+    const Graph *body = c->body;
+    const Node *anchor = c->anchor;
     const TypeInfo *y = type_info(cx, anchor->type), *w = val_type(body, anchor->in[1]);
     uint32_t batch = contract_batch(anchor);
     int64_t chunk = attr_int(anchor, ATTR_chunk), tile_m = s->field[SCHED_tile_m], width = PANEL * s->field[SCHED_tile_n];
     int64_t rows = dim_hint(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
     int64_t depth = dim_hint(cx, contract_depth(body, anchor)), part = depth < chunk ? depth : chunk;
     int64_t others = dim_hint(cx, dim_product(cx, y->dims, batch)) * divide_up(dim_hint(cx, y->dims[y->rank - 1]), width);
-    bool parts = depth > chunk, packs = w->encoding == ENCODING_DENSE;
+    bool packs = w->encoding == ENCODING_DENSE, chained = depth > chunk && !packs && chains(c, s), parts = depth > chunk && !chained;
+    if (chained) part = depth;
     int64_t bytes = (part < 128 ? 128 : part) * (w->dtype == DT_bf16 ? 2 : 4); /* of a row of x, and of a column */
     bool streams = rows * depth * 4 <= t->l2_bytes / 4; /* x stays as it is: the panels are best read in order */
     int64_t columns = parts && !streams ? BLOCK_COLUMNS / width * width : width, sums = parts ? 4 * columns : 0;
@@ -162,7 +174,7 @@ static void blocks(Context *cx, Schedule *s, const Target *t, const Graph *body,
     /* A run-time operand is packed again for every block of rows. */
     if (packs && block < 512) block = 512;
     while (block / 2 >= (packs ? 192 : 48) && others * divide_up(rows, block) < MANY_TASKS) block /= 2;
-    s->field[SCHED_block_k] = chunk;
+    s->field[SCHED_block_k] = chained ? 0 : chunk;
     s->field[SCHED_block_m] = block < tile_m ? tile_m : block / tile_m * tile_m;
     s->field[SCHED_block_n] = columns;
 }
@@ -200,7 +212,7 @@ static void contraction(const Choice *c, Schedule *s) {
     int64_t width = known(cx, y->dims[y->rank - 2]);
     if (taps && width > 0 && !halves) line_tile(s, t, compute, width, columns / groups, crosses ? 3 : 4);
     while (!panels_fit(cx, body, anchor, s->field[SCHED_tile_n])) s->field[SCHED_tile_n]--;
-    blocks(cx, s, t, body, anchor);
+    blocks(c, s);
 }
 
 /* Channels of a block: few enough that the lines which the next tile of lines sees again wait in the first cache; and tiles of
@@ -353,7 +365,10 @@ static Val attach(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     const Scheduler *c = rw->user;
     const Graph *body = attr_graph(old, ATTR_body);
     Schedule s[MAX_TIERS];
-    for (uint32_t i = 0; i < c->tiers->n; i++) s[i] = choose(c->cx, body, c->tiers->at[i]);
+    for (uint32_t i = 0; i < c->tiers->n; i++) {
+        Target target = tiers_target(c->tiers, i);
+        s[i] = choose(c->cx, body, &target);
+    }
     uint32_t n = schedule_join(c->tiers, s);
     Attr attrs[] = {{.key = ATTR_body, .as.graph = body}, {.key = ATTR_schedule, .n = n, .as.schedule = s}};
     return emit(rw->to, OP_kernel, old->loc, in, old->n_in, attrs, 2);

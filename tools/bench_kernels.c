@@ -61,7 +61,7 @@ static EntryFn *load(Context *cx, LoopModule *m) {
 static double peak(const Target *target) {
     enum { CHAINS = 12, TRIPS = 1 << 16 };
     Context *cx = context_new(NULL);
-    LoopModule *m = loop_module_new(cx, "peak", &(Tiers){1, {target}});
+    LoopModule *m = loop_module_new(cx, "peak", &(Tiers){.n = 1, .at = {target}});
     LParam slots = {.name = "slots", .type = lt_pointer(DT_f32)};
     LoopBuilder *b = loop_begin(m, "run", LF_EXPORT, &slots, 1, lt_scalar(DT_i32));
     uint32_t lanes = (uint32_t)target->vector_bytes / 4;
@@ -157,15 +157,15 @@ static void finish(Bench *bench, Model *m, Val result) {
         return;
     }
     Graph *g = graph_finish(m->g);
-    if (g) g = pass_pack(cx, g, &(Tiers){1, {bench->target}});
-    if (g) g = pass_fuse(cx, g, &(Tiers){1, {bench->target}});
-    if (g) g = pass_schedule(cx, g, &(Tiers){1, {bench->target}});
+    if (g) g = pass_pack(cx, g, &(Tiers){.n = 1, .at = {bench->target}});
+    if (g) g = pass_fuse(cx, g, &(Tiers){.n = 1, .at = {bench->target}});
+    if (g) g = pass_schedule(cx, g, &(Tiers){.n = 1, .at = {bench->target}});
     if (!g) die(cx, "passes");
     Val v = {0};
     for (uint32_t i = 1; i < g->nodes.n; i++)
         if (g->nodes.at[i].op == OP_kernel) v = (Val){i};
     const Node *n = node(g, v);
-    LoopModule *module = loop_module_new(cx, "bench", &(Tiers){1, {bench->target}});
+    LoopModule *module = loop_module_new(cx, "bench", &(Tiers){.n = 1, .at = {bench->target}});
     Schedule schedule = *node_attr(n, ATTR_schedule)->as.schedule;
     override(bench, &schedule);
     KernelInfo info = lower_kernel(module, attr_graph(n, ATTR_body), &schedule, "kernel", "", false);

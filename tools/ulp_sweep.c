@@ -72,7 +72,7 @@ static Compiled *compile(Context *cx, const Options *o) {
         return NULL;
     }
     DType t = o->f64 ? DT_f64 : DT_f32;
-    LoopModule *m = loop_module_new(cx, "sweep", &(Tiers){1, {target}});
+    LoopModule *m = loop_module_new(cx, "sweep", &(Tiers){.n = 1, .at = {target}});
     LParam params[2] = {{.name = "x", .type = lt_pointer(t)}, {.name = "r", .type = lt_pointer(t)}};
     LoopBuilder *b = loop_begin(m, "f", LF_EXPORT, params, 2, (LType){0});
     LVal i;

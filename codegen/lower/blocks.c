@@ -2,7 +2,8 @@
  *
  * A task is a batch element, a block of rows and a block of column groups, each as many panels as a tile is wide.  For each
  * part of K, for each group (packing w where it is no constant), all row tiles of the block run; sums of parts gather in scratch
- * until the last part's tiles give them to the epilogue.  So a part of x lies in cache, and w streams past it.
+ * until the last part's tiles give them to the epilogue.  So a part of x lies in cache, and w streams past it.  Where K is one
+ * pass, a tile goes over all parts, and keeps their sum in registers.
  * Source: cpu.md sections 1, 3 and "Second machine".
  */
 #include "tile.h"
@@ -41,6 +42,7 @@ Blocks blocks_at(Kernel *k, Val anchor) {
     s.chunk = attr_int(s.node, ATTR_chunk);
     s.whole = prove(cx, k->scope, REL_LE, dim_mul(cx, s.taps, s.channels), dim_const(cx, s.chunk)) == YES;
     s.packs = s.w->encoding == ENCODING_DENSE, s.pairs = s.w->dtype == DT_bf16 && (k->fma || !s.packs);
+    s.chained = !s.whole && !s.packs && !k->schedule->field[SCHED_block_k];
     s.together = s.packs ? 1 : (uint32_t)(encoding_columns(s.w->encoding) / PANEL);
     blocks_sizes(k, &s);
     return s;
@@ -66,7 +68,7 @@ Dim blocks_count(Kernel *k, const Blocks *s) { return dim_cdiv(k->cx, blocks_til
 /* ---- scratch: sums of parts, then panels of w ------------------------------------------------------------------------- */
 
 static int64_t sums_bytes(const Blocks *s) {
-    return s->whole ? 0 : (int64_t)s->block_groups * s->block_tiles * s->tile_m * s->tile_n * PANEL * dtype_bytes(s->compute);
+    return s->whole || s->chained ? 0 : (int64_t)s->block_groups * s->block_tiles * s->tile_m * s->tile_n * PANEL * dtype_bytes(s->compute);
 }
 
 /* Vectors of a panel packed while running. */
@@ -187,7 +189,7 @@ static void run_unit(Kernel *k, Blocks *s, const Group *gr, const Unit *u) {
         some = l_if(b, l_lt(b, r.begin, r.end));
         blocks_pack(k, s, &u->part, gr);
     }
-    if (s->whole) blocks_finish_tiles(k, s, &u->part, gr, &r, u->sums);
+    if (s->whole || s->chained) blocks_finish_tiles(k, s, &u->part, gr, &r, u->sums);
     else blocks_sum_tiles(k, s, &u->part, gr, &r, &to);
     if (s->packs) l_else(b, &some, NULL, 0), l_if_end(b, &some, NULL, 0, NULL);
 }
@@ -237,8 +239,7 @@ static void run_group(Kernel *k, Blocks *s, Dim column, const Unit *u) {
 
 /* ---- parts of K --------------------------------------------------------------------------------------------------------------- */
 
-/* Part number i: a whole number of taps, or channels of one tap. */
-static Part part_at(Kernel *k, const Blocks *s, LVal i) {
+Part blocks_part(Kernel *k, const Blocks *s, LVal i) {
     LoopBuilder *b = k->b;
     LVal taps = kernel_dim(k, s->taps), channels = kernel_dim(k, s->channels), one = l_i64(b, 1), chunk = l_i64(b, s->chunk);
     int64_t known = 0;
@@ -252,7 +253,7 @@ static Part part_at(Kernel *k, const Blocks *s, LVal i) {
     return (Part){tap, l_add(b, tap, one), first, l_min(b, chunk, l_sub(b, channels, first))};
 }
 
-static Dim part_count(Kernel *k, const Blocks *s) {
+Dim blocks_parts(Kernel *k, const Blocks *s) {
     Context *cx = k->cx;
     int64_t known = 0;
     if (dim_const_value(cx, s->channels, &known) && known <= s->chunk)
@@ -270,11 +271,11 @@ static void run_parts(Kernel *k, Blocks *s, const Dim *task, Dim all, Dim column
     LFor clear = l_for(b, zero, l_mul(b, groups, each), PANEL, LOOP_SERIAL, NULL, 0, &at);
     l_store(b, sums, at, blocks_zero(k, s), (LVal){0});
     l_for_end(b, &clear, NULL, 0);
-    LVal n = kernel_dim(k, part_count(k, s)), group = group_elements(k, s);
+    LVal n = kernel_dim(k, blocks_parts(k, s)), group = group_elements(k, s);
     LFor parts = l_for(b, zero, n, 1, LOOP_SERIAL, NULL, 0, &i);
     LVal following = l_add(b, i, one);
-    Unit u = {part_at(k, s, i), task, sums, l_bin(b, LOP_eq, following, n)};
-    Part next = part_at(k, s, following);
+    Unit u = {blocks_part(k, s, i), task, sums, l_bin(b, LOP_eq, following, n)};
+    Part next = blocks_part(k, s, following);
     LVal start = l_mul(b, vector_at(k, s, u.part.tap, u.part.first), l_i64(b, PANEL));
     LVal from = l_mul(b, vector_at(k, s, next.tap, next.first), l_i64(b, PANEL));
     /* After the last group comes the first one's next part, or the next task. */
@@ -296,8 +297,8 @@ static void run_parts(Kernel *k, Blocks *s, const Dim *task, Dim all, Dim column
 static void run_block(Kernel *k, Blocks *s, const Dim *task, Dim all, LVal first, LVal end) {
     LoopBuilder *b = k->b;
     KernelLoop loop;
-    Dim column = kernel_loop(k, &loop, first, end, all, s->whole ? 1 : s->block_groups, NULL, 0);
-    if (s->whole) {
+    Dim column = kernel_loop(k, &loop, first, end, all, s->whole || s->chained ? 1 : s->block_groups, NULL, 0);
+    if (s->whole || s->chained) {
         LVal zero = l_i64(b, 0);
         Unit u = {{zero, kernel_dim(k, s->taps), zero, kernel_dim(k, s->channels)}, task, {0}, {0}};
         u.sums = l_alloc(b, s->compute, (int64_t)s->tile_m * s->tile_n * PANEL);

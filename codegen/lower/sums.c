@@ -179,15 +179,34 @@ static void keep_row(Kernel *k, const TileRun *t, uint32_t i, const LVal *acc) {
     }
 }
 
+/* One part's chains, from +0. */
+static void sum_part(Kernel *k, const TileRun *t, const Part *part, uint32_t rows, LVal *acc) {
+    for (uint32_t i = 0; i < rows * t->group->panels; i++) acc[i] = blocks_zero(k, t->s);
+    KernelScope scope;
+    kernel_enter(k, &scope, NULL, 0);
+    t->s->accumulate(k, t->s, part, t->first, rows, t->group, acc);
+    kernel_leave(k, &scope);
+}
+
+/* All parts of K, one after the other, onto +0. */
+static void sum_parts(Kernel *k, const TileRun *t, uint32_t rows, LVal *sums) {
+    LoopBuilder *b = k->b;
+    LVal acc[MAX_TILE_ROWS * MAX_TILE_PANELS], i;
+    uint32_t n = rows * t->group->panels;
+    for (uint32_t j = 0; j < n; j++) sums[j] = blocks_zero(k, t->s);
+    LFor parts = l_for(b, l_i64(b, 0), kernel_dim(k, blocks_parts(k, t->s)), 1, LOOP_SERIAL, sums, n, &i);
+    Part part = blocks_part(k, t->s, i);
+    sum_part(k, t, &part, rows, acc);
+    for (uint32_t j = 0; j < n; j++) sums[j] = l_add(b, sums[j], acc[j]);
+    l_for_end(b, &parts, sums, n);
+}
+
 static void run_tile(Kernel *k, const TileRun *t, uint32_t rows) {
     Blocks *s = t->s;
     LVal acc[MAX_TILE_ROWS * MAX_TILE_PANELS];
     uint32_t panels = t->group->panels;
-    for (uint32_t i = 0; i < rows * panels; i++) acc[i] = blocks_zero(k, s);
-    KernelScope scope;
-    kernel_enter(k, &scope, NULL, 0);
-    s->accumulate(k, s, t->part, t->first, rows, t->group, acc);
-    kernel_leave(k, &scope);
+    if (s->chained) sum_parts(k, t, rows, acc);
+    else sum_part(k, t, t->part, rows, acc);
     if (t->then == SUMS_FINISH) store_tile(k, t, rows, acc);
     for (uint32_t i = 0; i < rows && t->then != SUMS_FINISH; i++) keep_row(k, t, i, acc + i * panels);
 }

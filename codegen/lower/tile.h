@@ -53,6 +53,7 @@ struct Blocks {
     Dim rows, columns, taps, channels;
     int64_t chunk;
     bool whole;                  /* K is one part */
+    bool chained;                /* its parts follow one another in a tile's registers: K is one pass */
     bool pairs;                  /* w is bf16: it lies in pairs (ENCODING_PAIR16), or is packed into them where there is fma */
     uint32_t together;           /* panels of w that lie side by side, k by k: 4 under ENCODING_PANEL64, else 1 */
     bool packs;                  /* w is copied into panels part by part */
@@ -83,6 +84,9 @@ void blocks_row(Kernel *, const Blocks *, Dim row, Dim *at);
 /* Vectors of a panel that one tap takes; that so many k of a tap take. */
 Dim blocks_vectors(Kernel *, const Blocks *);
 LVal blocks_vectors_of(Kernel *, const Blocks *, LVal depth);
+/* Parts of K, and part number i: a whole number of taps, or channels of one tap. */
+Dim blocks_parts(Kernel *, const Blocks *);
+Part blocks_part(Kernel *, const Blocks *, LVal i);
 /* Panel pointers at channel `first` of tap `tap`. */
 void blocks_panels(Kernel *, const Blocks *, LVal tap, LVal first, Tile *);
 

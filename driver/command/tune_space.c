@@ -101,6 +101,19 @@ static int add_kernel(Tuner *t, char *line) {
     return EXIT_YES;
 }
 
+/* The tier that the model runs on, with the sizes of caches that --cpu gives it.  malloc'd; NULL: no memory. */
+static char *tier_alone(const char *tier, const char *given) {
+    size_t room = strlen(tier) + strlen(given ? given : "") + 2;
+    char *list = malloc(room);
+    if (list) snprintf(list, room, "%s", tier);
+    for (const char *at = given; list && at && *at; at += strcspn(at, ","), at += *at == ',') {
+        int n = (int)strcspn(at, ",");
+        bool sizes = memchr(at, '=', (size_t)n) || (n == 6 && strncmp(at, "native", 6) == 0); /* whose tier this is, then */
+        if (sizes) snprintf(list + strlen(list), room - strlen(list), ",%.*s", n, at);
+    }
+    return list;
+}
+
 int tune_kernels(Tuner *t) {
     Prepared p;
     ingot_bytes text = {0};
@@ -112,7 +125,9 @@ int tune_kernels(Tuner *t) {
         if (strstr(t->a->dims.at[i], "..") && !list_push(&declared, t->a->dims.at[i])) status = fail_machine("out of memory");
     ingot_input in = {.size = sizeof in, .path = t->base.path};
     p.settings.dims = declared.at, p.settings.n_dims = declared.n;
-    p.settings.emit = "schedule", p.settings.cpu = t->base.model->tiers[0], p.settings.progress = NULL;
+    char *tier = tier_alone(t->base.model->tiers[0], p.settings.cpu);
+    if (!tier) status = fail_machine("out of memory");
+    p.settings.emit = "schedule", p.settings.cpu = tier, p.settings.progress = NULL;
     if (!status) status = exit_status(ingot_compile_memory(&in, &p.settings, &text, NULL, &err));
     t->kernels = calloc(n + 1, sizeof *t->kernels);
     t->groups = calloc(n + 1, sizeof *t->groups);
@@ -127,6 +142,7 @@ int tune_kernels(Tuner *t) {
     if (!status && t->n_kernels != n) status = fail_bug("schedules and kernels do not agree");
     ingot_free(text.at);
     free(declared.at);
+    free(tier);
     prepared_free(&p);
     return status;
 }

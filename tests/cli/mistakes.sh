@@ -75,7 +75,15 @@ mistake 4 "error: cannot write 'folder.onnx': Is a directory" digits.onnx --emit
 mistake 2 "error: 'out' does not tell what to write: use a suffix such as .so, .a, .o, .c, or --emit" digits.onnx -o out
 mistake 2 'error: --threads takes no number when compiling: the library serves any number of threads' digits.onnx --threads=4 -o out/l.so
 mistake 2 'error: m.loop is Loop IR: name, target, cpu, threads, precision, place of weights, schedules, profile and self-tests are fixed in it' m.loop --cpu=x86-64-v4 -o out/l.so
-mistake 2 "error: unknown cpu 'v9'; expected some of x86-64, x86-64-v3, x86-64-v4, x86-64-v4-bf16, x86-64-v4-amx" digits.onnx --cpu=v3,v9 -o out/l.so
+mistake 2 "error: unknown cpu 'v9'; expected some of x86-64, x86-64-v3, x86-64-v4, x86-64-v4-bf16, x86-64-v4-amx, native" digits.onnx --cpu=v3,v9 -o out/l.so
+mistake 2 "error: unknown cpu 'nativ' (did you mean 'native'?); expected some of x86-64, x86-64-v3, x86-64-v4, x86-64-v4-bf16, x86-64-v4-amx, native" digits.onnx --cpu=nativ -o out/l.so
+mistake 2 "error: cpu: 'l2=3' is no size of this cache: expected 32K to 262144K, as in l1=48K,l2=1M,last=32M" digits.onnx --cpu=v4,l2=3 -o out/l.so
+mistake 2 "error: cpu: 'l1=48k' is no size of this cache: expected 4K to 1024K, as in l1=48K,l2=1M,last=32M" digits.onnx --cpu=v4,l1=48k -o out/l.so
+mistake 2 "error: cpu: 'l1=' is no size of this cache: expected 4K to 1024K, as in l1=48K,l2=1M,last=32M" digits.onnx --cpu=v4,l1= -o out/l.so
+mistake 2 "error: cpu: 'l2=99999999999999999999G' is no size of this cache: expected 32K to 262144K, as in l1=48K,l2=1M,last=32M" digits.onnx --cpu=v4,l2=99999999999999999999G -o out/l.so
+mistake 2 "error: cpu: 'l3=8M' gives nothing that is known: expected l1=, l2= or last= and the size of this cache" digits.onnx --cpu=v4,l3=8M -o out/l.so
+mistake 2 "error: cpu: 'l2=1M' gives sizes alone: expected a cpu as well, such as v3,v4,l2=1M" digits.onnx --cpu=l2=1M -o out/l.so
+mistake 2 "error: cpu: caches of 512K, 256K and 32768K on x86-64-v4: expected that none is smaller than the one before; give l1=, l2= and last= together" digits.onnx --cpu=v4,l1=512K,l2=256K -o out/l.so
 mistake 2 "error: unknown precision 'foo'; expected one of f32, bf16, f64" digits.onnx --precision=foo -o out/l.so
 mistake 2 'error: precision bf16 needs fused multiply-add, which x86-64 lacks: leave it out of --cpu' digits.onnx --precision=bf16 --cpu=x86-64 -o out/l.so
 mistake 2 'error: x86-64 and x86-64-v3 differ in bits (fused multiply-add): one artifact cannot hold both; compile two' digits.onnx --cpu=x86-64,v3 -o out/l.so

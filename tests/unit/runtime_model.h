@@ -125,7 +125,7 @@ static void write_main(LoopModule *m) {
 }
 
 static TestModel test_model(Context *cx, const char *name, const char *target) {
-    TestModel t = {.m = loop_module_new(cx, name, &(Tiers){1, {target_find(target)}}), .g = graph_new(cx, name)};
+    TestModel t = {.m = loop_module_new(cx, name, &(Tiers){.n = 1, .at = {target_find(target)}}), .g = graph_new(cx, name)};
     Arena *a = t.m->arena;
     Symbol n = symbol_new(cx, &(SymbolInfo){.name = "n", .kind = SYMBOL_INPUT, .min = 0, .max = 64, .multiple = 1});
     Dim dn = dim_symbol(cx, n), rows[] = {dn, dim_const(cx, 4)};

@@ -545,7 +545,7 @@ static void check_llvm(Suite *s, const uint8_t *expected, const char *name, bool
 static Suite *new_suite(const char *name) {
     Suite *s = calloc(1, sizeof *s);
     s->cx = context_new(NULL);
-    s->m = loop_module_new(s->cx, name, &(Tiers){1, {target_find("x86-64-v3")}});
+    s->m = loop_module_new(s->cx, name, &(Tiers){.n = 1, .at = {target_find("x86-64-v3")}});
     return s;
 }
 static void end_suite(Suite *s, uint8_t *expected) {

@@ -133,7 +133,7 @@ static void run_kernel(Run *r, uint32_t v) {
     r->tiled += tiled;
     if (its == TEMPLATE_grouped && r->blocks) schedule.field[SCHED_block_n] = LANES, schedule.field[SCHED_block_m] = 3;
     if (tiled && r->map) schedule.field[SCHED_template_] = TEMPLATE_map;
-    LoopModule *m = loop_module_new(r->cx, "test", &(Tiers){1, {r->target}});
+    LoopModule *m = loop_module_new(r->cx, "test", &(Tiers){.n = 1, .at = {r->target}});
     KernelInfo info = lower_kernel(m, attr_graph(n, ATTR_body), &schedule, "kernel", "", false);
     add_entry(m, info.func);
     if (!loop_verify(m)) fail_with_diagnostics(r->cx, "loop_verify");
@@ -241,10 +241,10 @@ static void compare_reference(const Case *c, const Tensor *expected, const void 
 
 static Graph *compile(Case *c, const Target *target, bool pack) {
     Graph *g = c->g;
-    if (pack) g = pass_align(c->cx, g, &(Tiers){1, {target}});
-    if (pack && g) g = pass_pack(c->cx, g, &(Tiers){1, {target}});
-    if (g) g = pass_fuse(c->cx, g, &(Tiers){1, {target}});
-    if (g) g = pass_schedule(c->cx, g, &(Tiers){1, {target}});
+    if (pack) g = pass_align(c->cx, g, &(Tiers){.n = 1, .at = {target}});
+    if (pack && g) g = pass_pack(c->cx, g, &(Tiers){.n = 1, .at = {target}});
+    if (g) g = pass_fuse(c->cx, g, &(Tiers){.n = 1, .at = {target}});
+    if (g) g = pass_schedule(c->cx, g, &(Tiers){.n = 1, .at = {target}});
     if (!g) fail_with_diagnostics(c->cx, "passes");
     return g;
 }
@@ -286,7 +286,7 @@ static void check_tiers(Case *c, Tensor *inputs, const char *const *names, uint3
     for (uint32_t variant = 0; variant < 3 * n; variant++) {
         const Target *target = target_find(names[variant % n]);
         Run run = {.cx = c->cx, .target = target, .symbols = c->symbols, .engine = (Engine)(variant / n)};
-        bool runs = run.engine != ENGINE_LLVM || cpu_best(c->cx->arena, &(Tiers){2, {target_find("x86-64"), target}}) == target;
+        bool runs = run.engine != ENGINE_LLVM || cpu_best(c->cx->arena, &(Tiers){.n = 2, .at = {target_find("x86-64"), target}}) == target;
         if (!runs || (run.engine == ENGINE_LOOP && c->large) || (run.engine == ENGINE_TCC && !have_tcc())) continue;
         run.g = compile(c, target, true);
         void *found = run_graph(&run, inputs);
