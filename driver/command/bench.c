@@ -43,12 +43,15 @@ static int measure(Session *s, uint64_t repeat, Times *t) {
 static void print_times(Arguments *a, const Times *t, int threads, bool first) {
     bool jitter = a->value[OPT_jitter] != NULL;
     if (a->value[OPT_json]) {
-        printf("%s\n  {\"threads\": %d, \"runs\": %d, \"min_ms\": %.6f, \"median_ms\": %.6f, \"p90_ms\": %.6f, \"p99_ms\": %.6f, \"p999_ms\": %.6f, \"max_ms\": %.6f",
-               first ? "" : ",", threads, t->n, percentile(t, 0), percentile(t, 0.5), percentile(t, 0.9), percentile(t, 0.99), percentile(t, 0.999), percentile(t, 1));
+        printf("%s\n  {\"threads\": %d, \"runs\": %d, \"min_ms\": %.6f, \"median_ms\": %.6f, \"p90_ms\": %.6f, \"p99_ms\": %.6f, "
+               "\"p999_ms\": %.6f, \"max_ms\": %.6f", first ? "" : ",", threads, t->n, percentile(t, 0), percentile(t, 0.5), percentile(t, 0.9), percentile(t, 0.99), percentile(t, 0.999), percentile(t, 1));
         return;
     }
-    printf("%d thread%s: median %.4f ms, min %.4f, p90 %.4f, p99 %.4f", threads, threads == 1 ? "" : "s", percentile(t, 0.5), percentile(t, 0), percentile(t, 0.9), percentile(t, 0.99));
-    if (jitter) printf(", p99.9 %.4f, max %.4f", percentile(t, 0.999), percentile(t, 1));
+    bool small = percentile(t, 0.5) < 1;
+    double unit = small ? 1e-3 : 1;
+    printf("%d thread%s: median %.3f %s, min %.3f, p90 %.3f, p99 %.3f", threads, threads == 1 ? "" : "s", percentile(t, 0.5) / unit,
+           small ? "us" : "ms", percentile(t, 0) / unit, percentile(t, 0.9) / unit, percentile(t, 0.99) / unit);
+    if (jitter) printf(", p99.9 %.3f, max %.3f", percentile(t, 0.999) / unit, percentile(t, 1) / unit);
     printf(" (%d runs)\n", t->n);
 }
 
