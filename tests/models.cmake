@@ -16,7 +16,7 @@ if(TARGET ingot AND Python3_FOUND AND INGOT_WITH_LLVM AND NOT INGOT_SANITIZE)
   add_model_test(control models control.py)
   add_model_test(minilm-quick models minilm.py --quick)
   add_model_test(graphs-quick models graphs.py mlp_small mobilenet_v2)
-  add_model_test(bits-quick models bits.py threads tiers rows version-RFB-320 silero_vad_16k_op15
+  add_model_test(bits-quick models bits.py threads tiers rows modes version-RFB-320 silero_vad_16k_op15
                  mnist_keras_opset7)
   add_model_test(roundtrip-quick models roundtrip.py mnist_keras_opset7 version-RFB-320 silero_vad_16k_op15)
   add_model_test(compile-time-quick models compile_time.py digits)

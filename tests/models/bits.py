@@ -1,7 +1,8 @@
 """Same bits, whoever computes them: 1 to 4 threads, a host's shuffled `parallel`, row i of a batch and the row alone, a
-sequence alone and padded into a batch with a mask, AVX2 and AVX-512 as tiers of one artifact and compiled alone.
+sequence alone and padded into a batch with a mask, AVX2 and AVX-512 as tiers of one artifact and compiled alone.  Modes
+of which docs/precision.md promises it (--numerics=fast, --precision=bf16): two models each, run twice, threads, tiers.
 
-usage: bits.py [NAME...]; names: threads rows padding tiers
+usage: bits.py [NAME...]; names: threads rows padding tiers modes, and of models
 """
 import os
 import sys
@@ -149,7 +150,30 @@ def tiers(chosen):
     return results
 
 
-PARTS = {"threads": threads, "rows": rows, "padding": padding, "tiers": tiers}
+MODES = {"--numerics=fast": (("resnet50", "squeezenet", "version-RFB-320"), ("avx2", "avx512f")),
+         "--precision=bf16": (("minilm", "version-RFB-320"), ("avx2", "avx512f", "avx512_bf16"))}
+
+
+def modes(chosen):
+    has = set(open("/proc/cpuinfo").read().split())
+    results = []
+    for mode, (names, tiers_of) in MODES.items():
+        for name in names:
+            if chosen and name not in chosen:
+                continue
+            path, inputs, flags = SUBJECTS[name]
+            x, model = inputs(), ingot.load(path(), "--threads", mode, *flags)
+            context = model.context()
+            alone = context.run(x)
+            pairs = [("again", context.run(x), alone)]
+            pairs += [(f"{n} threads", model.context(threads=n).run(x), alone) for n in (2, 3, 4)]
+            pairs.append(("shuffled", model.context(parallel=ingot.shuffled_parallel(3, seed=1)).run(x), alone))
+            pairs += [(cpu, model.context(tier=1 + i).run(x), alone) for i, cpu in enumerate(tiers_of) if cpu in has]
+            results.append(compare(f"{mode} {name}", pairs))
+    return results
+
+
+PARTS = {"threads": threads, "rows": rows, "padding": padding, "tiers": tiers, "modes": modes}
 if __name__ == "__main__":
     chosen = [a for a in sys.argv[1:] if a in SUBJECTS]
     models.finish([r for part in ([a for a in sys.argv[1:] if a in PARTS] or PARTS) for r in PARTS[part](chosen)])
