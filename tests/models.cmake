@@ -34,6 +34,7 @@ if(TARGET ingot AND Python3_FOUND AND INGOT_WITH_LLVM AND NOT INGOT_SANITIZE)
   # Timings of a shared machine are noise: printed here, judged by bench/run --preset=floor --check.
   add_model_test(floor "models;slow" ../../bench/run --preset=floor --here)
   add_model_test(bench models bench.py)
+  add_model_test(zoo "models;slow" zoo.py)
   set_tests_properties(models/floor PROPERTIES RUN_SERIAL ON)
   # What a test prints is its result; those that measure run alone.
   set_tests_properties(models/compile-time models/compile-time-quick models/running models/running-quick
