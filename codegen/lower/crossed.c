@@ -28,8 +28,9 @@ typedef struct Lanes { LVal at[PANEL]; } Lanes;
 typedef struct Square {          /* of a tile and a panel */
     const CrossedRows *rows;
     Dim column;                  /* the panel's first */
-    uint32_t columns;            /* that may be there */
-    LVal left;                   /* so many are, where that is not known; or 0 */
+    uint32_t columns, sure;      /* that may be there, and that are */
+    uint32_t together;           /* of the others: so many are there or none */
+    LVal left;                   /* columns from here on, where some are not sure */
     LVal mask;                   /* of columns, or 0: all */
 } Square;
 
@@ -103,10 +104,6 @@ static void store_column(Kernel *k, Blocks *s, const Square *q, uint32_t r, uint
     kernel_enter(k, &scope, inside, 1);
     kernel_forward(k, s->anchor, result, start, at, &(Kept){.n = 0}); /* no slice lies before what crosses */
     LVal to = l_offset(b, k->outputs[r], kernel_dim(k, kernel_simplify(k, access_offset(k->cx, t->dims, at, t->rank))));
-    if (q->left.id) {
-        LVal there = l_splat(b, l_lt(b, l_i64(b, c), q->left), LANES);
-        mask = mask.id ? l_bin(b, LOP_and, mask, there) : there;
-    }
     l_store(b, to, moved, l_encode(b, value, t->dtype), mask);
     kernel_leave(k, &scope);
 }
@@ -142,7 +139,14 @@ static void store_columns(Kernel *k, Blocks *s, const Square *q, uint32_t r, con
     } else if (!loop_const_int(b, t->count, &known) || known < LANES) {
         mask = lane_mask(k, t->count);
     }
-    for (uint32_t c = 0; c < q->columns; c++) store_column(k, s, q, r, c, place, moved, mask, v[c]);
+    for (uint32_t c = 0; c < q->sure; c++) store_column(k, s, q, r, c, place, moved, mask, v[c]);
+    for (uint32_t c = q->sure; c < q->columns; c += q->together) {
+        /* not an empty mask: where nothing is mapped behind the result, the CPU takes hundreds of cycles to store nothing */
+        LIf there = l_if(b, l_lt(b, l_i64(b, c), q->left));
+        for (uint32_t i = 0; i < q->together; i++) store_column(k, s, q, r, c + i, place, moved, mask, v[c + i]);
+        l_else(b, &there, NULL, 0);
+        l_if_end(b, &there, NULL, 0, NULL);
+    }
     kernel_leave(k, &scope);
     kernel_loop_end(k, &loop, NULL, 0);
 }
@@ -159,22 +163,34 @@ static void store_square(Kernel *k, Blocks *s, const Square *q, uint32_t panel) 
     }
 }
 
+/* How many columns a square has of the `rest` that begins with it. */
+static void count_columns(Kernel *k, const Blocks *s, Dim rest, Square *q) {
+    int64_t known;
+    q->sure = q->together = 1;
+    if (dim_const_value(k->cx, rest, &known)) {
+        q->columns = q->sure = (uint32_t)known;
+    } else if (dim_const_value(k->cx, s->columns, &known)) {  /* a whole panel, or the last one's */
+        q->columns = known < PANEL ? (uint32_t)known : PANEL;
+        q->sure = known % PANEL ? (uint32_t)(known % PANEL) : PANEL;
+        q->together = q->columns - q->sure;
+    }
+}
+
 void blocks_store_crossed(Kernel *k, Blocks *s, const CrossedRows *rows) {
     Context *cx = k->cx;
     LoopBuilder *b = k->b;
     const Group *gr = rows->group;
     for (uint32_t j = 0; j < gr->panels; j++) {
-        int64_t known;
         Dim first = dim_muli(cx, dim_addi(cx, s->panel, j), PANEL), rest = kernel_simplify(k, dim_sub(cx, s->columns, first));
-        Square q = {.rows = rows, .column = first, .columns = PANEL};
+        Square q = {.rows = rows, .column = first, .columns = PANEL, .sure = PANEL};
         if (gr->kind == COLUMNS_FULL || (gr->kind == COLUMNS_TAIL && j + 1 < gr->panels)) {
             store_square(k, s, &q, j);
             continue;
         }
         LVal left = kernel_dim(k, rest);
         q.mask = lane_mask(k, left);
-        if (dim_const_value(cx, rest, &known)) q.columns = (uint32_t)known;
-        else q.left = left;
+        count_columns(k, s, rest, &q);
+        q.left = left;
         LIf some = l_if(b, l_lt(b, l_i64(b, 0), left));
         store_square(k, s, &q, j);
         l_else(b, &some, NULL, 0);
