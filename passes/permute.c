@@ -5,7 +5,8 @@
  * so that a CNN computes in one layout from its first convolution to its last.
  * Laws, each exact: f(permute a, permute b) = permute f(a, b) elementwise; the same for windows, reductions, pads, slices,
  * gathers along an axis and concatenations with their per-axis attributes permuted; an operand that is no permutation is permuted the other way, which
- * must be free (a splat, a broadcast of a smaller value).
+ * must be free (a splat, a broadcast of a smaller value).  Behind a reshape a permutation goes where another one waits further
+ * down, block of axes by block: tokens that become an image, channels that are shuffled between convolutions.
  */
 #include "passes.h"
 
@@ -132,15 +133,96 @@ static bool gathers_along(const Graph *g, const Node *old, const Val *in) {
     return old->op == OP_gather && val_rank(g, in[1]) == 1 && attr_int(old, ATTR_batch) == 0;
 }
 
+/* ---- reshapes ----------------------------------------------------------------------------------------------------------- */
+
+/* Axes [from, from_end) of a reshape's operand hold the same elements as axes [to, to_end) of its result. */
+typedef struct Block { uint32_t from, from_end, to, to_end; int64_t last; /* of the axes before the permutation */ } Block;
+
+/* The next block with the fewest axes; false where the rest has none. */
+static bool next_block(Context *cx, const TypeInfo *a, const TypeInfo *b, Block *block) {
+    for (uint32_t sum = 2; sum <= a->rank - block->from + b->rank - block->to; sum++)
+        for (uint32_t n = 1; n < sum; n++) {
+            uint32_t m = sum - n;
+            if (block->from + n > a->rank || block->to + m > b->rank) continue;
+            if (!dim_same(dim_product(cx, a->dims + block->from, n), dim_product(cx, b->dims + block->to, m))) continue;
+            block->from_end = block->from + n, block->to_end = block->to + m;
+            return true;
+        }
+    return false;
+}
+
+/* Blocks of both, in their order; 0: there are none. */
+static uint32_t split_blocks(Context *cx, const TypeInfo *a, const TypeInfo *b, Block *blocks) {
+    uint32_t n = 0, from = 0, to = 0;
+    while (from < a->rank && to < b->rank) {
+        blocks[n] = (Block){.from = from, .to = to};
+        if (!next_block(cx, a, b, &blocks[n])) break;
+        from = blocks[n].from_end, to = blocks[n].to_end, n++;
+    }
+    for (; n && from < a->rank && dim_is(cx, a->dims[from], 1); from++) blocks[n - 1].from_end++;
+    for (; n && to < b->rank && dim_is(cx, b->dims[to], 1); to++) blocks[n - 1].to_end++;
+    return from == a->rank && to == b->rank ? n : 0;
+}
+
+static void sort_blocks(Block *blocks, uint32_t n) {
+    for (uint32_t i = 1; i < n; i++)
+        for (uint32_t j = i; j > 0 && blocks[j].last < blocks[j - 1].last; j--) {
+            Block t = blocks[j];
+            blocks[j] = blocks[j - 1], blocks[j - 1] = t;
+        }
+}
+
+/* reshape(permute(x, p)) as permute(reshape(permute(x, inner)), outer): blocks stand in the order of x's last axes, and only
+ * axes within a block are moved before the reshape: mostly none. */
+static Val move_reshape(Graph *g, const Node *old, Val in, const Perm *p) {
+    Context *cx = g->cx;
+    const TypeInfo *a = val_type(g, in), *b = type_info(cx, old->type);
+    Block blocks[MAX_RANK];
+    uint32_t n = split_blocks(cx, a, b, blocks);
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = blocks[i].from; k < blocks[i].from_end; k++)
+            if (p->at[k] > blocks[i].last) blocks[i].last = p->at[k];
+    sort_blocks(blocks, n);
+    int64_t inner[MAX_RANK], outer[MAX_RANK];
+    Dim dims[MAX_RANK];
+    uint32_t rank = 0, from = 0;
+    bool moves = false;
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t k = blocks[i].from; k < blocks[i].from_end; k++) inner[from++] = p->at[k];
+        for (uint32_t k = blocks[i].to; k < blocks[i].to_end; k++, rank++) {
+            moves |= rank != k;
+            dims[rank] = b->dims[k], outer[k] = rank;
+        }
+    }
+    if (!moves) return (Val){0};
+    Val first = b_permute(g, old->loc, val_in(g, in, 0), inner);
+    return b_permute(g, old->loc, b_reshape(g, old->loc, first, rank, dims), outer);
+}
+
+/* Of each value whether a permutation reads it, at once or behind operations that let one pass. */
+static bool *find_awaited(Arena *arena, const Graph *g) {
+    bool *awaited = arena_new_array(arena, bool, g->nodes.n);
+    for (uint32_t i = g->nodes.n - 1; i > 0; i--) {
+        const Node *n = &g->nodes.at[i];
+        OpKind kind = op_info[n->op].kind;
+        bool passes = kind == KIND_EW || n->op == OP_concat || n->op == OP_reshape || n->op == OP_pad || n->op == OP_slice ||
+                      (node_attr(n, ATTR_window) && kind == KIND_REDUCE);
+        if (n->op != OP_permute && !(passes && awaited[i])) continue;
+        for (uint32_t k = 0; k < n->n_in; k++) awaited[n->in[k].id] = true;
+    }
+    return awaited;
+}
+
 static Val sink(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     Graph *g = rw->to;
     Perm p;
-    (void)old_val;
+    const bool *awaited = rw->user;
     OpKind kind = op_info[old->op].kind;
     if (old->n_in == 0 || old->n_in > 60) return (Val){0};
     if (kind == KIND_EW || old->op == OP_concat)
         return common_perm(g, in, old->n_in, &p) ? move_below(g, old, in, old->n_in, &p) : (Val){0};
     if (!is_permute(g, in[0], &p)) return (Val){0};
+    if (old->op == OP_reshape) return awaited[old_val.id] ? move_reshape(g, old, in[0], &p) : (Val){0};
     if (node_attr(old, ATTR_window) && kind == KIND_REDUCE) return move_below(g, old, in, 1, &p);
     if (kind == KIND_REDUCE) return move_reduction(g, old, in[0], &p);
     if (old->op == OP_pad || old->op == OP_slice || gathers_along(g, old, in)) return move_below(g, old, in, 1, &p);
@@ -149,5 +231,5 @@ static Val sink(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
 
 Graph *pass_permute(Context *cx, const Graph *g, const Tiers *tiers) {
     (void)tiers;
-    return graph_rewrite(cx, g, sink, NULL, true);
+    return graph_rewrite(cx, g, sink, find_awaited(g->arena, g), true);
 }
