@@ -12,6 +12,7 @@ enum {
     WORTH_KEEPING = 8 /* elementary operations, against a store and a load */,
     MANY_TASKS = 64 /* enough for threads to share evenly */,
     BLOCK_COLUMNS = 256 /* whose sums are kept while a part of x lies in cache */,
+    PACKED_COLUMNS = 64 /* the same, of an operand that is packed while running */,
     PANEL = 16
 };
 
@@ -169,11 +170,12 @@ static void blocks(const Choice *c, Schedule *s) {
     if (chained) part = depth;
     int64_t bytes = (part < 128 ? 128 : part) * (w->dtype == DT_bf16 ? 2 : 4); /* of a row of x, and of a column */
     bool streams = rows * depth * 4 <= t->l2_bytes / 4; /* x stays as it is: the panels are best read in order */
-    int64_t columns = parts && !streams ? BLOCK_COLUMNS / width * width : width, sums = parts ? 4 * columns : 0;
+    int64_t most = packs ? PACKED_COLUMNS : BLOCK_COLUMNS; /* what is packed takes a place in the cache as well */
+    int64_t columns = parts && !streams && width <= most ? most / width * width : width, sums = parts ? 4 * columns : 0;
     int64_t block = (t->l2_bytes / 8 * 7 - 2 * bytes * width) / (bytes + sums);
-    /* A run-time operand is packed again for every block of rows. */
+    /* A run-time operand is packed again for every block of rows; threads share the tiles of a block without that. */
     if (packs && block < 512) block = 512;
-    while (block / 2 >= (packs ? 192 : 48) && others * divide_up(rows, block) < MANY_TASKS) block /= 2;
+    while (!packs && block / 2 >= 48 && others * divide_up(rows, block) < MANY_TASKS) block /= 2;
     s->field[SCHED_block_k] = chained ? 0 : chunk;
     s->field[SCHED_block_m] = block < tile_m ? tile_m : block / tile_m * tile_m;
     s->field[SCHED_block_n] = columns;
