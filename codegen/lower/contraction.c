@@ -30,13 +30,14 @@ Tile contraction_rows(Kernel *k, const Blocks *s, const Part *part, LVal first_r
     t.stride = kernel_dim(k, stride);
     bool regular = dim_affine(cx, origin, row_symbol, &step, &rest);
     for (uint32_t i = 0; i < rows && !x.same.id; i++) {
+        LVal number = s->last.id && i + 1 == rows ? l_sub(b, s->last, first_row) : l_i64(b, i);
         if (i == 0 || !regular) {
             uint32_t symbols = k->symbols.n;
-            kernel_bind(k, row_symbol, l_add(b, first_row, l_i64(b, i)));
+            kernel_bind(k, row_symbol, l_add(b, first_row, number));
             t.row[i] = l_offset(b, x.pointer, kernel_dim(k, x.offset));
             k->symbols.n = symbols;
         } else {
-            t.row[i] = l_offset(b, t.row[0], l_mul(b, kernel_dim(k, step), l_i64(b, i)));
+            t.row[i] = l_offset(b, t.row[0], l_mul(b, kernel_dim(k, step), number));
         }
     }
     kernel_leave(k, &scope);
@@ -62,6 +63,6 @@ Dim scratch_contraction(Kernel *k) {
 
 void lower_contraction(Kernel *k, LVal lo, LVal hi) {
     Blocks s = blocks_of(k);
-    s.accumulate = contraction_accumulate;
+    s.accumulate = contraction_accumulate, s.repeats = true;
     blocks_lower(k, &s, lo, hi);
 }

@@ -72,11 +72,12 @@ static void find_pixels(Kernel *k, const Blocks *s, const Image *im, LVal first_
         base = dim_add(cx, base, dim_mul(cx, y[i], im->axis[i]));
     }
     base = kernel_simplify(k, base);
-    p->line = rows > 1 && rows == s->tile_m && !im->x.same.id &&
+    p->line = rows > 1 && !s->last.id && rows == s->tile_m && !im->x.same.id &&
               prove(cx, k->scope, REL_DIVIDES, dim_const(cx, rows), s->y->dims[im->spatial]) == YES;
     for (uint32_t r = 0; r < (p->line ? 1 : rows); r++) {
         uint32_t symbols = k->symbols.n;
-        kernel_bind(k, kernel_index_symbol(k, row), l_add(k->b, first_row, l_i64(k->b, r)));
+        LVal number = s->last.id && r + 1 == rows ? s->last : l_add(k->b, first_row, l_i64(k->b, r));
+        kernel_bind(k, kernel_index_symbol(k, row), number);
         p->base[r] = kernel_dim(k, base);
         for (uint32_t i = 0; i < im->spatial; i++)
             if (im->checked[i]) p->y[r][i] = kernel_dim(k, y[i]);
@@ -271,7 +272,7 @@ void lower_convolution(Kernel *k, LVal lo, LVal hi) {
     check_groups(k, &s);
     Image image = image_of(k, s.node);
     plan_runs(k, &s, &image);
-    s.accumulate = accumulate;
+    s.accumulate = accumulate, s.repeats = true;
     s.state = &image;
     blocks_lower(k, &s, lo, hi);
 }

@@ -144,20 +144,13 @@ typedef struct TileRun {
     LVal scale;                  /* ADD: pointer to a number a row that those in memory are multiplied by first, or 0 */
 } TileRun;
 
-/* The results straight from the accumulators. */
-static void store_tile(Kernel *k, const TileRun *t, uint32_t rows, const LVal *acc) {
-    if (blocks_cross(k, t->s)) {
-        CrossedRows all = {.group = t->group, .first = t->first, .count = l_i64(k->b, rows), .most = rows, .acc = acc};
-        blocks_store_crossed(k, t->s, &all);
-        return;
-    }
-    for (uint32_t i = 0; i < rows; i++) {
-        KernelScope scope;
-        kernel_enter(k, &scope, NULL, 0);
-        Dim row = kernel_index(k, l_add(k->b, t->first, l_i64(k->b, i)));
-        store_row(k, t->s, t->group, row, (LVal){0}, acc + i * t->group->panels);
-        kernel_leave(k, &scope);
-    }
+/* The results of row i straight from its accumulators. */
+static void store_tile_row(Kernel *k, const TileRun *t, uint32_t i, const LVal *acc) {
+    KernelScope scope;
+    kernel_enter(k, &scope, NULL, 0);
+    Dim row = kernel_index(k, l_add(k->b, t->first, l_i64(k->b, i)));
+    store_row(k, t->s, t->group, row, (LVal){0}, acc);
+    kernel_leave(k, &scope);
 }
 
 /* Row i of the tile to memory.  A scale below 0: what is there stays. */
@@ -201,26 +194,56 @@ static void sum_parts(Kernel *k, const TileRun *t, uint32_t rows, LVal *sums) {
     l_for_end(b, &parts, sums, n);
 }
 
-static void run_tile(Kernel *k, const TileRun *t, uint32_t rows) {
+/* Row i of the tile to where it belongs. */
+static void end_row(Kernel *k, const TileRun *t, uint32_t i, const LVal *acc) {
+    if (t->then == SUMS_FINISH) store_tile_row(k, t, i, acc);
+    else keep_row(k, t, i, acc);
+}
+
+/* size: rows - 1 (the tile ends in a row that is there twice), or rows; id 0: rows. */
+static void run_tile(Kernel *k, const TileRun *t, uint32_t rows, LVal size) {
     Blocks *s = t->s;
+    LoopBuilder *b = k->b;
     LVal acc[MAX_TILE_ROWS * MAX_TILE_PANELS];
     uint32_t panels = t->group->panels;
+    s->last = size.id ? l_add(b, t->first, l_sub(b, size, l_i64(b, 1))) : size;
     if (s->chained) sum_parts(k, t, rows, acc);
     else sum_part(k, t, t->part, rows, acc);
-    if (t->then == SUMS_FINISH) store_tile(k, t, rows, acc);
-    for (uint32_t i = 0; i < rows && t->then != SUMS_FINISH; i++) keep_row(k, t, i, acc + i * panels);
+    s->last = (LVal){0};
+    if (t->then == SUMS_FINISH && blocks_cross(k, s)) {
+        CrossedRows all = {.group = t->group, .first = t->first, .count = size.id ? size : l_i64(b, rows), .most = rows, .acc = acc};
+        blocks_store_crossed(k, s, &all);
+        return;
+    }
+    for (uint32_t i = 0; i < rows; i++) {
+        bool sometimes = size.id && i + 1 == rows;
+        LIf branch = {0};
+        if (sometimes) branch = l_if(b, l_bin(b, LOP_eq, size, l_i64(b, rows)));
+        end_row(k, t, i, acc + i * panels);
+        if (sometimes) l_else(b, &branch, NULL, 0), l_if_end(b, &branch, NULL, 0, NULL);
+    }
+}
+
+/* Tiles have m rows or, few of them, one less: these may as well compute their last row twice, and need no code of their own. */
+static bool repeats_rows(Kernel *k, const Blocks *s, uint32_t sizes) {
+    enum { FEW = 32 };
+    int64_t low, high, m = s->tile_m, step = dim_multiple(k->cx, s->rows);
+    if (!s->repeats || m < 2 || sizes != (3u << (m - 1))) return false;
+    dim_range(k->cx, k->scope, s->rows, &low, &high);
+    if (low < 1 && step < INT32_MAX) low = step; /* the least that there is something of */
+    return low >= FEW * m;
 }
 
 /* if (size == a) … else if (size == b) … over the sizes in the set. */
 static void choose_rows(Kernel *k, const TileRun *t, LVal size, uint32_t sizes) {
     if (!sizes) return;
     uint32_t rows = 31 - (uint32_t)__builtin_clz(sizes), rest = sizes & ~(1u << rows);
-    if (!rest) {
-        run_tile(k, t, rows);
+    if (!rest || repeats_rows(k, t->s, sizes)) {
+        run_tile(k, t, rows, rest ? size : (LVal){0});
         return;
     }
     LIf branch = l_if(k->b, l_bin(k->b, LOP_eq, size, l_i64(k->b, rows)));
-    run_tile(k, t, rows);
+    run_tile(k, t, rows, (LVal){0});
     l_else(k->b, &branch, NULL, 0);
     choose_rows(k, t, size, rest);
     l_if_end(k->b, &branch, NULL, 0, NULL);
@@ -235,6 +258,7 @@ static bool short_epilogue(const Graph *g, Val anchor) {
 
 typedef struct TileLoop { LFor loop; LVal tile, size, end; } TileLoop;
 
+enum { MAX_FETCHED = 3 /* operands and results of an epilogue */ };
 enum { FEW_ROWS = 5 /* memory is the bound, and the hardware's own fetching of what is read in order does better */ };
 
 /* Constant panels are read from memory once a task: while its tiles run, those that come next are fetched, a line of a panel
@@ -252,6 +276,39 @@ static void fetch_ahead(Kernel *k, Blocks *s, const Rows *r, LVal tile) {
         LVal panel = l_add(b, i, l_mul(b, l_i64(b, j), step)), to = l_add(b, s->next, l_mul(b, s->panel_stride, panel));
         s->ahead[j] = j * tiles < s->tile_n ? l_select(b, l_lt(b, panel, n), to, none) : (LVal){0};
     }
+}
+
+/* Param i is read, or result i written, at the very places that the contraction's own elements have. */
+static bool lies_alike(Kernel *k, const Blocks *s, Val v) {
+    const TypeInfo *t = val_type(k->body, v);
+    bool all = dim_same(dim_product(k->cx, t->dims, t->rank), dim_product(k->cx, s->y->dims, s->y->rank));
+    return all && t->encoding == ENCODING_DENSE && v.id != s->node->in[0].id && v.id != s->node->in[1].id;
+}
+
+/* What the epilogue of rows [first, end) will read and write comes into the cache while their products are summed. */
+static void fetch_results(Kernel *k, const Blocks *s, const Group *gr, LVal first, LVal end) {
+    enum { LEAST_DEPTH = 32 /* products that outweigh it */ };
+    const Graph *g = k->body;
+    LVal from[MAX_FETCHED];
+    uint32_t n = 0;
+    int64_t depth, rows;
+    if (dim_const_value(k->cx, dim_mul(k->cx, s->taps, s->channels), &depth) && depth < LEAST_DEPTH) return;
+    if ((dim_const_value(k->cx, s->rows, &rows) && rows <= FEW_ROWS) || blocks_cross(k, s)) return;
+    for (uint32_t i = 0; i < g->params.n && n < MAX_FETCHED; i++)
+        if (lies_alike(k, s, g->params.at[i])) from[n++] = k->pointers[i];
+    for (uint32_t i = 0; i < g->results.n && n < MAX_FETCHED; i++)
+        if (lies_alike(k, s, g->results.at[i])) from[n++] = k->outputs[i];
+    if (!n) return;
+    KernelLoop loop;
+    Dim at[MAX_RANK], row = kernel_loop(k, &loop, first, end, s->rows, 1, NULL, 0);
+    blocks_row(k, s, row, at);
+    at[s->y->rank - 1] = dim_muli(k->cx, s->panel, PANEL);
+    LVal start = kernel_dim(k, kernel_simplify(k, access_offset(k->cx, s->y->dims, at, s->y->rank)));
+    for (uint32_t i = 0; i < n * gr->panels; i++) {
+        LVal place = l_add(k->b, start, l_i64(k->b, (int64_t)(i % gr->panels) * PANEL));
+        l_inst(k->b, LOP_prefetch, (LType){0}, (LVal[]){from[i / gr->panels], place}, 2, 0);
+    }
+    kernel_loop_end(k, &loop, NULL, 0);
 }
 
 static TileLoop begin_tiles(Kernel *k, const Rows *r, TileRun *t) {
@@ -273,6 +330,11 @@ void blocks_sum_tiles(Kernel *k, Blocks *s, const Part *part, const Group *gr, c
     TileLoop loop = begin_tiles(k, r, &t);
     t.sums = l_offset(b, to->at, l_mul(b, l_sub(b, t.first, base), to->pitch));
     if (to->scale.id) t.scale = l_offset(b, to->scale, l_sub(b, t.first, base));
+    if (to->last.id) {
+        LIf finish = l_if(b, to->last);
+        fetch_results(k, s, gr, t.first, loop.end);
+        l_else(b, &finish, NULL, 0), l_if_end(b, &finish, NULL, 0, NULL);
+    }
     LIf wanted = {0};
     if (to->only.id) {
         LVal flag = l_load(b, to->only, l_sub(b, loop.tile, r->begin), 1, (LVal){0});
@@ -292,10 +354,12 @@ void blocks_finish_tiles(Kernel *k, Blocks *s, const Part *part, const Group *gr
     LoopBuilder *b = k->b;
     TileRun now = {.s = s, .part = part, .group = gr, .then = SUMS_FINISH}, later = now;
     TileLoop loop = begin_tiles(k, r, &now);
+    fetch_results(k, s, gr, now.first, loop.end);
     later.first = now.first, later.sums = sums, later.pitch = l_i64(b, (int64_t)gr->panels * PANEL), later.then = SUMS_KEEP;
     uint32_t sizes = reachable_rows(k, s), often = 1u << s->tile_m;
     int64_t rows;
     if (dim_const_value(k->cx, s->rows, &rows)) often = sizes;
+    if (repeats_rows(k, s, sizes)) often = sizes;
     if (gr->kind == COLUMNS_DYNAMIC || !short_epilogue(k->body, s->anchor)) often = 0;
     often &= sizes;
     if (often == sizes) {

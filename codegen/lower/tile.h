@@ -67,6 +67,8 @@ struct Blocks {
     LVal panels, panel_stride;   /* pointer to it, at the part's first k where packed; elements to the next */
     LVal next;                   /* elements from here to the panels that are worked on next */
     LVal ahead[MAX_TILE_PANELS]; /* of the tile at hand: Tile.ahead */
+    bool repeats;                /* accumulate heeds `last` */
+    LVal last;                   /* of the tile at hand: the row in its last place, which may be that before once more; or 0: its own */
     LVal made, made_first, made_pitch; /* x's rows as the template made them in scratch: from which one on, and apart; or 0 */
     LVal value;                  /* of the anchor at value_at */
     Dim value_at[MAX_RANK];
