@@ -226,6 +226,7 @@ typedef struct Window {
     const Dim *at;           /* of the result */
     Dim in[MAX_RANK];
     uint32_t rank;
+    Op op;                   /* the reduction of the same meaning */
     uint32_t carried;        /* 1: the reduction; 2: arg: the largest and its flat index, -1 where there is none yet */
     DType dtype;
 } Window;
@@ -283,7 +284,8 @@ static void window_axis(Kernel *k, Window *w, uint32_t axis, LVal *acc) {
     if (axis == w->rank) {
         LVal x = l_splat(k->b, kernel_eval(k, w->node->in[0], w->in), loop_type(k->b, *acc).lanes);
         if (w->carried == 2) window_arg_step(k, w, x, acc);
-        else *acc = l_round(k->b, reduce_combine(k, w->node->op, *acc, x), w->dtype);
+        else if (has_keys(w->op, w->dtype)) *acc = reduce_combine(k, w->op, *acc, key_of(k, w->op, x));
+        else *acc = l_round(k->b, reduce_combine(k, w->op, *acc, x), w->dtype);
         return;
     }
     Dim extent = val_dim(k->body, w->node->in[0], axis);
@@ -314,16 +316,19 @@ static void window_axis(Kernel *k, Window *w, uint32_t axis, LVal *acc) {
 
 static LVal reduce_window(Kernel *k, const Node *n, const Dim *at) {
     bool arg = n->op == OP_window_arg_max;
-    Window w = {.node = n, .at = at, .carried = arg ? 2 : 1};
+    Op op = is_sum(n->op) ? OP_reduce_sum : OP_reduce_max;
+    Window w = {.node = n, .at = at, .op = op, .carried = arg ? 2 : 1};
     w.window = attr_ints(n, ATTR_window, &w.rank);
     w.stride = attr_ints(n, ATTR_stride, NULL);
     w.dilation = attr_ints(n, ATTR_dilation, NULL);
     w.low = attr_dims(n, ATTR_low, NULL);
     w.dtype = val_dtype(k->body, n->in[0]);
     uint32_t lanes = any_varies(k, at, w.rank) ? k->lanes : 1;
-    LVal acc[2] = {reduce_identity(k, n->op, loop_compute_dtype(w.dtype), lanes), l_int(k->b, lt_vector(DT_i64, lanes), -1)};
+    DType compute = loop_compute_dtype(w.dtype), key = arg || !has_keys(op, w.dtype) ? compute : key_type(op, compute);
+    LVal acc[2] = {reduce_identity(k, op, key, lanes), l_int(k->b, lt_vector(DT_i64, lanes), -1)};
     window_axis(k, &w, 0, acc);
-    return arg ? l_max(k->b, acc[1], l_int(k->b, lt_vector(DT_i64, lanes), 0)) : acc[0];
+    if (arg) return l_max(k->b, acc[1], l_int(k->b, lt_vector(DT_i64, lanes), 0));
+    return key == compute ? acc[0] : value_of_key(k, op, compute, acc[0]);
 }
 
 LVal kernel_reduce(Kernel *k, Val v, const Dim *at) {

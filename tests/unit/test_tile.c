@@ -380,6 +380,23 @@ static void test_dot_symbolic(void **state) {
     }
 }
 
+/* Many rows of which some tiles have one less: they compute their last row twice, and store it once; also where results go onto
+ * sums of parts, and channels first. */
+static void test_repeated_rows(void **state) {
+    (void)state;
+    static const struct { int64_t images, depth, columns; bool crossed; } cases[] = {
+        {1, 40, 64, false}, {3, 24, 19, false}, {1, 300, 80, false}, {2, 33, 32, true}, {1, 270, 48, true}};
+    for (uint32_t i = 0; i < COUNT(cases); i++) {
+        Case c = begin_case("repeated_rows");
+        Loc l = {0};
+        c.depth = cases[i].depth, c.large = true;
+        Dim n = symbol(&c, "n", cases[i].images), dims[] = {n, dim_const(c.cx, 196), dim_const(c.cx, c.depth)};
+        Val x = param(&c, DT_f32, 3, dims), y = b_dot(c.g, l, x, weights(&c, 2, DIMS(c.depth, cases[i].columns)), 0);
+        y = b_binary(c.g, l, OP_add, y, param(&c, DT_f32, 3, val_type(c.g, y)->dims));
+        end_case(&c, cases[i].crossed ? b_permute(c.g, l, y, DIMS(0, 2, 1)) : y);
+    }
+}
+
 /* Attention's two products: heads split from a projection by views, both operands at run time. */
 static void test_dot_heads(void **state) {
     (void)state;
@@ -610,7 +627,7 @@ static void test_winograd(void **state) {
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dot_sizes),  cmocka_unit_test(test_dot_few_rows), cmocka_unit_test(test_dot_depths),
-        cmocka_unit_test(test_dot_symbolic),
+        cmocka_unit_test(test_dot_symbolic), cmocka_unit_test(test_repeated_rows),
         cmocka_unit_test(test_dot_heads),  cmocka_unit_test(test_dot_split),    cmocka_unit_test(test_dot_transposed),
         cmocka_unit_test(test_dot_dtypes), cmocka_unit_test(test_conv),           cmocka_unit_test(test_conv_ranks),
         cmocka_unit_test(test_conv_groups), cmocka_unit_test(test_winograd), cmocka_unit_test(test_crossed),
