@@ -170,6 +170,23 @@ static bool take_product(Fusion *f, const Node *attend, Val v, uint32_t group, u
     return taken;
 }
 
+/* What a group widens at its end for one pointwise member of another, that one widens: memory holds the narrow numbers. */
+static void leave_widening(Fusion *f) {
+    const Graph *g = f->g;
+    bool *moves = arena_new_array(f->arena, bool, g->nodes.n);
+    for (uint32_t i = 1; i < g->nodes.n; i++)
+        for (uint32_t o = 0; o < g->nodes.at[i].n_in; o++) {
+            Val v = g->nodes.at[i].in[o];
+            moves[v.id] = f->uses[v.id] == 1 && f->group[i] && f->group[i] != f->group[v.id] && kind_of(f, (Val){i}) == KIND_EW;
+        }
+    for (uint32_t i = 1; i < g->nodes.n; i++) {
+        Val v = {i}, from = g->nodes.at[i].n_in ? g->nodes.at[i].in[0] : (Val){0};
+        if (!moves[i] || val_op(g, v) != OP_convert || !f->group[i] || f->group[from.id] != f->group[i]) continue;
+        DType narrow = val_dtype(g, from), wide = val_dtype(g, v);
+        if (dtype_is_float(narrow) && dtype_is_float(wide) && dtype_bytes(narrow) < dtype_bytes(wide)) f->group[i] = 0;
+    }
+}
+
 void fuse_groups(Fusion *f) {
     bool *tainted = arena_new_array(f->arena, bool, f->g->nodes.n);
     for (uint32_t attends = 2; attends-- > 0;) /* first those that reach back for an anchor before them */
@@ -185,4 +202,5 @@ void fuse_groups(Fusion *f) {
             if (attends) take_product(f, n, n->in[0], f->group[i], 16);
             grow(f, f->groups.n - 1, tainted);
         }
+    leave_widening(f);
 }

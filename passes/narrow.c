@@ -40,19 +40,43 @@ typedef struct Narrowed {
     VEC(Const) to;
 } Narrowed;
 
+/* The contraction that v is the result of, with pointwise ops behind it, or 0. */
+static Val product_of(const Graph *g, Val v, uint32_t fuel) {
+    const Node *n = node(g, v);
+    if (op_info[n->op].kind == KIND_CONTRACT) return val_dtype(g, v) == DT_f32 ? v : (Val){0};
+    Val found = {0};
+    for (uint32_t i = 0; i < n->n_in && fuel && !found.id && op_info[n->op].kind == KIND_EW; i++) found = product_of(g, n->in[i], fuel - 1);
+    return found;
+}
+
+/* Where two products meet in what is rounded in the end, as in a residual block's first addition or a gated layer, one waits in
+ * memory for the other: pass `fuse` grows kernels from the first, so that it is the second. */
+static void mark_waiting(Narrowed *n, const Graph *g, bool *leads, Val v) {
+    enum { FUEL = 4 };
+    const Node *op = node(g, v);
+    if (op_info[op->op].kind != KIND_EW || val_dtype(g, v) != DT_f32 || !(n->rounded[v.id] || leads[v.id])) return;
+    for (uint32_t i = 0; i < op->n_in; i++) leads[op->in[i].id] = true;
+    if (op->n_in != 2) return;
+    Val a = product_of(g, op->in[0], FUEL), b = product_of(g, op->in[1], FUEL);
+    if (a.id && b.id && a.id != b.id) n->rounded[op->in[a.id < b.id].id] = true;
+}
+
 static void mark_rounded(Narrowed *n, const Graph *g) {
     Context *cx = g->cx;
     if (n->of == g) return;
     n->of = g, n->from.n = n->to.n = 0;
     n->rounded = arena_new_array(cx->arena, bool, g->nodes.n);
+    bool *leads = arena_new_array(cx->arena, bool, g->nodes.n);
     ConstView view;
     for (uint32_t i = g->nodes.n; i-- > 1;) {
         const Node *reader = &g->nodes.at[i];
+        mark_waiting(n, g, leads, (Val){i});
         bool is_view = op_info[reader->op].kind == KIND_VIEW;
         bool constant = !is_view && takes_pairs(g, reader) && find_view(g, reader->in[1], &view);
         bool both = !is_view && !constant && meets_in_pairs(g, reader);
         if (is_view ? n->rounded[i] : constant || (both && reader->op != OP_attend)) n->rounded[reader->in[0].id] = true;
         if (both) n->rounded[reader->in[1].id] = true;
+        if (reader->op == OP_window_max && n->rounded[i]) n->rounded[reader->in[0].id] = true;
         if (is_view) n->rounded[i] = false;
     }
     for (uint32_t i = 0; i < g->results.n; i++) n->rounded[g->results.at[i].id] = false;
@@ -99,8 +123,13 @@ static Val narrow(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     mark_rounded(memo, rw->from);
     Val v = narrow_contraction(rw, old, in);
     if (!memo->rounded[old_val.id] || op_info[old->op].kind == KIND_SOURCE || val_dtype(rw->from, old_val) != DT_f32) return v;
+    if (old->op == OP_window_max) { /* the largest is the same before rounding and after */
+        Val below = in_bf16(rw->to, in[0]);
+        v = emit(rw->to, old->op, old->loc, &below, 1, old->attrs, old->n_attrs);
+    }
     if (!v.id) v = rewrite_copy(rw, old, in);
-    return v.id ? b_convert(rw->to, old->loc, b_convert(rw->to, old->loc, v, DT_bf16), DT_f32) : v;
+    if (!v.id) return v;
+    return b_convert(rw->to, old->loc, b_convert(rw->to, old->loc, v, DT_bf16), DT_f32);
 }
 
 Graph *pass_narrow(Context *cx, const Graph *g, const Tiers *tiers) {
