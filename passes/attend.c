@@ -108,6 +108,7 @@ static int64_t repeated_reduction(const Rewrite *rw, Val v, Op op, Val of) {
 /* The axis of a softmax, which n is or ends with: e / sum e, where e = exp(x - max x); -1: it is none. */
 static int64_t softmax_axis(const Rewrite *rw, const Node *n, Val *x) {
     const Graph *g = rw->from;
+    if (!n->n_in) return -1;
     *x = n->in[0];
     if (n->op == OP_softmax) return attr_int(n, ATTR_axis);
     if (n->op != OP_div || val_op(g, n->in[0]) != OP_exp || rw->uses[n->in[0].id] != 2) return -1;

@@ -10,7 +10,7 @@ typedef struct Operands { uint32_t a[ROWS * PITCH], b[ROWS * PITCH], c[ROWS * PI
 
 /* c += a * b for two tiles of a and one of b, all with rows further apart than they are long; the third operand is added twice. */
 static LoopModule *tile_module(Context *cx) {
-    LoopModule *m = loop_module_new(cx, "test", &(Tiers){1, {target_find("v4-amx")}});
+    LoopModule *m = loop_module_new(cx, "test", &(Tiers){.n = 1, .at = {target_find("v4-amx")}});
     LParam p[] = {{.name = "a", .type = lt_pointer(DT_u32)}, {.name = "b", .type = lt_pointer(DT_u32)}, {.name = "c", .type = lt_pointer(DT_f32)}};
     LoopBuilder *b = loop_begin(m, "f", LF_EXPORT, p, 3, lt_scalar(DT_i32));
     LVal zero = l_i64(b, 0), pitch = l_i64(b, PITCH), down = l_i64(b, TILE_SIDE * PITCH);
