@@ -282,11 +282,17 @@ static Val keep_axes(Graph *g, Loc loc, Val reduced, Val x, const int64_t *axes,
 }
 
 Val b_reduce(Graph *g, Loc loc, Op op, Val x, const int64_t *axes, uint32_t n_axes, bool keep) {
-    enum { LANES = 16 };
+    enum { LANES = 16, LONG = 1024 /* elements, where one vector of sums would wait for itself */ };
     if (x.id == 0)
         return poison;
     bool last = n_axes > 0 && axes[n_axes - 1] + 1 == val_rank(g, x);
-    Attr attrs[] = {INTS(axes, axes, n_axes), INT(order, last ? LANES : 1)};
+    int64_t extent = 1;
+    for (uint32_t i = 0; i < n_axes; i++) {
+        int64_t known;
+        if (!dim_const_value(g->cx, val_dim(g, x, (uint32_t)axes[i]), &known)) known = 0;
+        extent = sat_mul(extent, known);
+    }
+    Attr attrs[] = {INTS(axes, axes, n_axes), INT(order, last ? (extent >= LONG ? 2 * LANES : LANES) : 1)};
     Val y = emit(g, op, loc, &x, 1, attrs, COUNT(attrs));
     return keep ? keep_axes(g, loc, y, x, axes, n_axes) : y;
 }

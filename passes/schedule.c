@@ -311,6 +311,23 @@ static void streams(const Choice *c, Schedule *s) {
     }
 }
 
+/* Long chains of arithmetic on an element: four vectors side by side, which the machine overlaps where one after the other fill
+ * its queues.  Narrow registers have no room. */
+static void pointwise(const Choice *c, Schedule *s) {
+    enum { CHAIN = 24 /* elementary operations */, WIDE = 64, LEAST = 4096 };
+    const TypeInfo *y = val_type(c->body, c->body->results.at[0]);
+    int64_t cost = 0;
+    streams(c, s);
+    if (c->anchor || c->target->vector_bytes < 64 || y->rank == 0 || dtype_bytes(y->dtype) != 4) return;
+    if (body_elements(c->cx, c->body) < LEAST || dim_hint(c->cx, y->dims[y->rank - 1]) % WIDE) return;
+    for (uint32_t i = 1; i < c->body->nodes.n; i++) {
+        const OpInfo *op = &op_info[c->body->nodes.at[i].op];
+        if (op->kind == KIND_INDEXED) return;
+        if (op->kind == KIND_EW) cost += op->cost;
+    }
+    if (cost >= CHAIN) s->field[SCHED_lanes] = WIDE;
+}
+
 static void transposed(const Choice *c, Schedule *s) {
     streams(c, s);
     s->field[SCHED_axis] = crossed_axis(c->body);
@@ -327,7 +344,7 @@ static void rows(const Choice *c, Schedule *s) {
 /* The numbers of a template beyond those that all have, `lanes` and `grain`. */
 typedef void Numbers(const Choice *c, Schedule *s);
 static Numbers *const numbers[TEMPLATE_COUNT] = {
-    [TEMPLATE_map] = streams,    [TEMPLATE_transpose] = transposed,    [TEMPLATE_row] = rows,
+    [TEMPLATE_map] = pointwise,   [TEMPLATE_transpose] = transposed,    [TEMPLATE_row] = rows,
     [TEMPLATE_grouped] = grouped, [TEMPLATE_planes] = planes, [TEMPLATE_contraction] = contraction, [TEMPLATE_convolution] = contraction,
     [TEMPLATE_attention] = attention, [TEMPLATE_winograd] = winograd,
 };

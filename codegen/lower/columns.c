@@ -80,6 +80,20 @@ static void clear_step(Kernel *k, void *user, Dim column, LVal *carried) {
     for (uint32_t i = 0; i < s->order; i++) l_store(k->b, s->sums, accumulator(k, at, i), nothing, k->mask);
 }
 
+/* Into the cache, what the next rows read: a block is a short piece of each row, too short for the machine to foresee the next. */
+static void fetch_ahead(Kernel *k, const Columns *s, const Dim *at) {
+    Context *cx = k->cx;
+    const Graph *g = k->body;
+    Dim offset = access_offset(cx, s->full->dims, at, s->full->rank), whole = dim_product(cx, s->full->dims, s->full->rank);
+    offset = dim_substitute(cx, offset, &k->lane, (Dim[]){dim_const(cx, 0)}, 1);
+    offset = kernel_simplify(k, dim_add(cx, offset, dim_muli(cx, s->columns, s->together)));
+    for (uint32_t i = 0; i < g->params.n && s->together > 1 && !k->mask.id; i++) {
+        const TypeInfo *t = val_type(g, g->params.at[i]);
+        if (t->encoding != ENCODING_DENSE || !dim_same(dim_product(cx, t->dims, t->rank), whole)) continue;
+        l_inst(k->b, LOP_prefetch, (LType){0}, (LVal[]){k->pointers[i], kernel_dim(k, offset)}, 2, 0);
+    }
+}
+
 /* The columns' elements of the rows at hand onto their accumulators. */
 static void take_step(Kernel *k, void *user, Dim column, LVal *carried) {
     Columns *s = user;
@@ -93,6 +107,7 @@ static void take_step(Kernel *k, void *user, Dim column, LVal *carried) {
             if (reduced) next++;
             else s->row[u][i] = s->at[kept++];
         }
+        fetch_ahead(k, s, s->row[u]);
         LVal x = l_splat(b, kernel_eval(k, s->node->in[0], s->row[u]), k->lanes), place = l_add(b, at, s->slot[u]);
         if (!u || s->order > 1) sum = l_load(b, s->sums, place, k->lanes, k->mask);
         sum = reduce_take(k, s->anchor, sum, x);

@@ -106,6 +106,19 @@ static bool streams(const Kernel *k, LVal pointer) {
     return false;
 }
 
+static void store_stream(Kernel *k, LVal pointer, LVal index, LVal raw) {
+    LVal in[] = {pointer, index, raw};
+    if (!k->far.id) {
+        l_inst(k->b, LOP_store_stream, (LType){0}, in, 3, 0);
+        return;
+    }
+    LIf branch = l_if(k->b, k->far);
+    l_inst(k->b, LOP_store_stream, (LType){0}, in, 3, 0);
+    l_else(k->b, &branch, NULL, 0);
+    l_store(k->b, pointer, index, raw, (LVal){0});
+    l_if_end(k->b, &branch, NULL, 0, NULL);
+}
+
 void kernel_store(Kernel *k, LVal pointer, DType dtype, Dim offset, LVal value) {
     LVal raw = l_encode(k->b, value, dtype);
     offset = kernel_simplify(k, offset);
@@ -117,7 +130,7 @@ void kernel_store(Kernel *k, LVal pointer, DType dtype, Dim offset, LVal value) 
     LVal index = element_pointer_index(k, offset, &contiguous);
     raw = l_splat(k->b, raw, k->lanes);
     if (contiguous) {
-        if (!k->mask.id && streams(k, pointer)) l_inst(k->b, LOP_store_stream, (LType){0}, (LVal[]){pointer, index, raw}, 3, 0);
+        if (!k->mask.id && streams(k, pointer)) store_stream(k, pointer, index, raw);
         else l_store(k->b, pointer, index, raw, k->mask);
         return;
     }

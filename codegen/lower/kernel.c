@@ -195,15 +195,6 @@ static LVal results_are_far(Kernel *k, uint64_t set) {
     return all;
 }
 
-static void write_loops(Kernel *k, uint64_t stream) {
-    KernelScope scope;
-    kernel_enter(k, &scope, NULL, 0);
-    k->stream = stream, k->staged.n = 0;
-    template_of(k->cx, k->schedule)->lower(k, loop_param(k->b, 0), loop_param(k->b, 1));
-    if (stream) l_inst(k->b, LOP_fence, (LType){0}, NULL, 0, 0);
-    kernel_leave(k, &scope);
-}
-
 void kernel_write(LoopModule *m, const Graph *body, const Schedule *schedule, const KernelText *text, KernelInfo *info) {
     Kernel k = kernel_of(m, body, schedule);
     Scope scope = body_facts(&k, m->arena);
@@ -211,17 +202,10 @@ void kernel_write(LoopModule *m, const Graph *body, const Schedule *schedule, co
     Signature s = make_signature(&k, info, m->arena, text->aliased);
     k.b = loop_begin(m, text->name, LF_KERNEL, s.params.at, s.params.n, lt_scalar(DT_i32));
     bind_arguments(&k, &s, info);
-    uint64_t stream = text->aliased ? 0 : (uint64_t)schedule->field[SCHED_stream]; /* a line that was read is in the caches anyway */
-    LVal far = stream ? results_are_far(&k, stream) : (LVal){0};
-    if (far.id) {
-        LIf branch = l_if(k.b, far);
-        write_loops(&k, stream);
-        l_else(k.b, &branch, NULL, 0);
-        write_loops(&k, 0);
-        l_if_end(k.b, &branch, NULL, 0, NULL);
-    } else {
-        write_loops(&k, stream);
-    }
+    k.stream = text->aliased ? 0 : (uint64_t)schedule->field[SCHED_stream]; /* a line that was read is in the caches anyway */
+    if (k.stream) k.far = results_are_far(&k, k.stream);
+    template_of(k.cx, schedule)->lower(&k, loop_param(k.b, 0), loop_param(k.b, 1));
+    if (k.stream) l_inst(k.b, LOP_fence, (LType){0}, NULL, 0, 0);
     l_return(k.b, l_int(k.b, lt_scalar(DT_i32), 0));
     info->func = loop_end(k.b);
     info->func->comment = text->comment;

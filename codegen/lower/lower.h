@@ -49,6 +49,7 @@ struct Kernel {
     uint32_t lanes;          /* of the current vector context; 1: scalar */
     LVal mask;               /* bool x lanes of active lanes, or 0: all */
     uint64_t stream;         /* bit r: result r goes past the caches */
+    LVal far;                /* bool: where it holds alone; or 0: always */
     const Dim *row_at;       /* index at which staged nodes are evaluated, and its offset within the row */
     Dim row_offset;
     void (*fetch)(Kernel *, const Dim *at); /* into the cache, what the next row reads there; or NULL: row.c */
