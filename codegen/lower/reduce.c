@@ -2,9 +2,10 @@
  *
  * The order of additions is the node's attribute, never the schedule's choice: order 1 is one ascending chain; order 16
  * adds element i to lane i mod 16 and then the lanes by a fixed tree.  Lanes start from the identity, so that a masked tail
- * changes no bit.  Windows run in row-major order over the part that lies inside the input.
+ * changes no bit.  Chains whose lanes lie apart are read along the chain, sixteen by sixteen, and transposed.  Windows run in row-major order over the part that lies inside the input.
  */
 #include "lower.h"
+#include <string.h>
 
 static bool is_sum(Op op) { return op == OP_reduce_sum || op == OP_window_sum; }
 static bool is_max(Op op) { return op == OP_reduce_max || op == OP_window_max || op == OP_window_arg_max; }
@@ -135,6 +136,82 @@ static void reduce_chain(Kernel *k, Reduction *r, uint32_t axis, LVal *acc) {
     kernel_loop_end(k, &loop, acc, 1);
 }
 
+/* ---- chains of sixteen rows ------------------------------------------------------------------------------------------ */
+
+typedef struct Along { Kernel *k; Symbol axis; bool crosses, fine; } Along;
+
+/* Contiguous along the reduced axis, or one number all along it; and not contiguous along the lanes. */
+static void along_read(void *user, Val leaf, const Dim *at) {
+    Along *s = user;
+    Context *cx = s->k->cx;
+    const TypeInfo *t = val_type(s->k->body, leaf);
+    Dim offset = access_offset(cx, t->dims, at, t->rank), step, across, rest;
+    bool source = op_info[val_op(s->k->body, leaf)].kind == KIND_SOURCE && t->encoding == ENCODING_DENSE;
+    if (!source || !dim_affine(cx, offset, s->axis, &step, &rest) || !dim_affine(cx, offset, s->k->lane, &across, &rest)) {
+        s->fine = false;
+        return;
+    }
+    bool contiguous = dim_is(cx, step, 1);
+    if (!contiguous && !dim_is(cx, step, 0)) s->fine = false;
+    if (contiguous && dim_is(cx, across, 1)) s->fine = false;
+    s->crosses |= contiguous && !dim_is(cx, across, 0);
+}
+
+static void along_choose(void *user, Fact when) {
+    (void)when;
+    ((Along *)user)->fine = false;
+}
+
+/* Lanes are rows that lie apart, so that a step along the chain would be a gather. */
+static bool crosses_rows(Kernel *k, const Reduction *r, LVal acc) {
+    LType t = loop_type(k->b, acc);
+    if (r->n_axes != 1 || k->lanes != LANES || t.lanes != LANES || k->mask.id || dtype_bytes((DType)t.dtype) != 4) return false;
+    Along s = {.k = k, .axis = index_symbol(k->cx, MAX_INDEX - 2), .fine = true};
+    Dim at[MAX_RANK];
+    memcpy(at, r->at, sizeof at);
+    at[r->axes[0]] = dim_symbol(k->cx, s.axis);
+    const Fact inside[] = {{REL_LT, at[r->axes[0]], val_dim(k->body, r->operand, (uint32_t)r->axes[0])}};
+    Scope scope = {k->scope, inside, 1};
+    Access access = {k->body, &scope, along_read, NULL, &s, 0, along_choose};
+    return access_walk(&access, r->operand, at) && s.fine && s.crosses;
+}
+
+/* Sixteen elements of each of sixteen rows, transposed so that a lane is a row again, and added one after the other. */
+static void chain_square(Kernel *k, const Reduction *r, Dim first, LVal *acc) {
+    Context *cx = k->cx;
+    LVal v[LANES];
+    uint32_t axis = (uint32_t)r->axes[0];
+    Dim place = dim_add(cx, first, dim_symbol(cx, k->lane)), at[MAX_RANK];
+    const Fact inside[] = {{REL_LT, place, val_dim(k->body, r->operand, axis)}};
+    KernelScope scope;
+    kernel_enter(k, &scope, inside, 1);
+    for (uint32_t l = 0; l < LANES; l++) {
+        Dim row = dim_const(cx, l);
+        for (uint32_t i = 0; i < val_rank(k->body, r->operand); i++)
+            at[i] = i == axis ? place : kernel_simplify(k, dim_substitute(cx, r->at[i], &k->lane, &row, 1));
+        v[l] = key_of(k, r->op, l_splat(k->b, kernel_eval(k, r->operand, at), LANES));
+    }
+    kernel_leave(k, &scope);
+    lanes_transpose(k->b, v);
+    for (uint32_t i = 0; i < LANES; i++) *acc = rounded(k, r, reduce_combine(k, r->op, *acc, v[i]));
+}
+
+static void reduce_rows_crossed(Kernel *k, Reduction *r, LVal *acc) {
+    Context *cx = k->cx;
+    uint32_t axis = (uint32_t)r->axes[0];
+    Dim extent = val_dim(k->body, r->operand, axis), width = dim_const(cx, LANES);
+    Dim full = dim_mul(cx, dim_fdiv(cx, extent, width), width);
+    KernelLoop loop;
+    LVal end = kernel_dim(k, full);
+    Dim first = kernel_loop(k, &loop, l_i64(k->b, 0), end, dim_addi(cx, extent, 1 - LANES), LANES, acc, 1);
+    chain_square(k, r, first, acc);
+    kernel_loop_end(k, &loop, acc, 1);
+    if (prove(cx, k->scope, REL_LE, extent, full) == YES) return;
+    r->at[axis] = kernel_loop(k, &loop, end, kernel_dim(k, extent), extent, 1, acc, 1);
+    reduce_chain(k, r, r->n_axes, acc);
+    kernel_loop_end(k, &loop, acc, 1);
+}
+
 /* Lanes of the order for every lane of the vector: kept on the stack, a vector each, and combined by the same tree. */
 static LVal reduce_lanes_of_vectors(Kernel *k, Reduction *r, DType acc, uint32_t order) {
     LoopBuilder *b = k->b;
@@ -209,7 +286,8 @@ static LVal reduce_axes(Kernel *k, Val v, const Dim *at) {
         LVal acc = reduce_identity(k, r.op, key, varies ? k->lanes : 1), mask = k->mask;
         uint32_t lanes = k->lanes;
         if (!varies) k->lanes = 1, k->mask = (LVal){0};
-        reduce_chain(k, &r, 0, &acc);
+        if (varies && crosses_rows(k, &r, acc)) reduce_rows_crossed(k, &r, &acc);
+        else reduce_chain(k, &r, 0, &acc);
         k->lanes = lanes, k->mask = mask;
         return value_of_key(k, r.op, compute, acc);
     }
