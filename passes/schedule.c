@@ -217,6 +217,26 @@ static void contraction(const Choice *c, Schedule *s) {
     blocks(c, s);
 }
 
+/* Contractions that tile registers compute: with fewer rows memory is the bound, and a tile mostly empty. */
+static bool fits_tiles(const Choice *c) {
+    enum { MOST_SPARED = 4 };
+    const Node *n = c->anchor;
+    if (!c->target->tiles_bf16 || !n || op_info[n->op].kind != KIND_CONTRACT || val_type(c->body, n->in[1])->encoding != ENCODING_PAIR16) return false;
+    if (node_attr(n, ATTR_groups) && attr_int(n, ATTR_groups) != 1) return false;
+    for (uint32_t i = 1; i < c->body->nodes.n; i++)
+        if (op_info[c->body->nodes.at[i].op].traits & FAILS) return false; /* a kernel that fails keeps the registers */
+    const TypeInfo *y = type_info(c->cx, n->type);
+    int64_t rows = known(c->cx, dim_product(c->cx, y->dims, y->rank - 1));
+    return contract_batch(n) == 0 && (rows < 1 || rows > MOST_SPARED);
+}
+
+/* A block's rows of x fill half of the cache, past which the panels stream. */
+static void matrix(const Choice *c, Schedule *s) {
+    enum { ROWS = 32 };
+    int64_t depth = dim_hint(c->cx, contract_depth(c->body, c->anchor)), rows = c->target->l2_bytes / 4 / (depth < 1 ? 1 : depth);
+    s->field[SCHED_block_m] = rows < ROWS ? ROWS : rows / ROWS * ROWS;
+}
+
 /* Channels of a block: few enough that the lines which the next tile of lines sees again wait in the first cache; and tiles of
  * lines of a pass: few enough that all their channels wait in the second. */
 static void channel_blocks(const Choice *c, Schedule *s) {
@@ -347,6 +367,7 @@ static Numbers *const numbers[TEMPLATE_COUNT] = {
     [TEMPLATE_map] = pointwise,   [TEMPLATE_transpose] = transposed,    [TEMPLATE_row] = rows,
     [TEMPLATE_grouped] = grouped, [TEMPLATE_planes] = planes, [TEMPLATE_contraction] = contraction, [TEMPLATE_convolution] = contraction,
     [TEMPLATE_attention] = attention, [TEMPLATE_winograd] = winograd,
+    [TEMPLATE_matrix] = matrix,
 };
 
 /* Elements of the first result whose work is worth a thread. */
@@ -361,6 +382,7 @@ static Schedule choose(Context *cx, const Graph *body, const Target *target) {
     Choice c = {cx, body, NULL, target};
     Template template_ = body_template(body, &c.anchor);
     if (!c.anchor && crossed_axis(body) >= 0) template_ = TEMPLATE_transpose;
+    if (fits_tiles(&c)) template_ = TEMPLATE_matrix;
     const TypeInfo *y = val_type(body, body->results.at[0]);
     s.field[SCHED_template_] = template_;
     s.field[SCHED_lanes] = y->rank == 0 || dim_is(cx, dim_product(cx, y->dims, y->rank), 1) ? 1 : 16;

@@ -23,7 +23,8 @@ static const Node *find_anchor(const Graph *g, Val *anchor) {
 Blocks blocks_of(Kernel *k) {
     Val anchor;
     bool conv = find_anchor(k->body, &anchor)->op == OP_conv;
-    if (conv != (k->schedule->field[SCHED_template_] == TEMPLATE_convolution))
+    int64_t its = k->schedule->field[SCHED_template_];
+    if (its != TEMPLATE_matrix && conv != (its == TEMPLATE_convolution))
         diag_fatal(k->cx, "schedule: template and contraction do not fit each other");
     return blocks_at(k, anchor);
 }
@@ -51,7 +52,9 @@ Blocks blocks_at(Kernel *k, Val anchor) {
 void blocks_sizes(Kernel *k, Blocks *s) {
     Context *cx = k->cx;
     int64_t m = k->schedule->field[SCHED_tile_m], n = k->schedule->field[SCHED_tile_n], rows;
-    if (m < 1 || m > MAX_TILE_ROWS || n < 1 || n > MAX_TILE_PANELS)
+    bool matrix = k->schedule->field[SCHED_template_] == TEMPLATE_matrix;
+    if (matrix) m = 2 * TILE_SIDE, n = 2;
+    else if (m < 1 || m > MAX_TILE_ROWS || n < 1 || n > MAX_TILE_PANELS)
         diag_fatal(cx, "schedule: a register tile of %lld x %lld panels, at most %d x %d are possible", (long long)m, (long long)n, MAX_TILE_ROWS, MAX_TILE_PANELS);
     s->tile_m = (uint32_t)m, s->tile_n = (uint32_t)n;
     if (s->together > 1 && s->together % s->tile_n)
@@ -108,14 +111,21 @@ static void source_read(void *user, Val leaf, const Dim *at) {
 
 static bool source_stop(void *user, Val v) { return op_info[val_op(((SourceWalk *)user)->g, v)].kind != KIND_VIEW; }
 
-Source blocks_source(Kernel *k, Val x, const Dim *at) {
-    Scalar splat;
-    if (val_splat(k->body, x, &splat)) return (Source){.same = kernel_eval(k, x, at), .offset = dim_const(k->cx, 0)};
+bool blocks_where(Kernel *k, Val x, const Dim *at, Val *base, Dim *offset) {
     SourceWalk walk = {.g = k->body};
     Access access = {k->body, k->scope, source_read, source_stop, &walk, 0, NULL};
-    if (!access_walk(&access, x, at) || !walk.ok) diag_fatal(k->cx, "schedule: an operand of a tiled contraction is no view of a buffer");
-    LVal pointer = k->pointers[attr_int(node(k->body, walk.base), ATTR_index)];
-    return (Source){walk.base, pointer, {0}, kernel_simplify(k, walk.offset)};
+    if (!access_walk(&access, x, at) || !walk.ok) return false;
+    *base = walk.base, *offset = kernel_simplify(k, walk.offset);
+    return true;
+}
+
+Source blocks_source(Kernel *k, Val x, const Dim *at) {
+    Scalar splat;
+    Source s = {0};
+    if (val_splat(k->body, x, &splat)) return (Source){.same = kernel_eval(k, x, at), .offset = dim_const(k->cx, 0)};
+    if (!blocks_where(k, x, at, &s.base, &s.offset)) diag_fatal(k->cx, "schedule: an operand of a tiled contraction is no view of a buffer");
+    s.pointer = k->pointers[attr_int(node(k->body, s.base), ATTR_index)];
+    return s;
 }
 
 void blocks_row(Kernel *k, const Blocks *s, Dim row, Dim *at) {
@@ -189,7 +199,8 @@ static void run_unit(Kernel *k, Blocks *s, const Group *gr, const Unit *u) {
         some = l_if(b, l_lt(b, r.begin, r.end));
         blocks_pack(k, s, &u->part, gr);
     }
-    if (s->whole || s->chained) blocks_finish_tiles(k, s, &u->part, gr, &r, u->sums);
+    if (s->group) s->group(k, s, gr, &r, u->sums);
+    else if (s->whole || s->chained) blocks_finish_tiles(k, s, &u->part, gr, &r, u->sums);
     else blocks_sum_tiles(k, s, &u->part, gr, &r, &to);
     if (s->packs) l_else(b, &some, NULL, 0), l_if_end(b, &some, NULL, 0, NULL);
 }
@@ -297,6 +308,7 @@ static void run_parts(Kernel *k, Blocks *s, const Dim *task, Dim all, Dim column
 static void run_block(Kernel *k, Blocks *s, const Dim *task, Dim all, LVal first, LVal end) {
     LoopBuilder *b = k->b;
     KernelLoop loop;
+    if (s->begin) s->begin(k, s, task);
     Dim column = kernel_loop(k, &loop, first, end, all, s->whole || s->chained ? 1 : s->block_groups, NULL, 0);
     if (s->whole || s->chained) {
         LVal zero = l_i64(b, 0);

@@ -84,9 +84,17 @@ static void store_row(Kernel *k, Blocks *s, const Group *gr, Dim row, LVal sums,
 void blocks_store_rows(Kernel *k, Blocks *s, const Group *gr, LVal first, LVal end, LVal sums, LVal pitch) {
     KernelLoop loop;
     LoopBuilder *b = k->b;
-    if (blocks_cross(k, s)) {
+    if (blocks_cross(k, s) && s->tile_m <= PANEL) {
         CrossedRows rows = {gr, first, l_sub(b, end, first), s->tile_m, NULL, sums, pitch};
         blocks_store_crossed(k, s, &rows);
+        return;
+    }
+    if (blocks_cross(k, s)) {
+        LVal from;
+        LFor squares = l_for(b, first, end, PANEL, LOOP_SERIAL, NULL, 0, &from);
+        CrossedRows rows = {gr, from, l_min(b, l_i64(b, PANEL), l_sub(b, end, from)), PANEL, NULL, l_offset(b, sums, l_mul(b, l_sub(b, from, first), pitch)), pitch};
+        blocks_store_crossed(k, s, &rows);
+        l_for_end(b, &squares, NULL, 0);
         return;
     }
     Dim row = kernel_loop(k, &loop, first, end, s->rows, 1, NULL, 0);

@@ -41,6 +41,11 @@ typedef struct Group {           /* the columns of one task, as code knows them 
     Columns kind;                /* TAIL: the last panel is cut off by the constant extent; DYNAMIC: any panel may be */
 } Group;
 
+typedef struct Rows {            /* of the task's block */
+    LVal begin, end;             /* tiles */
+    LVal size, larger;           /* rows of a tile; the first `larger` tiles of all have one more */
+} Rows;
+
 typedef struct Blocks Blocks;
 /* Adds the part's products for the rows [first_row, first_row + rows) to acc. */
 typedef void AccumulateFn(Kernel *, Blocks *, const Part *, LVal first_row, uint32_t rows, const Group *, LVal *acc);
@@ -60,7 +65,10 @@ struct Blocks {
     uint32_t tile_m, tile_n;     /* rows and panels of a tile */
     uint32_t block_tiles, block_groups; /* tiles of a block of rows, groups of a block of columns */
     AccumulateFn *accumulate;
-    void *state;                 /* accumulate's own */
+    /* Instead of tiles of accumulators: before a block of rows; and a group's columns of rows of it, with room for a tile's sums. */
+    void (*begin)(Kernel *, Blocks *, const Dim *task);
+    void (*group)(Kernel *, Blocks *, const Group *, const Rows *, LVal sums);
+    void *state;                 /* accumulate's own; theirs */
     LVal lo, hi;                 /* share of the range */
     Dim at[MAX_RANK];            /* of the task: batch axes filled in */
     Dim panel;                   /* first panel of the task */
@@ -93,11 +101,6 @@ Part blocks_part(Kernel *, const Blocks *, LVal i);
 void blocks_panels(Kernel *, const Blocks *, LVal tap, LVal first, Tile *);
 
 /* ---- sums.c ------------------------------------------------------------------------------------------------------- */
-
-typedef struct Rows {            /* of the task's block */
-    LVal begin, end;             /* tiles */
-    LVal size, larger;           /* rows of a tile; the first `larger` tiles of all have one more */
-} Rows;
 
 Rows blocks_rows(Kernel *, const Blocks *, Dim block);
 LVal rows_start(Kernel *, const Rows *, LVal tile);   /* its first row */
@@ -132,6 +135,7 @@ void blocks_pack(Kernel *, Blocks *, const Part *, const Group *);
 /* x read at `at`: the parameter behind its views, and the offset there.  splat: x is one number, in *same. */
 typedef struct Source { Val base; LVal pointer, same; Dim offset; } Source;
 Source blocks_source(Kernel *, Val x, const Dim *at);
+bool blocks_where(Kernel *, Val x, const Dim *at, Val *base, Dim *offset); /* the same, without code; false: x is no view of memory */
 
 /* ---- crossed.c ---------------------------------------------------------------------------------------------------- */
 

@@ -1,7 +1,9 @@
 /* test_tile.c: templates contraction, convolution, grouped and planes against the graph interpreter (within rounding) and, bit by bit,
  * against template map, whose loops follow the order law one element at a time; by the Loop interpreter and as machine code.
  * Template winograd likewise against the interpreter, and every tier and engine bit by bit.
- * With bf16 operands in pairs (pass narrow): against the interpreter of the narrowed graph, and every tier and engine bit by bit. */
+ * With bf16 operands in pairs (pass narrow): against the interpreter of the narrowed graph, and every tier and engine bit by bit;
+ * template matrix, which has an order of its own, every engine: its machine code emulated where the CPU has no AMX. */
+#define _GNU_SOURCE
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +14,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "amx_emulator.h"
 #include "artifact.h"
 #include "codegen.h"
 #include "lower/lower.h"
@@ -129,7 +132,7 @@ static void run_kernel(Run *r, uint32_t v) {
     Schedule schedule = *node_attr(n, ATTR_schedule)->as.schedule;
     int64_t its = schedule.field[SCHED_template_];
     bool tiled = its == TEMPLATE_contraction || its == TEMPLATE_convolution || its == TEMPLATE_grouped || its == TEMPLATE_planes ||
-                 its == TEMPLATE_winograd;
+                 its == TEMPLATE_winograd || its == TEMPLATE_matrix;
     r->tiled += tiled;
     if (its == TEMPLATE_grouped && r->blocks) schedule.field[SCHED_block_n] = LANES, schedule.field[SCHED_block_m] = 3;
     if (tiled && r->map) schedule.field[SCHED_template_] = TEMPLATE_map;
@@ -277,6 +280,12 @@ static void check_target(Case *c, const char *name, Tensor *inputs, const Tensor
     free(reference);
 }
 
+/* Machine code with tiles runs, natively or not.  cmocka takes the signals anew for each test. */
+static bool runs_tiles(const Target *target) {
+    bool native;
+    return target->tiles_bf16 && have_llvm() && amx_prepare(&native);
+}
+
 /* c->g, which only templates under test compute, on every tier and engine: near the interpreter, and of the same bits. */
 static void check_tiers(Case *c, Tensor *inputs, const char *const *names, uint32_t n) {
     Tensor expected;
@@ -286,7 +295,7 @@ static void check_tiers(Case *c, Tensor *inputs, const char *const *names, uint3
     for (uint32_t variant = 0; variant < 3 * n; variant++) {
         const Target *target = target_find(names[variant % n]);
         Run run = {.cx = c->cx, .target = target, .symbols = c->symbols, .engine = (Engine)(variant / n)};
-        bool runs = run.engine != ENGINE_LLVM || cpu_best(c->cx->arena, &(Tiers){.n = 2, .at = {target_find("x86-64"), target}}) == target;
+        bool runs = run.engine != ENGINE_LLVM || runs_tiles(target) || cpu_best(c->cx->arena, &(Tiers){.n = 2, .at = {target_find("x86-64"), target}}) == target;
         if (!runs || (run.engine == ENGINE_LOOP && c->large) || (run.engine == ENGINE_TCC && !have_tcc())) continue;
         run.g = compile(c, target, true);
         void *found = run_graph(&run, inputs);
@@ -307,7 +316,10 @@ static void check_narrow(Case *c, Tensor *inputs) {
     Graph *g = c->g;
     c->g = pass_narrow(c->cx, g, NULL);
     if (!c->g) fail_with_diagnostics(c->cx, "narrow");
-    if (graph_hash(g) != graph_hash(c->g)) check_tiers(c, inputs, names, COUNT(names));
+    if (graph_hash(g) != graph_hash(c->g)) {
+        check_tiers(c, inputs, names, COUNT(names));
+        check_tiers(c, inputs, (const char *[]){"x86-64-v4-amx"}, 1);
+    }
     c->g = g;
 }
 
