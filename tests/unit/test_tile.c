@@ -296,6 +296,7 @@ static void check_tiers(Case *c, Tensor *inputs, const char *const *names, uint3
         const Target *target = target_find(names[variant % n]);
         Run run = {.cx = c->cx, .target = target, .symbols = c->symbols, .engine = (Engine)(variant / n)};
         bool runs = run.engine != ENGINE_LLVM || runs_tiles(target) || cpu_best(c->cx->arena, &(Tiers){.n = 2, .at = {target_find("x86-64"), target}}) == target;
+        if (run.engine == ENGINE_TCC && target->tiles_bf16) continue; /* test_amx.c, and slow */
         if (!runs || (run.engine == ENGINE_LOOP && c->large) || (run.engine == ENGINE_TCC && !have_tcc())) continue;
         run.g = compile(c, target, true);
         void *found = run_graph(&run, inputs);
