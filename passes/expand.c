@@ -14,9 +14,10 @@ enum { NARROW = 16 /* columns */, SHORT_CHAIN = 32 /* products */ };
 static Val shorten(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     const TypeInfo *w = val_type(rw->to, in[1]);
     int64_t columns;
-    bool grouped = node_attr(old, ATTR_groups) && attr_int(old, ATTR_groups) > 1;
-    if (grouped || val_op(rw->to, in[1]) != OP_const || !node_attr(old, ATTR_chunk) || attr_int(old, ATTR_chunk) <= SHORT_CHAIN) return (Val){0};
-    if (!dtype_is_float(val_dtype(rw->from, old_val)) || !dim_const_value(rw->to->cx, w->dims[w->rank - 1], &columns) || columns > NARROW) return (Val){0};
+    if (val_op(rw->to, in[1]) != OP_const || !dtype_is_float(val_dtype(rw->from, old_val))) return (Val){0};
+    if (!dim_const_value(rw->to->cx, w->dims[w->rank - 1], &columns) || columns > NARROW) return (Val){0};
+    if (node_attr(old, ATTR_groups) && attr_int(old, ATTR_groups) > 1) return (Val){0};
+    if (!node_attr(old, ATTR_chunk) || attr_int(old, ATTR_chunk) <= SHORT_CHAIN) return (Val){0};
     Attr *attrs = arena_copy(rw->to->arena, old->attrs, old->n_attrs * sizeof *attrs);
     for (uint32_t i = 0; i < old->n_attrs; i++)
         if (attrs[i].key == ATTR_chunk) attrs[i].as.i = SHORT_CHAIN;

@@ -148,7 +148,8 @@ static int64_t known(Context *cx, Dim d) {
 static bool chains(const Choice *c, const Schedule *s) {
     int64_t each = PANEL * 4 / c->target->vector_bytes, panels = s->field[SCHED_tile_n];
     if (each < 1) each = 1;
-    int64_t columns = known(c->cx, type_info(c->cx, c->anchor->type)->dims[type_info(c->cx, c->anchor->type)->rank - 1]);
+    const TypeInfo *y = type_info(c->cx, c->anchor->type);
+    int64_t columns = known(c->cx, y->dims[y->rank - 1]);
     int64_t needed = (2 * s->field[SCHED_tile_m] * panels + panels) * each + 1;
     return (columns > 0 && columns <= PANEL) || needed <= c->target->vector_registers;
 }
