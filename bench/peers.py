@@ -188,7 +188,8 @@ class Iree(Python):
             mlir, folder = path + ".mlir", os.path.dirname(spec.frozen)
             tool(folder, "iree-import-onnx", spec.frozen, "-o", mlir)
             tool(folder, "iree-compile", mlir, "-o", path + ".part", "--iree-hal-target-device=local",
-                 "--iree-hal-local-target-device-backends=llvm-cpu", "--iree-llvmcpu-target-cpu=host", "--iree-opt-level=O3")
+                 "--iree-hal-local-target-device-backends=llvm-cpu", "--iree-llvmcpu-target-cpu=host", "--iree-opt-level=O3",
+                 "--iree-llvmcpu-stack-allocation-limit=262144")  # 32 KiB are too few for its attention and softmax
             os.replace(path + ".part", path)
             os.remove(mlir)
         config = rt.Config("local-sync" if spec.threads == 1 else "local-task")

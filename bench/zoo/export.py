@@ -16,7 +16,8 @@ import torch
 
 from .registry import MODELS
 
-KINDS = ("tables", "sequences", "sound", "text", "language", "vision", "detectors", "pixels", "recent", "classifiers")  # the quick first
+# The quick first.
+KINDS = ("tables", "sequences", "sound", "text", "language", "vision", "detectors", "pixels", "recent", "classifiers")
 MOST = 4096  # of an open extent
 
 
@@ -36,7 +37,8 @@ def write(name, path):
     if found.traced:
         options["dynamic_axes"] = found.open
     else:
-        options.update(dynamic_shapes=shapes(module, inputs, found.open) if found.open else None, external_data=False, verbose=False)
+        dims = shapes(module, inputs, found.open) if found.open else None
+        options.update(dynamic_shapes=dims, external_data=False, verbose=False)
     part = path + ".part"
     with torch.no_grad():
         torch.onnx.export(module, tuple(inputs.values()), part, **options)

@@ -15,7 +15,8 @@ class LlamaLayer(nn.Module):
         super().__init__()
         width = d // heads
         self.heads, self.shared, self.width = heads, shared, width
-        self.q, self.k, self.v, self.o = (self.linear(i, o) for i, o in ((d, d), (d, shared * width), (d, shared * width), (d, d)))
+        self.q, self.o = self.linear(d, d), self.linear(d, d)
+        self.k, self.v = self.linear(d, shared * width), self.linear(d, shared * width)
         self.gate, self.up, self.down = self.linear(d, hidden), self.linear(d, hidden), self.linear(hidden, d)
 
     @staticmethod
@@ -38,7 +39,8 @@ class LlamaLayer(nn.Module):
     def attend(self, x, cos, sin, mask, past_k, past_v):
         """(result, keys, values): grouped queries over the cache and what is new."""
         b, n, d = x.shape
-        q, k = self.rotate(self.split(self.q(x), self.heads), cos, sin), self.rotate(self.split(self.k(x), self.shared), cos, sin)
+        q = self.rotate(self.split(self.q(x), self.heads), cos, sin)
+        k = self.rotate(self.split(self.k(x), self.shared), cos, sin)
         k, v = torch.cat([past_k, k], 2), torch.cat([past_v, self.split(self.v(x), self.shared)], 2)
         scores = q @ self.repeat(k).transpose(-1, -2) / math.sqrt(self.width) + mask
         y = (scores.softmax(-1) @ self.repeat(v)).transpose(1, 2).reshape(b, n, d)

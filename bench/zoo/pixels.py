@@ -97,8 +97,8 @@ def denoiser():
 
 
 def reflected(channels, filters, kernel, stride=1, act=True):
-    layers = [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(channels, filters, kernel, stride), nn.InstanceNorm2d(filters, affine=True)]
-    return nn.Sequential(*layers, *([nn.ReLU()] if act else []))
+    conv, norm = nn.Conv2d(channels, filters, kernel, stride), nn.InstanceNorm2d(filters, affine=True)
+    return nn.Sequential(nn.ReflectionPad2d(kernel // 2), conv, norm, *([nn.ReLU()] if act else []))
 
 
 class ReflectedResidual(nn.Module):
@@ -113,8 +113,10 @@ class ReflectedResidual(nn.Module):
 @model("style")
 def style():
     """Fast style transfer."""
-    encode = [reflected(3, 16, 9), reflected(16, 32, 3, 2), reflected(32, 64, 3, 2), ReflectedResidual(64), ReflectedResidual(64)]
-    decode = [nn.Upsample(scale_factor=2), reflected(64, 32, 3), nn.Upsample(scale_factor=2, mode="bilinear"), reflected(32, 16, 3)]
+    encode = [reflected(3, 16, 9), reflected(16, 32, 3, 2), reflected(32, 64, 3, 2)]
+    encode += [ReflectedResidual(64), ReflectedResidual(64)]
+    decode = [nn.Upsample(scale_factor=2), reflected(64, 32, 3)]
+    decode += [nn.Upsample(scale_factor=2, mode="bilinear"), reflected(32, 16, 3)]
     return nn.Sequential(*encode, *decode, nn.ReflectionPad2d(4), nn.Conv2d(16, 3, 9)).eval(), {"x": image(128)}
 
 

@@ -53,7 +53,7 @@ class RelativeAttention(nn.Module):
         super().__init__()
         self.heads, self.width = heads, d // heads
         self.qkv, self.out, self.distance = nn.Linear(d, 3 * d), nn.Linear(d, d), nn.Linear(d, d, bias=False)
-        self.content, self.position = nn.Parameter(torch.randn(heads, 1, d // heads)), nn.Parameter(torch.randn(heads, 1, d // heads))
+        self.content, self.position = (nn.Parameter(torch.randn(heads, 1, d // heads)) for _ in range(2))
 
     def forward(self, x, distances, mask):
         b, n, d = x.shape
@@ -67,7 +67,7 @@ class RelativeAttention(nn.Module):
 
 
 class SpeechEncoder(nn.Module):
-    """Convolutions that take a quarter of the frames, then attention with relative positions; any length, masked by `length`."""
+    """Convolutions that take a quarter of the frames, then attention with relative positions; `length` masks."""
 
     def __init__(self, d=144, layers=2):
         super().__init__()
@@ -205,13 +205,16 @@ class DenseHead(nn.Module):
     def __init__(self, d=192, c=48):
         super().__init__()
         self.patches, self.position = nn.Conv2d(3, d, 14, 14), nn.Parameter(torch.randn(1, 64, d) * 0.02)
-        self.layers = nn.ModuleList([nn.TransformerEncoderLayer(d, 3, 4 * d, activation="gelu", batch_first=True, norm_first=True)
-                                     for _ in range(4)])
+        options = {"activation": "gelu", "batch_first": True, "norm_first": True}
+        self.layers = nn.ModuleList([nn.TransformerEncoderLayer(d, 3, 4 * d, **options) for _ in range(4)])
         resize = [nn.ConvTranspose2d(c, c, 4, 4), nn.ConvTranspose2d(c, c, 2, 2), nn.Identity(), nn.Conv2d(c, c, 3, 2, 1)]
         self.images = nn.ModuleList([nn.Sequential(nn.Conv2d(d, c, 1), r, nn.Conv2d(c, c, 3, padding=1)) for r in resize])
-        self.refine = nn.ModuleList([nn.Sequential(nn.ReLU(), nn.Conv2d(c, c, 3, padding=1), nn.ReLU(), nn.Conv2d(c, c, 3, padding=1))
-                                     for _ in range(4)])
+        self.refine = nn.ModuleList([self.residual(c) for _ in range(4)])
         self.out = nn.Sequential(nn.Conv2d(c, c // 2, 3, padding=1), nn.ReLU(), nn.Conv2d(c // 2, 1, 1), nn.ReLU())
+
+    @staticmethod
+    def residual(c):
+        return nn.Sequential(nn.ReLU(), nn.Conv2d(c, c, 3, padding=1), nn.ReLU(), nn.Conv2d(c, c, 3, padding=1))
 
     def forward(self, x):
         size = x.shape[-2:]
@@ -271,7 +274,8 @@ class Shuffled(nn.Module):
 
 @model("shufflenet_v1", open={"x": {0: "batch"}})
 def shuffled():
-    layers = [conv_norm(3, 60, 3, 2), *[Shuffled(60, 3) for _ in range(3)], nn.MaxPool2d(3, 2, 1), *[Shuffled(60, 3) for _ in range(3)]]
+    blocks = [Shuffled(60, 3) for _ in range(6)]
+    layers = [conv_norm(3, 60, 3, 2), *blocks[:3], nn.MaxPool2d(3, 2, 1), *blocks[3:]]
     return settle(nn.Sequential(*layers), image(112)), {"x": image(112)}
 
 

@@ -125,7 +125,8 @@ class Statistics(nn.Module):
 
     def forward(self, x):
         y = F.hardswish(self.norm(self.layer(x)))
-        numbers = [y.var(1, keepdim=True), y.std(1, keepdim=True), y.logsumexp(1, keepdim=True), y.argmax(1, keepdim=True).float()]
+        numbers = [y.var(1, keepdim=True), y.std(1, keepdim=True), y.logsumexp(1, keepdim=True)]
+        numbers += [y.argmax(1, keepdim=True).float()]
         return torch.cat([*numbers, F.normalize(y, dim=1), y.cumsum(1), y.sort(1)[0]], 1)
 
 

@@ -1,4 +1,4 @@
-"""Encoders of text: as transformers spells them, by either exporter, and by einsum, with linear attention, with a causal mask."""
+"""Encoders of text: as transformers spells them, by either exporter, by einsum, and with linear attention."""
 import torch
 import torch.nn.functional as F
 from torch import nn

@@ -88,7 +88,8 @@ class ChannelNorm(nn.Module):
 @model("pixelnorm_nchw_ln")
 def channel_norms():
     def block(c):
-        return [nn.Conv2d(c, c, 7, padding=3, groups=c), ChannelNorm(c), nn.Conv2d(c, 4 * c, 1), nn.GELU(), nn.Conv2d(4 * c, c, 1)]
+        wide = [nn.Conv2d(c, 4 * c, 1), nn.GELU(), nn.Conv2d(4 * c, c, 1)]
+        return [nn.Conv2d(c, c, 7, padding=3, groups=c), ChannelNorm(c), *wide]
     layers = [nn.Conv2d(3, 48, 4, 4), ChannelNorm(48), *block(48), *block(48), nn.Conv2d(48, 96, 2, 2), *block(96)]
     return nn.Sequential(*layers).eval(), {"x": image(128)}
 

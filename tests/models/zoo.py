@@ -18,8 +18,8 @@ if not os.path.exists(os.path.join(ingot.ROOT, "build", "bench-venv", "made")):
     models.skip("no build/bench-venv (bench/run makes it)")
 with tempfile.TemporaryDirectory() as folder:
     file = os.path.join(folder, "figures.json")
-    done = subprocess.run([python, os.path.join(ingot.ROOT, "bench", "run"), f"--zoo={','.join(NAMES)}", "--peers=ort", "--threads=1",
-                           "--rounds=1", "--round=0.001", f"--json={file}"], capture_output=True, text=True)
+    options = [f"--zoo={','.join(NAMES)}", "--peers=ort", "--threads=1", "--rounds=1", "--round=0.001", f"--json={file}"]
+    done = subprocess.run([python, os.path.join(ingot.ROOT, "bench", "run"), *options], capture_output=True, text=True)
     if done.returncode == models.SKIPPED:
         models.skip(done.stdout.strip().splitlines()[-1])
     if not os.path.exists(file):
@@ -34,5 +34,6 @@ def agrees(row):
     return models.judge(f"zoo {row['name']}", ok, ours.get("refused") or f"differs by {ours['difference']:.0e}")
 
 
-models.finish([agrees(row) for row in rows] + [models.judge("zoo", len(rows) == len(NAMES) and not done.returncode,
-                                                           f"{len(rows)} of {len(NAMES)} models, exit status {done.returncode}")])
+whole = len(rows) == len(NAMES) and not done.returncode
+figures = f"{len(rows)} of {len(NAMES)} models, exit status {done.returncode}"
+models.finish([*map(agrees, rows), models.judge("zoo", whole, figures)])
