@@ -269,19 +269,31 @@ typedef struct TileLoop { LFor loop; LVal tile, size, end; } TileLoop;
 enum { MAX_FETCHED = 3 /* operands and results of an epilogue */ };
 enum { FEW_ROWS = 5 /* memory is the bound, and the hardware's own fetching of what is read in order does better */ };
 
-/* Constant panels are read from memory once a task: while its tiles run, those that come next are fetched, a line of a panel
- * for each k, of one panel a tile; of several where there are fewer tiles than panels, of two where nobody knows. */
-static void fetch_ahead(Kernel *k, Blocks *s, const Rows *r, LVal tile) {
+/* 0 .. 3: so often the tiles are halved until they are as many as panels, at most. */
+static LVal halvings(Kernel *k, const Blocks *s, LVal tiles) {
+    LVal slow = l_i64(k->b, 0);
+    for (int64_t i = 1; i <= 3; i++)
+        slow = l_add(k->b, slow, l_convert(k->b, l_bin(k->b, LOP_le, l_i64(k->b, (int64_t)s->tile_n << i), tiles), DT_i64));
+    return slow;
+}
+
+/* Constant panels are read from memory once a task: while its tiles run, those that come next are fetched, evenly: of one panel a
+ * tile, a line for each k, or for every second, fourth, eighth where there are tiles enough; of several panels where there are
+ * fewer tiles than panels, of two where nobody knows. */
+static void fetch_ahead(Kernel *k, Blocks *s, const Rows *r, const Part *part, LVal tile) {
     LoopBuilder *b = k->b;
     int64_t rows, tiles = MAX_TILE_PANELS / 2;
     s->ahead[0] = (LVal){0};
     bool known = dim_const_value(k->cx, s->rows, &rows);
     if (s->packs || !s->next.id || (known && rows <= FEW_ROWS)) return;
     if (known) tiles = (rows + s->tile_m - 1) / s->tile_m;
-    LVal i = l_sub(b, tile, r->begin), none = l_i64(b, 0), n = l_i64(b, s->tile_n);
-    LVal step = known ? l_i64(b, tiles) : l_sub(b, r->end, r->begin);
+    LVal none = l_i64(b, 0), n = l_i64(b, s->tile_n), step = l_sub(b, r->end, r->begin), i = l_sub(b, tile, r->begin);
+    s->slow = halvings(k, s, step);
+    LVal first = l_bin(b, LOP_shr, i, s->slow), turn = l_sub(b, i, l_bin(b, LOP_shl, first, s->slow));
+    LVal line = l_bin(b, LOP_shr, l_mul(b, turn, blocks_vectors_of(k, s, part->count)), s->slow);
+    LVal start = l_add(b, s->next, l_mul(b, line, l_i64(b, PANEL)));
     for (uint32_t j = 0; j < MAX_TILE_PANELS; j++) {
-        LVal panel = l_add(b, i, l_mul(b, l_i64(b, j), step)), to = l_add(b, s->next, l_mul(b, s->panel_stride, panel));
+        LVal panel = l_add(b, first, l_mul(b, l_i64(b, j), step)), to = l_add(b, start, l_mul(b, s->panel_stride, panel));
         s->ahead[j] = j * tiles < s->tile_n ? l_select(b, l_lt(b, panel, n), to, none) : (LVal){0};
     }
 }
@@ -326,7 +338,7 @@ static TileLoop begin_tiles(Kernel *k, const Rows *r, TileRun *t) {
     l.loop = l_for(b, r->begin, r->end, 1, LOOP_SERIAL, NULL, 0, &tile);
     t->first = rows_start(k, r, tile);
     l.end = rows_start(k, r, l_add(b, tile, l_i64(b, 1))), l.size = l_sub(b, l.end, t->first);
-    fetch_ahead(k, t->s, r, tile);
+    fetch_ahead(k, t->s, r, t->part, tile);
     l.tile = tile;
     return l;
 }

@@ -15,7 +15,8 @@ static LVal row_scalar(Kernel *k, const Tile *t, uint32_t i, LVal at) {
     return l_select(b, t->inside[i], x, dtype_is_float((DType)type.dtype) ? l_float(b, type, 0) : l_int(b, type, 0));
 }
 
-static void fetch(LoopBuilder *b, const Tile *t, LVal column) {
+static void fetch(LoopBuilder *b, const Tile *t, LVal at, LVal column) {
+    if (t->slow.id) column = l_mul(b, l_bin(b, LOP_shr, at, t->slow), l_i64(b, PANEL));
     for (uint32_t j = 0; j < MAX_TILE_PANELS && t->ahead[j].id; j++)
         l_inst(b, LOP_prefetch, (LType){0}, (LVal[]){l_offset(b, t->panel[0], t->ahead[j]), column}, 2, 0);
 }
@@ -25,7 +26,7 @@ static void tile_step(Kernel *k, const Tile *t, LVal at, LVal from, LVal *acc) {
     LoopBuilder *b = k->b;
     LVal w[MAX_TILE_PANELS], column = l_mul(b, at, t->step.id ? t->step : l_i64(b, PANEL));
     for (uint32_t j = 0; j < t->panels; j++) w[j] = l_decode(b, l_load(b, t->panel[j], column, PANEL, (LVal){0}), t->w);
-    fetch(b, t, column);
+    fetch(b, t, at, column);
     for (uint32_t i = 0; i < t->rows; i++) {
         LVal x = l_splat(b, row_scalar(k, t, i, from), PANEL);
         for (uint32_t j = 0; j < t->panels; j++) {
@@ -57,7 +58,7 @@ static void pair_step(Kernel *k, const Tile *t, LVal at, bool alone, LVal *acc) 
     LoopBuilder *b = k->b;
     LVal w[MAX_TILE_PANELS], column = l_mul(b, at, l_i64(b, PANEL)), none = l_int(b, lt_scalar(DT_u32), 0);
     for (uint32_t j = 0; j < t->panels; j++) w[j] = l_load(b, t->panel[j], column, PANEL, (LVal){0});
-    fetch(b, t, column);
+    fetch(b, t, at, column);
     for (uint32_t i = 0; i < t->rows; i++) {
         LVal x = row_pair(k, t, i, at, alone);
         if (t->inside[i].id) x = l_select(b, t->inside[i], x, none);

@@ -25,6 +25,7 @@ typedef struct Tile {
     LVal step;                   /* elements from one k of w to the next; 0: 16, as in panels */
     DType w;                     /* graph dtype of w in memory: that of the constant, or the compute dtype where packed */
     LVal ahead[MAX_TILE_PANELS]; /* elements from panel[0] to what is fetched into the cache, 16 for each k; up to id 0 */
+    LVal slow;                   /* … for each 1 << slow of them; id 0: 0 */
     LVal count;                  /* length of the run */
     uint32_t depth;              /* k in each of its steps, written out: further k of x lie `inner` elements on; 0 as 1 */
     LVal inner;
@@ -74,7 +75,7 @@ struct Blocks {
     Dim panel;                   /* first panel of the task */
     LVal panels, panel_stride;   /* pointer to it, at the part's first k where packed; elements to the next */
     LVal next;                   /* elements from here to the panels that are worked on next */
-    LVal ahead[MAX_TILE_PANELS]; /* of the tile at hand: Tile.ahead */
+    LVal ahead[MAX_TILE_PANELS], slow; /* of the tile at hand: Tile.ahead, Tile.slow */
     bool repeats;                /* accumulate heeds `last` */
     LVal last;                   /* of the tile at hand: the row in its last place, which may be that before once more; or 0: its own */
     LVal made, made_first, made_pitch; /* x's rows as the template made them in scratch: from which one on, and apart; or 0 */
