@@ -49,6 +49,7 @@ static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i
     bool contiguous;
     int64_t channels;
     if (n->op == OP_attend && i == 0) return; /* each score is read once */
+    if (f->group[v.id] && &f->groups.at[f->group[v.id]] == gr) return;
     bool addressed = gr->kind == GROUP_TILE && (i == 0 || n->op == OP_conv);
     bool repeated = op_info[n->op].traits & REREADS || kind_of(f, gr->anchor) == KIND_ANCHOR;
     if (packs_rounded(f, n, i)) v = val_in(f->g, v, 0);
@@ -212,7 +213,7 @@ Graph *pass_fuse(Context *cx, const Graph *g, const Tiers *tiers) {
     Arena *arena = arena_new(cx);
     Graph *out = NULL;
     uint32_t n = g->nodes.n;
-    Fusion f = {.cx = cx, .arena = arena, .g = g};
+    Fusion f = {.cx = cx, .arena = arena, .g = g, .tiers = tiers};
     f.group = arena_new_array(arena, uint32_t, n), f.stage = arena_new_array(arena, uint32_t, n);
     f.reader = arena_new_array(arena, uint32_t, n), f.stored = arena_new_array(arena, bool, n);
     f.depth = arena_new_array(arena, uint8_t, n), f.uses = arena_new_array(arena, uint32_t, n);

@@ -11,6 +11,7 @@ typedef struct Group {
     GroupKind kind;
     Val anchor;
     uint32_t outer;              /* ROW: number of outer axes */
+    Val before;                  /* TILE: an anchor whose result this one takes, in the same kernel; or none */
     bool planes;                 /* TILE: channels lie first in the operand and in what is made of the result */
     VEC(Val) outputs;            /* members read from outside */
 } Group;
@@ -20,6 +21,7 @@ typedef struct Fusion {
     Context *cx;
     Arena *arena;
     const Graph *g;
+    const Tiers *tiers;
     VEC(Group) groups;           /* [0] unused */
     uint32_t *group;             /* by node: the group it is a member of */
     uint32_t *stage;             /* TILE members: the view after which their index space is the result's */

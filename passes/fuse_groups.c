@@ -187,6 +187,34 @@ static void leave_widening(Fusion *f) {
     }
 }
 
+/* Nothing but `reader` takes anything of the group, and that `v` alone, which has the anchor's elements one by one. */
+static bool leads_only_to(const Fusion *f, uint32_t group, Val v, Val reader) {
+    const Graph *g = f->g;
+    if (f->uses[v.id] != 1 || !same_dims(f, v, f->groups.at[group].anchor)) return false;
+    for (uint32_t i = f->groups.at[group].anchor.id; i < g->nodes.n; i++) {
+        bool member = f->group[i] == group;
+        if (member && f->stage[i]) return false; /* a view */
+        for (uint32_t o = 0; o < g->nodes.at[i].n_in && !member; o++)
+            if (f->group[g->nodes.at[i].in[o].id] == group && (i != reader.id || o != 0) && f->uses[i]) return false;
+    }
+    for (uint32_t i = 0; i < g->results.n; i++)
+        if (f->group[g->results.at[i].id] == group) return false;
+    return true;
+}
+
+/* The depthwise convolution whose result the convolution of one tap in `group` takes joins it. */
+static void take_depthwise(Fusion *f, uint32_t group) {
+    Val to = f->groups.at[group].anchor;
+    const Node *n = node(f->g, to);
+    uint32_t from = n->op == OP_conv ? f->group[n->in[0].id] : 0;
+    Group *gr = &f->groups.at[from];
+    if (!from || gr->kind != GROUP_TILE || gr->planes || !pays_as_separable(f->g, node(f->g, gr->anchor), n, f->tiers)) return;
+    if (!leads_only_to(f, from, n->in[0], to)) return;
+    for (uint32_t i = gr->anchor.id; i < to.id; i++)
+        if (f->group[i] == from) f->group[i] = group;
+    gr->kind = GROUP_NONE, f->groups.at[group].before = gr->anchor;
+}
+
 void fuse_groups(Fusion *f) {
     bool *tainted = arena_new_array(f->arena, bool, f->g->nodes.n);
     for (uint32_t attends = 2; attends-- > 0;) /* first those that reach back for an anchor before them */
@@ -200,6 +228,7 @@ void fuse_groups(Fusion *f) {
             vec_push(f->arena, &f->groups, gr);
             f->group[i] = f->groups.n - 1;
             if (attends) take_product(f, n, n->in[0], f->group[i], 16);
+            take_depthwise(f, f->groups.n - 1);
             grow(f, f->groups.n - 1, tainted);
         }
     leave_widening(f);

@@ -70,6 +70,7 @@ static void finish_kernel(Build *bd, Body *b) {
         loc = loc_join(f->cx, loc, node(f->g, gr->outputs.at[i])->loc);
     }
     loc = loc_join(f->cx, node(f->g, gr->anchor)->loc, loc);
+    if (gr->before.id) loc = loc_join(f->cx, node(f->g, gr->before)->loc, loc);
     Val *in = arena_new_array(f->arena, Val, b->inputs.n);
     for (uint32_t i = 0; i < b->inputs.n; i++) in[i] = bd->map[b->inputs.at[i].id];
     static const Schedule none;

@@ -59,6 +59,9 @@ bool reads_planes(const Graph *, const Node *conv);
 /* With so many filters a group, the convolution is one for template `grouped`. */
 bool shares_vectors(const Graph *, const Node *conv, int64_t filters);
 int reduces_rows(const Graph *, const Node *);
+/* A grouped convolution and one of one tap that takes what is made of it, element by element: template `separable` computes both
+ * where that pays. */
+bool pays_as_separable(const Graph *, const Node *grouped, const Node *product, const Tiers *);
 
 /* For a body without an anchor: the result axis along which everything it reads is contiguous, while nothing is along the
  * last; or -1. */

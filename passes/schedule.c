@@ -30,7 +30,8 @@ static Template body_template(const Graph *body, const Node **anchor) {
         if (kind != KIND_REDUCE && kind != KIND_CONTRACT && kind != KIND_ANCHOR) continue;
         Template its = anchor_template(body, n);
         /* The scores' own contraction stands before the attend that it belongs to. */
-        if (!*anchor || its == TEMPLATE_attention) *anchor = n, t = its;
+        bool follows = t == TEMPLATE_grouped && its == TEMPLATE_convolution;
+        if (!*anchor || its == TEMPLATE_attention || follows) *anchor = n, t = follows ? TEMPLATE_separable : its;
     }
     return t;
 }
@@ -195,7 +196,8 @@ bool schedule_panels_fit(Context *cx, const Graph *body, int64_t panels) {
     const Node *anchor;
     Template t = body_template(body, &anchor);
     if (t == TEMPLATE_winograd) return divide_up(known(cx, type_info(cx, anchor->type)->dims[3]), PANEL) % panels == 0;
-    return (t != TEMPLATE_convolution && t != TEMPLATE_contraction) || panels_fit(cx, body, anchor, panels);
+    bool tiles = t == TEMPLATE_convolution || t == TEMPLATE_contraction || t == TEMPLATE_separable;
+    return !tiles || panels_fit(cx, body, anchor, panels);
 }
 
 static void contraction(const Choice *c, Schedule *s) {
@@ -278,6 +280,26 @@ static void grouped(const Choice *c, Schedule *s) {
     if (columns > 0 && best > columns) best = columns;
     s->field[SCHED_tile_m] = best < 1 ? 1 : best, s->field[SCHED_unroll] = lines;
     channel_blocks(c, s);
+}
+
+/* Both convolutions' own numbers; but tiles that fill lines, whose rows lie at constant distances in the strip, and strips that leave
+ * most of the second cache to the image. */
+static void separable(const Choice *c, Schedule *s) {
+    Context *cx = c->cx;
+    Choice first = *c;
+    for (uint32_t i = 1; &c->body->nodes.at[i] != c->anchor; i++)
+        if (c->body->nodes.at[i].op == OP_conv) first.anchor = &c->body->nodes.at[i];
+    grouped(&first, s);
+    int64_t pixels = s->field[SCHED_tile_m], lines = s->field[SCHED_unroll];
+    contraction(c, s);
+    const TypeInfo *x = val_type(c->body, c->anchor->in[0]), *y = type_info(cx, c->anchor->type);
+    Dim width = x->dims[x->rank - 2];
+    if (val_type(c->body, c->anchor->in[1])->encoding != ENCODING_PAIR16 && known(cx, width))
+        line_tile(s, c->target, y->dtype, known(cx, width), known(cx, y->dims[y->rank - 1]), 4);
+    int64_t tile = sat_mul(sat_mul(dim_hint(cx, width), dim_hint(cx, x->dims[x->rank - 1])), lines * dtype_bytes(x->dtype));
+    int64_t strip = c->target->l2_bytes / 8 / (tile < 1 ? 1 : tile);
+    s->field[SCHED_pixels] = pixels, s->field[SCHED_unroll] = lines, s->field[SCHED_block_n] = 0;
+    s->field[SCHED_block_m] = strip < 1 ? 1 : strip > 64 ? 64 : strip;
 }
 
 /* Rows are tiles of the image: their transforms, and the products of a group of columns, fill most of the cache.  A group is a
@@ -367,7 +389,7 @@ typedef void Numbers(const Choice *c, Schedule *s);
 static Numbers *const numbers[TEMPLATE_COUNT] = {
     [TEMPLATE_map] = pointwise,   [TEMPLATE_transpose] = transposed,    [TEMPLATE_row] = rows,
     [TEMPLATE_grouped] = grouped, [TEMPLATE_planes] = planes, [TEMPLATE_contraction] = contraction, [TEMPLATE_convolution] = contraction,
-    [TEMPLATE_attention] = attention, [TEMPLATE_winograd] = winograd,
+    [TEMPLATE_attention] = attention, [TEMPLATE_winograd] = winograd, [TEMPLATE_separable] = separable,
     [TEMPLATE_matrix] = matrix,
 };
 

@@ -90,6 +90,32 @@ Template anchor_template(const Graph *g, const Node *anchor) {
     return reduces_columns(g, anchor) ? TEMPLATE_columns : TEMPLATE_map;
 }
 
+/* ---- separable convolutions --------------------------------------------------------------------------------------------- */
+
+/* One part of K (separable.c); the same pixels on both sides. */
+static bool is_one_tap(const Graph *g, const Node *n) {
+    Context *cx = g->cx;
+    const TypeInfo *x = val_type(g, n->in[0]), *w = val_type(g, n->in[1]), *y = type_info(cx, n->type);
+    if (n->op != OP_conv || attr_int(n, ATTR_groups) != 1 || w->encoding == ENCODING_DENSE) return false;
+    for (uint32_t i = 0; i + 2 < w->rank; i++)
+        if (!dim_is(cx, w->dims[i], 1) || !dim_same(x->dims[i + 1], y->dims[i + 1]) || attr_ints(n, ATTR_stride, NULL)[i] != 1 ||
+            !dim_is(cx, attr_dims(n, ATTR_low, NULL)[i], 0))
+            return false;
+    return prove(cx, NULL, REL_LE, w->dims[w->rank - 2], dim_const(cx, attr_int(n, ATTR_chunk))) == YES;
+}
+
+/* What lies between them is larger than the second cache: it would leave for the third before it is read, and both ways are
+ * spared.  Smaller ones stay where they are, and panels would be read again for every strip: measured, as fast or slower. */
+bool pays_as_separable(const Graph *g, const Node *grouped, const Node *product, const Tiers *tiers) {
+    if (!tiers || !tiers->n || anchor_template(g, grouped) != TEMPLATE_grouped || !is_one_tap(g, product)) return false;
+    bool pairs = val_type(g, product->in[1])->encoding == ENCODING_PAIR16;
+    for (uint32_t i = 0; i < tiers->n; i++)
+        if (pairs && tiers->at[i]->tiles_bf16) return false; /* template matrix takes it */
+    const TypeInfo *between = val_type(g, product->in[0]);
+    int64_t bytes = sat_mul(dim_hint(g->cx, dim_product(g->cx, between->dims, between->rank)), dtype_bytes(between->dtype));
+    return bytes >= tiers_target(tiers, 0).l2_bytes;
+}
+
 /* ---- transposes --------------------------------------------------------------------------------------------------------- */
 
 typedef struct Strides {

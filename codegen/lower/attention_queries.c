@@ -31,6 +31,7 @@ void attention_make_queries(Kernel *k, Attention *a) {
     KernelLoop loop;
     Query q = {.s = &a->product};
     a->product.made = a->queries, a->product.made_first = a->begin;
+    a->product.made_dtype = a->product.pairs ? DT_bf16 : a->product.compute;
     a->product.made_pitch = kernel_dim(k, attention_query_pitch(k, a));
     Dim row = kernel_loop(k, &loop, a->begin, a->end, a->product.rows, 1, NULL, 0);
     blocks_row(k, &a->product, row, q.at);

@@ -192,7 +192,7 @@ typedef struct Unit {
 
 static void run_unit(Kernel *k, Blocks *s, const Group *gr, const Unit *u) {
     LoopBuilder *b = k->b;
-    Rows r = share_rows(k, s, u->task, gr->panels);
+    Rows r = s->strip ? *s->strip : share_rows(k, s, u->task, gr->panels);
     Sums to = {.at = u->sums, .pitch = l_i64(b, (int64_t)gr->panels * PANEL), .add = true, .last = u->last};
     LIf some = {0};
     if (s->packs) {
@@ -304,6 +304,15 @@ static void run_parts(Kernel *k, Blocks *s, const Dim *task, Dim all, Dim column
 
 /* ---- tasks ---------------------------------------------------------------------------------------------------------------------- */
 
+/* All of K is one part. */
+static void run_whole(Kernel *k, Blocks *s, const Dim *task, Dim column) {
+    LoopBuilder *b = k->b;
+    LVal zero = l_i64(b, 0);
+    Unit u = {{zero, kernel_dim(k, s->taps), zero, kernel_dim(k, s->channels)}, task, {0}, {0}};
+    u.sums = l_alloc(b, s->compute, (int64_t)s->tile_m * s->tile_n * PANEL);
+    run_group(k, s, column, &u);
+}
+
 /* Groups [first, end) of `all` in a block of rows. */
 static void run_block(Kernel *k, Blocks *s, const Dim *task, Dim all, LVal first, LVal end) {
     LoopBuilder *b = k->b;
@@ -311,14 +320,22 @@ static void run_block(Kernel *k, Blocks *s, const Dim *task, Dim all, LVal first
     if (s->begin) s->begin(k, s, task);
     Dim column = kernel_loop(k, &loop, first, end, all, s->whole || s->chained ? 1 : s->block_groups, NULL, 0);
     if (s->whole || s->chained) {
-        LVal zero = l_i64(b, 0);
-        Unit u = {{zero, kernel_dim(k, s->taps), zero, kernel_dim(k, s->channels)}, task, {0}, {0}};
-        u.sums = l_alloc(b, s->compute, (int64_t)s->tile_m * s->tile_n * PANEL);
         s->next = group_elements(k, s);
-        run_group(k, s, column, &u);
+        run_whole(k, s, task, column);
     } else {
         run_parts(k, s, task, all, column, l_min(b, l_i64(b, s->block_groups), l_sub(b, end, kernel_dim(k, column))));
     }
+    kernel_loop_end(k, &loop, NULL, 0);
+}
+
+void blocks_strip(Kernel *k, Blocks *s, const Rows *rows) {
+    KernelLoop loop;
+    Dim tasks[3];
+    k->state = s, k->anchor = blocks_anchor, k->lane = lane_symbol(k->cx, LANES);
+    s->strip = rows;
+    share_tasks(k, s, tasks);
+    Dim column = kernel_loop(k, &loop, l_i64(k->b, 0), kernel_dim(k, tasks[2]), tasks[2], 1, NULL, 0);
+    run_whole(k, s, NULL, column);
     kernel_loop_end(k, &loop, NULL, 0);
 }
 

@@ -7,7 +7,7 @@
 
 static Tile made_rows(Kernel *k, const Blocks *s, const Part *part, LVal first_row, uint32_t rows) {
     LoopBuilder *b = k->b;
-    Tile t = {.rows = rows, .x = s->pairs ? DT_bf16 : s->compute, .stride = l_i64(b, 1), .count = part->count};
+    Tile t = {.rows = rows, .x = s->made_dtype, .line = s->strip != NULL, .stride = l_i64(b, 1), .count = part->count};
     LVal first = l_add(b, l_mul(b, l_sub(b, first_row, s->made_first), s->made_pitch), part->first);
     for (uint32_t i = 0; i < rows; i++) t.row[i] = l_offset(b, s->made, l_add(b, first, l_mul(b, s->made_pitch, l_i64(b, i))));
     return t;

@@ -6,6 +6,7 @@
  * pointer a line and constants; where it may leave the image, a pointer for every pixel, to a row of zeros outside.
  * A pass takes block_m tiles of lines, block_n filters at a time, so that lines wait in cache for the next tile that sees them.
  * Order law (contract.c's): K is one chunk, an ascending chain over taps, then channels.
+ * Template separable has values of the tiles kept in scratch instead of results stored.
  * Source: cpu.md section 3 ("Depthwise NHWC") and "Second machine".
  */
 #include "tile.h"
@@ -19,7 +20,7 @@ typedef struct Direction {       /* along the lines, or along the columns, of th
     int64_t taps, stride, dilation;
 } Direction;
 
-typedef struct Grouped {
+struct Grouped {
     Val anchor;
     const Node *node;
     const TypeInfo *y, *x, *w;
@@ -32,7 +33,9 @@ typedef struct Grouped {
     Dim at[MAX_RANK];            /* of the tile's first pixel */
     KernelSpan span;             /* filters of the block at hand; id 0: all are one block */
     LVal value;                  /* of the anchor, where it is stored */
-} Grouped;
+    Val kept;                    /* instead of results: this, made of the anchor .. */
+    LVal to;                     /* .. where its elements lie as in memory */
+};
 
 /* What a tile of n_lines x n_columns outputs sees: `lines` lines of the operand for each outer tap, `width` pixels of each. */
 typedef struct Patch {
@@ -51,21 +54,21 @@ static int64_t constant(Context *cx, Dim d) {
     return value;
 }
 
-static Direction direction(Kernel *k, const Grouped *s, uint32_t axis, SchedField tile) {
+static Direction direction(Kernel *k, const Grouped *s, uint32_t axis, uint32_t tile) {
     if (!axis) return (Direction){0, 1, 1, 1, 1};
-    int64_t size = k->schedule->field[tile], taps = constant(k->cx, s->w->dims[axis - 1]);
-    return (Direction){axis, (uint32_t)size, taps, s->image.stride[axis - 1], s->image.dilation[axis - 1]};
+    int64_t taps = constant(k->cx, s->w->dims[axis - 1]);
+    return (Direction){axis, tile, taps, s->image.stride[axis - 1], s->image.dilation[axis - 1]};
 }
 
-static Grouped grouped_of(Kernel *k) {
+/* The convolution, on tiles of `pixels` pixels of as many lines as field unroll says. */
+static Grouped grouped_of(Kernel *k, Val conv, SchedField pixels) {
     Context *cx = k->cx;
-    Grouped s = {0};
-    for (uint32_t i = 1; i < k->body->nodes.n; i++)
-        if (k->body->nodes.at[i].op == OP_conv) s.anchor = (Val){i};
-    int64_t m = k->schedule->field[SCHED_tile_m], lines = k->schedule->field[SCHED_unroll];
-    if (!s.anchor.id || m < 1 || m > MAX_COLUMNS || lines < 1 || lines > MAX_LINES)
-        diag_fatal(cx, "schedule: template grouped needs a convolution and a tile of at most %d x %d pixels", MAX_LINES,
-                   MAX_COLUMNS);
+    Grouped s = {.anchor = conv};
+    int64_t m = k->schedule->field[pixels], lines = k->schedule->field[SCHED_unroll];
+    if (m < 1 || m > MAX_COLUMNS || lines < 1 || lines > MAX_LINES)
+        diag_fatal(cx, "schedule: a tile of %lld x %lld pixels, at most %d x %d are possible", (long long)lines, (long long)m,
+                   MAX_LINES, MAX_COLUMNS);
+    s.columns.tile = (uint32_t)m, s.lines.tile = (uint32_t)lines;
     s.node = node(k->body, s.anchor);
     s.y = type_info(cx, s.node->type), s.x = val_type(k->body, s.node->in[0]), s.w = val_type(k->body, s.node->in[1]);
     int64_t groups = attr_int(s.node, ATTR_groups);
@@ -82,8 +85,8 @@ static void place_image(Kernel *k, Grouped *s) {
     if (!dim_is(k->cx, s->image.channel, 1) || s->image.x.same.id)
         diag_fatal(k->cx, "schedule: template grouped needs channels side by side");
     uint32_t spatial = s->image.spatial;
-    s->columns = direction(k, s, spatial, SCHED_tile_m);
-    s->lines = direction(k, s, spatial > 1 ? spatial - 1 : 0, SCHED_unroll);
+    s->columns = direction(k, s, spatial, s->columns.tile);
+    s->lines = direction(k, s, spatial > 1 ? spatial - 1 : 0, s->lines.tile);
     s->outer = spatial > 2 ? spatial - 2 : 0, s->outer_taps = 1;
     for (uint32_t i = 0; i < s->outer; i++) s->outer_taps *= constant(k->cx, s->w->dims[i]);
     if (s->outer_taps * s->lines.taps * s->columns.taps * s->channels > attr_int(s->node, ATTR_chunk))
@@ -106,9 +109,16 @@ static uint32_t range_dims(Kernel *k, const Grouped *s, Dim *dims) {
     return n;
 }
 
+/* The only convolution of the body. */
+static Val only_conv(Kernel *k) {
+    for (uint32_t i = 1; i < k->body->nodes.n; i++)
+        if (k->body->nodes.at[i].op == OP_conv) return (Val){i};
+    diag_fatal(k->cx, "schedule: template grouped without a convolution");
+}
+
 Dim range_grouped(Kernel *k) {
     Dim dims[MAX_RANK];
-    Grouped s = grouped_of(k);
+    Grouped s = grouped_of(k, only_conv(k), SCHED_tile_m);
     uint32_t n = range_dims(k, &s, dims);
     return dim_product(k->cx, dims, n);
 }
@@ -248,6 +258,13 @@ static void add_line(Kernel *k, Filters *f, int64_t line, int64_t column_tap) {
     }
 }
 
+static void keep_pixel(Kernel *k, const Grouped *s, const Dim *at) {
+    const TypeInfo *t = val_type(k->body, s->kept);
+    uint32_t memo = k->memo.n;
+    kernel_store(k, s->to, t->dtype, access_offset(k->cx, t->dims, at, t->rank), kernel_eval(k, s->kept, at));
+    k->memo.n = memo;
+}
+
 static void store_pixels(Kernel *k, const Filters *f) {
     Grouped *s = f->patch->s;
     Context *cx = k->cx;
@@ -263,7 +280,8 @@ static void store_pixels(Kernel *k, const Filters *f) {
                              {REL_LT, at[s->lines.axis], s->y->dims[s->lines.axis]}};
             kernel_enter(k, &scope, inside, 2);
             s->value = f->acc[i * f->patch->n_columns + j];
-            store_results(k, s->anchor, at);
+            if (s->kept.id) keep_pixel(k, s, at);
+            else store_results(k, s->anchor, at);
             kernel_leave(k, &scope);
         }
 }
@@ -416,25 +434,57 @@ static void run_tiles(Kernel *k, Grouped *s, LVal lo, LVal hi) {
     kernel_loop_end(k, &loop, NULL, 0);
 }
 
-void lower_grouped(Kernel *k, LVal lo, LVal hi) {
+/* The same, a block of filters after the other. */
+static void run_blocks(Kernel *k, Grouped *s, LVal lo, LVal hi) {
     LoopBuilder *b = k->b;
-    Grouped s = grouped_of(k);
-    k->state = &s, k->anchor = anchor_value, k->lane = lane_symbol(k->cx, LANES);
-    place_image(k, &s);
-    int64_t block = k->schedule->field[SCHED_block_n] / LANES * LANES, pass = k->schedule->field[SCHED_block_m];
-    LFor passes = {0}, blocks = {0};
-    if (block < 1 || block >= constant(k->cx, s.y->dims[s.y->rank - 1])) {
-        run_tiles(k, &s, lo, hi);
+    int64_t block = k->schedule->field[SCHED_block_n] / LANES * LANES;
+    if (block < 1 || block >= constant(k->cx, s->y->dims[s->y->rank - 1])) {
+        run_tiles(k, s, lo, hi);
         return;
     }
-    LVal first = lo, end = hi;
-    if (pass > 0) {
-        passes = l_for(b, lo, hi, pass, LOOP_SERIAL, NULL, 0, &first);
-        end = l_min(b, hi, l_add(b, first, l_i64(b, pass)));
-    }
-    blocks = l_for(b, l_i64(b, 0), kernel_dim(k, s.y->dims[s.y->rank - 1]), block, LOOP_SERIAL, NULL, 0, &s.span.begin);
-    s.span.end = l_add(b, s.span.begin, l_i64(b, block));
-    run_tiles(k, &s, first, end);
+    LFor blocks = l_for(b, l_i64(b, 0), kernel_dim(k, s->y->dims[s->y->rank - 1]), block, LOOP_SERIAL, NULL, 0, &s->span.begin);
+    s->span.end = l_add(b, s->span.begin, l_i64(b, block));
+    run_tiles(k, s, lo, hi);
     l_for_end(b, &blocks, NULL, 0);
-    if (pass > 0) l_for_end(b, &passes, NULL, 0);
+    s->span = (KernelSpan){0};
+}
+
+static void begin_grouped(Kernel *k, Grouped *s) {
+    k->state = s, k->anchor = anchor_value, k->lane = lane_symbol(k->cx, LANES);
+}
+
+void lower_grouped(Kernel *k, LVal lo, LVal hi) {
+    LoopBuilder *b = k->b;
+    Grouped s = grouped_of(k, only_conv(k), SCHED_tile_m);
+    begin_grouped(k, &s);
+    place_image(k, &s);
+    int64_t pass = k->schedule->field[SCHED_block_m];
+    if (pass < 1 || k->schedule->field[SCHED_block_n] < LANES) {
+        run_blocks(k, &s, lo, hi);
+        return;
+    }
+    LVal first;
+    LFor passes = l_for(b, lo, hi, pass, LOOP_SERIAL, NULL, 0, &first);
+    run_blocks(k, &s, first, l_min(b, hi, l_add(b, first, l_i64(b, pass))));
+    l_for_end(b, &passes, NULL, 0);
+}
+
+/* ---- for template separable ---------------------------------------------------------------------------------------- */
+
+uint32_t grouped_range(Kernel *k, Val conv, SchedField pixels, Dim *dims) {
+    Grouped s = grouped_of(k, conv, pixels);
+    return range_dims(k, &s, dims);
+}
+
+Grouped *grouped_place(Kernel *k, Val conv, SchedField pixels) {
+    Grouped *s = arena_new_array(k->arena, Grouped, 1);
+    *s = grouped_of(k, conv, pixels);
+    place_image(k, s);
+    return s;
+}
+
+void grouped_keep(Kernel *k, Grouped *s, LVal lo, LVal hi, Val value, LVal to) {
+    s->kept = value, s->to = to;
+    begin_grouped(k, s);
+    run_blocks(k, s, lo, hi);
 }

@@ -106,7 +106,8 @@ void blocks_store_rows(Kernel *k, Blocks *s, const Group *gr, LVal first, LVal e
 /* ---- tiles of rows ---------------------------------------------------------------------------------------------------------- */
 
 LVal rows_start(Kernel *k, const Rows *r, LVal tile) {
-    return l_add(k->b, l_mul(k->b, tile, r->size), l_min(k->b, tile, r->larger));
+    LVal row = l_add(k->b, l_mul(k->b, tile, r->size), l_min(k->b, tile, r->larger));
+    return r->first.id ? l_add(k->b, r->first, row) : row;
 }
 
 Rows blocks_rows(Kernel *k, const Blocks *s, Dim block) {
@@ -376,9 +377,9 @@ void blocks_finish_tiles(Kernel *k, Blocks *s, const Part *part, const Group *gr
     TileLoop loop = begin_tiles(k, r, &now);
     fetch_results(k, s, gr, now.first, loop.end);
     later.first = now.first, later.sums = sums, later.pitch = l_i64(b, (int64_t)gr->panels * PANEL), later.then = SUMS_KEEP;
-    uint32_t sizes = reachable_rows(k, s), often = 1u << s->tile_m;
+    uint32_t sizes = r->sizes ? r->sizes : reachable_rows(k, s), often = 1u << s->tile_m;
     int64_t rows;
-    if (dim_const_value(k->cx, s->rows, &rows)) often = sizes;
+    if (r->sizes || dim_const_value(k->cx, s->rows, &rows)) often = sizes;
     if (repeats_rows(k, s, sizes)) often = sizes;
     if (gr->kind == COLUMNS_DYNAMIC || !short_epilogue(k->body, s->anchor)) often = 0;
     often &= sizes;

@@ -42,9 +42,11 @@ typedef struct Group {           /* the columns of one task, as code knows them 
     Columns kind;                /* TAIL: the last panel is cut off by the constant extent; DYNAMIC: any panel may be */
 } Group;
 
-typedef struct Rows {            /* of the task's block */
+typedef struct Rows {            /* of the task's block, or of a strip */
     LVal begin, end;             /* tiles */
     LVal size, larger;           /* rows of a tile; the first `larger` tiles of all have one more */
+    LVal first;                  /* row of tile 0; id 0: 0 */
+    uint32_t sizes;              /* bit n: a tile may have n rows; 0: as the extents tell */
 } Rows;
 
 typedef struct Blocks Blocks;
@@ -71,6 +73,7 @@ struct Blocks {
     void (*group)(Kernel *, Blocks *, const Group *, const Rows *, LVal sums);
     void *state;                 /* accumulate's own; theirs */
     LVal lo, hi;                 /* share of the range */
+    const Rows *strip;           /* rows at hand, whatever the share; or NULL */
     Dim at[MAX_RANK];            /* of the task: batch axes filled in */
     Dim panel;                   /* first panel of the task */
     LVal panels, panel_stride;   /* pointer to it, at the part's first k where packed; elements to the next */
@@ -79,6 +82,7 @@ struct Blocks {
     bool repeats;                /* accumulate heeds `last` */
     LVal last;                   /* of the tile at hand: the row in its last place, which may be that before once more; or 0: its own */
     LVal made, made_first, made_pitch; /* x's rows as the template made them in scratch: from which one on, and apart; or 0 */
+    DType made_dtype;            /* graph dtype of those */
     LVal value;                  /* of the anchor at value_at */
     Dim value_at[MAX_RANK];
 };
@@ -90,6 +94,8 @@ Dim blocks_tiles(Kernel *, const Blocks *);  /* of all rows */
 Dim blocks_count(Kernel *, const Blocks *);  /* blocks of rows */
 Dim blocks_scratch(Kernel *, const Blocks *);
 void blocks_lower(Kernel *, Blocks *, LVal lo, LVal hi);
+/* The results of these rows, all columns, where K is one part: for templates whose tasks are other rows than a contraction's. */
+void blocks_strip(Kernel *, Blocks *, const Rows *);
 /* at[] of the row axes of the result from the flat row. */
 void blocks_row(Kernel *, const Blocks *, Dim row, Dim *at);
 /* Vectors of a panel that one tap takes; that so many k of a tap take. */
@@ -170,6 +176,16 @@ typedef void LinesFn(Kernel *, void *user, uint32_t lines);
 void image_lines(Kernel *, Dim tile, Dim extent, int64_t size, Dim *at, LinesFn *run, void *user);
 /* A read-only object of zeros that the module's convolutions share: at least `bytes`. */
 LVal zero_row(Kernel *, DType memory, int64_t bytes);
+
+/* ---- grouped.c ---------------------------------------------------------------------------------------------------- */
+
+/* A grouped convolution on template grouped's tiles, for a template that goes on from their values: how many tiles of lines there
+ * are, the product of dims[0 .. the returned number), an image's last; where its operand lies; the elements of tiles [lo, hi) of
+ * `value`, which is made of its results one by one, at `to`, where they lie from each other as in memory. */
+typedef struct Grouped Grouped;
+uint32_t grouped_range(Kernel *, Val conv, SchedField pixels, Dim *dims);
+Grouped *grouped_place(Kernel *, Val conv, SchedField pixels);
+void grouped_keep(Kernel *, Grouped *, LVal lo, LVal hi, Val value, LVal to);
 
 /* ---- share.c ------------------------------------------------------------------------------------------------------ */
 

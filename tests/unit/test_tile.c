@@ -1,5 +1,6 @@
 /* test_tile.c: templates contraction, convolution, grouped and planes against the graph interpreter (within rounding) and, bit by bit,
  * against template map, whose loops follow the order law one element at a time; by the Loop interpreter and as machine code.
+ * Template separable: both of its convolutions by template map.
  * Template winograd likewise against the interpreter, and every tier and engine bit by bit.
  * With bf16 operands in pairs (pass narrow): against the interpreter of the narrowed graph, and every tier and engine bit by bit;
  * template matrix, which has an order of its own, every engine: its machine code emulated where the CPU has no AMX. */
@@ -31,6 +32,7 @@ typedef struct Run {
     const int64_t *symbols;      /* by id */
     void **memory;               /* by node: first result; kernels of one result alone */
     uint32_t tiled;              /* kernels of the templates under test */
+    uint32_t separable;          /* of template separable */
 } Run;
 
 static void fail_with_diagnostics(Context *cx, const char *what) {
@@ -132,8 +134,8 @@ static void run_kernel(Run *r, uint32_t v) {
     Schedule schedule = *node_attr(n, ATTR_schedule)->as.schedule;
     int64_t its = schedule.field[SCHED_template_];
     bool tiled = its == TEMPLATE_contraction || its == TEMPLATE_convolution || its == TEMPLATE_grouped || its == TEMPLATE_planes ||
-                 its == TEMPLATE_winograd || its == TEMPLATE_matrix;
-    r->tiled += tiled;
+                 its == TEMPLATE_winograd || its == TEMPLATE_matrix || its == TEMPLATE_separable;
+    r->tiled += tiled, r->separable += its == TEMPLATE_separable;
     if (its == TEMPLATE_grouped && r->blocks) schedule.field[SCHED_block_n] = LANES, schedule.field[SCHED_block_m] = 3;
     if (tiled && r->map) schedule.field[SCHED_template_] = TEMPLATE_map;
     LoopModule *m = loop_module_new(r->cx, "test", &(Tiers){.n = 1, .at = {r->target}});
@@ -178,6 +180,7 @@ typedef struct Case {
     int64_t symbols[64];         /* values of symbols, by id */
     int64_t depth;               /* of the sums, for the tolerance */
     bool large;                  /* too large for the Loop interpreter */
+    bool separable;              /* template separable is expected: the cache is too small for what lies between */
 } Case;
 
 static Case begin_case(const char *name) {
@@ -244,6 +247,9 @@ static void compare_reference(const Case *c, const Tensor *expected, const void 
 
 static Graph *compile(Case *c, const Target *target, bool pack) {
     Graph *g = c->g;
+    Target small = *target;
+    small.l2_bytes = 1 << 10;
+    if (c->separable) target = &small;
     if (pack) g = pass_align(c->cx, g, &(Tiers){.n = 1, .at = {target}});
     if (pack && g) g = pass_pack(c->cx, g, &(Tiers){.n = 1, .at = {target}});
     if (g) g = pass_fuse(c->cx, g, &(Tiers){.n = 1, .at = {target}});
@@ -268,13 +274,14 @@ static void check_target(Case *c, const char *name, Tensor *inputs, const Tensor
         if (run.engine == ENGINE_LOOP && c->large) continue;
         if (run.engine == ENGINE_TCC && !have_tcc()) continue;
         run.g = compile(c, target, pack);
-        run.tiled = 0;
+        run.tiled = run.separable = 0;
         void *found = run_graph(&run, inputs);
         char what[64];
         snprintf(what, sizeof what, "%s, engine %d, pack %d", name, (int)run.engine, pack);
         compare_reference(c, expected, found, what);
         if (memcmp(reference, found, bytes)) fail_msg("%s %s: bits differ from the element-wise template's", c->g->name, what);
         if (pack && !run.tiled) fail_msg("%s: no tiled kernel", c->g->name);
+        if (pack && c->separable && !run.separable) fail_msg("%s: no kernel of template separable", c->g->name);
         free(found);
     }
     free(reference);
@@ -304,6 +311,7 @@ static void check_tiers(Case *c, Tensor *inputs, const char *const *names, uint3
         snprintf(what, sizeof what, "%s, engine %u", target->name, variant / n);
         compare_reference(c, &expected, found, what);
         if (!run.tiled) fail_msg("%s %s: no tiled kernel", c->g->name, what);
+        if (c->separable && !run.separable && !target->tiles_bf16) fail_msg("%s %s: no kernel of template separable", c->g->name, what);
         if (reference && memcmp(reference, found, bytes)) fail_msg("%s %s: other bits", c->g->name, what);
         if (reference) free(found);
         else reference = found;
@@ -590,6 +598,40 @@ static void test_conv_groups(void **state) {
     end_case(&c, conv(&c, param_i(&c, DT_f32, 5, DIMS(1, 5, 4, 9, 20)), weights(&c, 5, DIMS(3, 3, 3, 1, 20)), 3, &z, 20));
 }
 
+/* A convolution in groups, an activation, one of one tap to `filters`: strips of every height, lines left over, borders, rows that do
+ * not fill tiles; with a residual. */
+static void test_separable(void **state) {
+    (void)state;
+    static const struct { int64_t groups, filters; Shape shape; } cases[] = {
+        {40, 24, {13, 11, 40, 40, 3, 3, 1, 1, 1, 1, false, false}}, {21, 70, {9, 17, 21, 21, 3, 3, 2, 1, 1, 1, false, false}},
+        {33, 16, {7, 19, 33, 33, 5, 3, 1, 2, 2, 3, true, false}},   {8, 40, {7, 28, 32, 32, 3, 3, 1, 1, 1, 1, false, false}},
+        {96, 17, {5, 12, 96, 96, 3, 3, 1, 1, 1, 1, true, false}},   {16, 3, {30, 16, 16, 16, 3, 3, 1, 1, 1, 1, false, false}}};
+    for (uint32_t i = 0; i < COUNT(cases); i++) {
+        const Shape *z = &cases[i].shape;
+        char name[32];
+        snprintf(name, sizeof name, "separable_%u", i);
+        Case c = begin_case(name);
+        c.depth = z->r * z->s * z->c, c.separable = true;
+        Loc l = {0};
+        Dim dims[] = {z->symbolic ? symbol(&c, "n", 3) : dim_const(c.cx, 3), z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h),
+                      z->symbolic ? symbol(&c, "w", z->w) : dim_const(c.cx, z->w), dim_const(c.cx, z->c)};
+        Val y = conv(&c, param(&c, DT_f32, 4, dims), weights(&c, 4, DIMS(z->r, z->s, z->c / cases[i].groups, z->f)), 2, z, cases[i].groups);
+        y = b_binary(c.g, l, OP_max, b_binary(c.g, l, OP_add, y, weights(&c, 1, DIMS(z->f))), b_scalar(c.g, l, DT_f32, 0));
+        y = conv(&c, y, weights(&c, 4, DIMS(1, 1, z->f, cases[i].filters)), 2, &(Shape){.stride = 1, .dilation = 1}, 1);
+        if (i & 1) y = b_binary(c.g, l, OP_add, y, param(&c, DT_f32, 4, val_type(c.g, y)->dims));
+        end_case(&c, b_binary(c.g, l, OP_add, y, weights(&c, 1, DIMS(cases[i].filters))));
+    }
+    Shape z = {.stride = 2, .dilation = 1, .low = 1, .high = 1}, one = {.stride = 1, .dilation = 1};
+    Case c = begin_case("separable_1d");
+    c.depth = 60, c.separable = true;
+    Val y = conv(&c, param_i(&c, DT_f32, 3, DIMS(20, 19, 20)), weights(&c, 3, DIMS(3, 1, 20)), 1, &z, 20);
+    end_case(&c, conv(&c, y, weights(&c, 3, DIMS(1, 20, 24)), 1, &one, 1));
+    c = begin_case("separable_3d");
+    c.depth = 540, c.separable = true;
+    y = conv(&c, param_i(&c, DT_f32, 5, DIMS(2, 5, 7, 9, 20)), weights(&c, 5, DIMS(3, 3, 3, 1, 20)), 3, &z, 20);
+    end_case(&c, conv(&c, y, weights(&c, 5, DIMS(1, 1, 1, 20, 24)), 3, &one, 1));
+}
+
 static void test_conv_ranks(void **state) {
     (void)state;
     Shape z = {.stride = 2, .dilation = 1, .low = 1, .high = 1};
@@ -643,7 +685,7 @@ int main(void) {
         cmocka_unit_test(test_dot_symbolic), cmocka_unit_test(test_repeated_rows),
         cmocka_unit_test(test_dot_heads),  cmocka_unit_test(test_dot_split),    cmocka_unit_test(test_dot_transposed),
         cmocka_unit_test(test_dot_dtypes), cmocka_unit_test(test_conv),           cmocka_unit_test(test_conv_ranks),
-        cmocka_unit_test(test_conv_groups), cmocka_unit_test(test_winograd), cmocka_unit_test(test_crossed),
+        cmocka_unit_test(test_conv_groups), cmocka_unit_test(test_separable), cmocka_unit_test(test_winograd), cmocka_unit_test(test_crossed),
     };
     return have_llvm() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
 }
