@@ -43,13 +43,30 @@ ImportOptions job_import_options(Job *job) {
 
 /* Settings that only an ONNX model can take. */
 static bool refuse_import_settings(Job *job) {
-    if (!job->set.n_dims && !job->set.n_constants && !(job->set.flags & INGOT_SYMBOLIC)) return true;
+    bool declares = job->set.n_dims && !job->set.donate; /* else of capacities */
+    if (!declares && !job->set.n_constants && !(job->set.flags & INGOT_SYMBOLIC)) return true;
     diag_usage(job->cx, (Loc){0}, "%s is text IR, whose dims are fixed in its text: dims, constants and symbolic inputs apply to ONNX models", job->file);
     return false;
 }
 
+/* Declared dims that the model has not (used) are capacities. */
+static const Graph *donate_all(Job *job, const Graph *g, Donations all, bool *used) {
+    uint32_t n = job->set.n_dims;
+    SymbolInfo *ranges = arena_new_array(job->cx->arena, SymbolInfo, n + 1);
+    for (uint32_t i = 0; i < n; i++)
+        if (!symbol_declaration(job->cx, job->set.dims[i], &ranges[i])) return NULL;
+    all.ranges = ranges, all.used = used, all.n_ranges = n;
+    const Graph *to = graph_donate(job->cx, g, &all);
+    for (uint32_t i = 0; to && i < n; i++)
+        if (!used[i]) {
+            diag_usage(job->cx, (Loc){0}, "'%s': neither the model nor a donated cache has a dim of that name", job->set.dims[i]);
+            return NULL;
+        }
+    return to;
+}
+
 /* "k=past_k,v=past_v".  Only graphs as they are imported have concatenations to look for. */
-static const Graph *donate(Job *job, const Graph *g) {
+static const Graph *donate(Job *job, const Graph *g, bool *used) {
     Arena *arena = job->cx->arena;
     VEC(Donation) all = {0};
     for (const char *at = job->set.donate; *at;) {
@@ -64,10 +81,10 @@ static const Graph *donate(Job *job, const Graph *g) {
         at += n + (at[n] == ',');
     }
     const Graph *folded = pass_find("canon")->run(job->cx, g, &job->tiers); /* shapes' leftovers hide slices */
-    return folded ? graph_donate(job->cx, folded, all.at, all.n) : NULL;
+    return folded ? donate_all(job, folded, (Donations){.at = all.at, .n = all.n}, used) : NULL;
 }
 
-static const Graph *import(Job *job) {
+static const Graph *import(Job *job, bool *used) {
     job_progress(job, "import");
     if (job->kind == INPUT_GRAPH)
         return refuse_import_settings(job) ? graph_parse(job->cx, job->file, (const char *)job->bytes, job->n, job->side, job->side_n) : NULL;
@@ -76,12 +93,14 @@ static const Graph *import(Job *job) {
         return NULL;
     }
     ImportOptions o = job_import_options(job);
+    o.dims_used = used;
     return constants(job, &o) ? onnx_import(job->cx, job->file, job->bytes, job->n, &o) : NULL;
 }
 
 const Graph *job_import(Job *job) {
-    const Graph *g = import(job);
-    return g && job->set.donate ? donate(job, g) : g;
+    bool *used = job->set.donate ? arena_new_array(job->cx->arena, bool, job->set.n_dims + 1) : NULL;
+    const Graph *g = import(job, used);
+    return g && used ? donate(job, g, used) : g;
 }
 
 static PipelineOptions pipeline_options(Job *job) {

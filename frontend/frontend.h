@@ -18,6 +18,7 @@ typedef struct ImportConstant {
 typedef struct ImportOptions {
     const char *const *dims;        /* declarations of symbols: "batch=1..64%8", "seq=..4096", "n=7" */
     uint32_t n_dims;
+    bool *dims_used;                /* n_dims: set where the model has the dim; NULL: one that it has not is a mistake */
     bool symbolic_inputs;           /* every extent of every input becomes a fresh symbol, except the lengths of 1-D
                                        i64 inputs; nothing the model declares about shapes is believed */
     const ImportConstant *constants;

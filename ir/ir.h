@@ -67,6 +67,8 @@ typedef struct SymbolInfo {
 } SymbolInfo;
 /* A new symbol; where the name is taken, a suffix _1, _2 … is added.  info->name NULL: "s". */
 Symbol symbol_new(Context *, const SymbolInfo *info);
+/* "name=7", "name=1..64%8", "name=..4096" as a symbol of inputs; false after a diagnostic.  declaration.c */
+bool symbol_declaration(Context *, const char *text, SymbolInfo *to);
 Symbol symbol_find(Context *, const char *name); /* id 0 where there is none */
 const SymbolInfo *symbol_info(Context *, Symbol);
 /* Narrows the birth range before the symbol was used in any dim (declarations: --dim, text headers). */

@@ -23,7 +23,7 @@ typedef struct Cache {
     Dim used, capacity, most;    /* extents: before, of the buffer, after */
     VEC(Appended) appended;
 } Cache;
-typedef struct Donor { Context *cx; const Graph *g; Arena *arena; Cache *caches; uint32_t n; } Donor;
+typedef struct Donor { Context *cx; const Graph *g; Arena *arena; Cache *caches; uint32_t n; const Donations *asked; } Donor;
 
 /* ---- what the model says ------------------------------------------------------------------------------------------------- */
 
@@ -150,8 +150,14 @@ static void name_capacity(Donor *d, Cache *c) {
             return;
         }
     const char *name = intern(d->cx, arena_print(d->arena, "%s_capacity", dim_string(d->cx, c->used)));
-    const SymbolInfo info = {.name = name, .kind = SYMBOL_INPUT, .max = INT64_MAX, .multiple = 1, .hint = 48 /* room, where sizes are made up */};
-    c->capacity = dim_symbol(d->cx, symbol_new(d->cx, &info));
+    enum { ROOM = 48 /* where sizes are made up */ };
+    SymbolInfo info = {.kind = SYMBOL_INPUT, .max = INT64_MAX, .multiple = 1};
+    for (uint32_t i = 0; i < d->asked->n_ranges; i++)
+        if (strcmp(d->asked->ranges[i].name, name) == 0) info = d->asked->ranges[i], d->asked->used[i] = true;
+    info.name = name;
+    int64_t hint = info.max < ROOM ? info.max : info.min > ROOM ? info.min : ROOM;
+    info.hint = hint - hint % info.multiple < info.min ? info.max : hint - hint % info.multiple;
+    c->capacity = info.min == info.max ? dim_const(d->cx, info.min) : dim_symbol(d->cx, symbol_new(d->cx, &info));
 }
 
 static Val make_param(const Donor *d, Graph *to, uint32_t i) {
@@ -279,8 +285,10 @@ static Graph *rebuild(const Donor *d) {
     return graph_finish(to);
 }
 
-Graph *graph_donate(Context *cx, const Graph *g, const Donation *donations, uint32_t n) {
-    Donor d = {cx, g, arena_new(cx), NULL, n};
+Graph *graph_donate(Context *cx, const Graph *g, const Donations *asked) {
+    const Donation *donations = asked->at;
+    uint32_t n = asked->n;
+    Donor d = {cx, g, arena_new(cx), NULL, n, asked};
     bool ok = true;
     d.caches = arena_new_array(d.arena, Cache, n);
     for (uint32_t i = 0; ok && i < n; i++) {

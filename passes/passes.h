@@ -67,9 +67,16 @@ bool pays_as_separable(const Graph *, const Node *grouped, const Node *product, 
  * last; or -1. */
 int crossed_axis(const Graph *body);
 
-/* donate.c: the graph in which concat(input, ..), which makes the result, is written into the input.  NULL after a diagnostic. */
+/* donate.c: the graph in which concat(input, ..), which makes the result, is written into the input.  ranges: what is known of
+ * capacities, by name; used[i] where a cache has it.  NULL after a diagnostic. */
 typedef struct Donation { const char *result, *param; } Donation;
-Graph *graph_donate(Context *, const Graph *, const Donation *, uint32_t n);
+typedef struct Donations {
+    const Donation *at;
+    const SymbolInfo *ranges;
+    bool *used;
+    uint32_t n, n_ranges;
+} Donations;
+Graph *graph_donate(Context *, const Graph *, const Donations *);
 
 /* inplace.c: result `result` of a kernel's body may be written over parameter `operand`, element by element. */
 bool overwrites_safely(const Graph *body, uint32_t operand, uint32_t result);

@@ -9,8 +9,7 @@
 
 struct Declaration {
     const char *text, *name;
-    int64_t min, max, multiple;
-    bool used;
+    SymbolInfo info;
 };
 
 const char *onnx_symbol_name(Context *cx, const char *name, int index) {
@@ -29,32 +28,6 @@ const char *onnx_symbol_name(Context *cx, const char *name, int index) {
 
 /* ---- declarations ------------------------------------------------------------------------------------------------ */
 
-static const char *number(const char *p, int64_t *value, bool *found) {
-    *found = *p >= '0' && *p <= '9';
-    for (*value = 0; *p >= '0' && *p <= '9'; p++)
-        if (!ck_mul(*value, 10, value) || !ck_add(*value, *p - '0', value)) *value = INT64_MAX;
-    return p;
-}
-
-/* name=A..B%K, name=A.., name=..B, name=7. */
-static bool parse_declaration(Context *cx, const char *text, struct Declaration *d) {
-    const char *eq = strchr(text, '=');
-    bool low, high, has_multiple = true;
-    *d = (struct Declaration){.text = text, .max = INT64_MAX, .multiple = 1};
-    if (!eq || eq == text) return false;
-    d->name = intern_n(cx, text, (size_t)(eq - text));
-    const char *p = number(eq + 1, &d->min, &low);
-    if (strncmp(p, "..", 2) == 0) {
-        p = number(p + 2, &d->max, &high);
-        if (!high) d->max = INT64_MAX;
-    } else {
-        if (!low) return false;
-        d->max = d->min;
-    }
-    if (*p == '%') p = number(p + 1, &d->multiple, &has_multiple);
-    return *p == 0 && has_multiple && d->multiple >= 1 && d->min <= d->max;
-}
-
 static bool declared_twice(Importer *im, uint32_t i) {
     for (uint32_t k = 0; k < i; k++)
         if (strcmp(im->declared[k].name, im->declared[i].name) == 0) {
@@ -67,12 +40,11 @@ static bool declared_twice(Importer *im, uint32_t i) {
 static bool parse_declarations(Importer *im) {
     uint32_t n = im->options->n_dims;
     im->declared = arena_new_array(im->arena, struct Declaration, n + 1);
+    im->dims_used = im->options->dims_used ? im->options->dims_used : arena_new_array(im->arena, bool, n + 1);
     for (uint32_t i = 0; i < n; i++) {
-        if (!parse_declaration(im->cx, im->options->dims[i], &im->declared[i])) {
-            diag_usage(im->cx, (Loc){0}, "'%s' is no declaration of a dim; write name=7, name=1..64 or name=1..64%%8",
-                       im->options->dims[i]);
-            return false;
-        }
+        struct Declaration *d = &im->declared[i];
+        if (!symbol_declaration(im->cx, d->text = im->options->dims[i], &d->info)) return false;
+        d->name = d->info.name;
         if (declared_twice(im, i)) return false;
     }
     return true;
@@ -88,16 +60,17 @@ void declared_range(Importer *im, const char *also, SymbolInfo *info) {
     struct Declaration *d = find_declaration(im, info->name);
     if (!d) d = find_declaration(im, also);
     if (!d) return;
-    d->used = true;
-    info->min = d->min, info->max = d->max, info->multiple = d->multiple;
+    im->dims_used[d - im->declared] = true;
+    info->min = d->info.min, info->max = d->info.max, info->multiple = d->info.multiple;
 }
 
 static void unused_declarations(Importer *im) {
     uint32_t n = symbol_count(im->cx);
     const char **names = arena_new_array(im->arena, const char *, n + 1);
+    if (im->options->dims_used) return;
     for (uint32_t i = 0; i < n; i++) names[i] = symbol_info(im->cx, (Symbol){i + 1})->name;
     for (uint32_t i = 0; i < im->options->n_dims; i++) {
-        if (im->declared[i].used) continue;
+        if (im->dims_used[i]) continue;
         const char *close = closest_word(im->declared[i].name, names, n);
         diag_usage(im->cx, (Loc){0}, "'%s': the model has no dim of that name%s%s%s", im->declared[i].text,
                    close ? " (did you mean " : "", close ? close : "", close ? "?)" : "");

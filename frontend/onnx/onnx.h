@@ -238,6 +238,7 @@ struct Importer {
     uint64_t nodes;
     Graph *main;
     struct Declaration *declared;   /* parsed options->dims */
+    bool *dims_used;                /* of those: the model has the dim */
     Map symbols;                    /* interned dim_param -> symbol */
 };
 NameScope *scope_new(Importer *, NameScope *parent, Graph *, bool boundary);

@@ -21,6 +21,19 @@ grep -q "float \*k; .* NULL: run sets it to 'past_k', where it lies \*/" step.h
 grep -q 'overlap no input but those donated' step.h
 expect 1 "no room in 'past_k' for what is appended (new+past <= past_capacity): found 11 and 10" \
     "$INGOT" run libstep.so --random --dim batch=1,new=1,past=10,past_capacity=10
+# What is known of the capacity when compiling: a range, or the number itself; and nothing that there is not.
+expect 0 '' "$INGOT" compile "$step" --donate=k=past_k,v=past_v --dim past_capacity=16..64%16 --self-test=2 --check-each -o libstep.so
+"$INGOT" inspect libstep.so --json > said
+grep -q '"name": "past_capacity", "min": 16, "max": 64, "multiple": 16' said
+expect 0 '' "$INGOT" verify ./libstep.so --dim batch=1,new=1,past=20,past_capacity=48
+expect 2 "past_capacity = 80, declared 16..64" "$INGOT" run libstep.so --random --dim batch=1,new=1,past=10,past_capacity=80
+expect 0 '' "$INGOT" compile "$step" --donate=k=past_k,v=past_v --dim past_capacity=32 --self-test=2 --check-each -o libstep.so
+"$INGOT" inspect libstep.so > said
+grep -q 'past_k: f32\[2,batch,4,32,16\] donated to k$' said
+expect 1 "no room in 'past_k' for what is appended (new+past <= 32): found 33 and 32" \
+    "$INGOT" run libstep.so --random --dim batch=1,new=1,past=32
+expect 2 "'capacity=64': neither the model nor a donated cache has a dim of that name" \
+    "$INGOT" compile "$step" --donate=k=past_k --dim capacity=64 -o a.so
 expect 2 "expected OUT=IN,.." "$INGOT" compile "$step" --donate=k -o a.so
 expect 2 "the model has no output 'kk'" "$INGOT" compile "$step" --donate=kk=past_k -o a.so
 expect 2 "the model has no input 'past'" "$INGOT" compile "$step" --donate=k=past -o a.so
