@@ -86,8 +86,8 @@ def cell(node, x, y):
 FLOPS = {"Conv": conv, "ConvTranspose": conv_transpose, "MatMul": matmul, "Gemm": gemm, "LSTM": cell, "GRU": cell, "RNN": cell}
 
 
-def count(frozen):
-    """{"flops", "read", "written"}; raises KeyError where a shape stayed unknown."""
+def count(frozen, donated=()):
+    """{"flops", "read", "written"}, without writing the outputs in `donated`; raises KeyError where a shape stayed unknown."""
     onnx = models.package("onnx")
     from onnx import helper
     model = onnx.load(frozen, load_external_data=False)
@@ -114,4 +114,4 @@ def count(frozen):
         gathered += bytes_of.get(node.output[0], 0) if by_rows and node.input[0] in bytes_of else 0
     names = [v.name for v in model.graph.input] + [t.name for t in model.graph.initializer]
     return {"flops": int(flops), "read": int(sum(bytes_of[n] for n in set(names) & whole) + gathered),
-            "written": int(sum(bytes_of[v.name] for v in model.graph.output))}
+            "written": int(sum(bytes_of[v.name] for v in model.graph.output if v.name not in donated))}

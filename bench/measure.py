@@ -145,15 +145,16 @@ def drop(workers, results, name, reason):
 
 def start(row, names, library_of, options, threads, folder, results):
     """Workers of the peers that take the row; the others' reasons go to results."""
-    path, inputs, workers = row["path"], row["inputs"], {}
-    file = os.path.join(folder, "inputs.npz")
-    np.savez(file, **inputs)
+    path, workers, files = row["path"], {}, {}
+    for ours, inputs in ((False, row["inputs"]), (True, row["ours"])):
+        files[ours] = os.path.join(folder, f"inputs-{ours:d}.npz")
+        np.savez(files[ours], **inputs)
     for i, name in enumerate(names):
         try:
             needs_frozen = not is_ours(name) and peers.PEERS[name].frozen
             if needs_frozen and not row["frozen"]:
                 raise Refused("no model with fixed sizes: " + row["unfrozen"])
-            spec = {"path": path, "frozen": row["frozen"], "inputs": file, "threads": threads,
+            spec = {"path": path, "frozen": row["frozen"], "inputs": files[is_ours(name)], "threads": threads,
                     "processors": options.processors[:threads], "library": library_of(name) if is_ours(name) else None}
             workers[name] = Worker(name, spec, os.path.join(folder, str(i)), options.patience)
             results[name] = dict(workers[name].info)
@@ -190,7 +191,7 @@ def time_rounds(workers, results, options):
 
 
 def measure(row, names, library_of, options, threads):
-    """{peer: figures, or why not} of a row: {"path", "frozen", "unfrozen", "inputs"}."""
+    """{peer: figures, or why not} of a row: {"path", "frozen", "unfrozen", "inputs", "ours": what our library takes}."""
     folder, results = tempfile.mkdtemp(prefix="row-", dir=FOLDER), {}
     workers = {}
     try:

@@ -21,6 +21,14 @@ class Row:
     group: str
     path: Callable    # -> the .onnx file
     inputs: Callable  # -> name: array
+    flags: tuple = ()        # of ingot compile, beside those of the column
+    ours: Callable = dict    # of those inputs: what the library then takes
+    same: str = ""           # a row whose model with fixed sizes is this one's
+
+    def donated(self):
+        """Outputs that are written where an input lies."""
+        pairs = [f.removeprefix("--donate=").split(",") for f in self.flags if f.startswith("--donate=")]
+        return [pair.partition("=")[0] for found in pairs for pair in found]
 
 
 def image(batch):
@@ -37,6 +45,13 @@ def cached(new, past):
         return {"ids": rng.integers(5, 1000, (1, new)), "past_k": rng.standard_normal(cache, dtype=np.float32),
                 "past_v": rng.standard_normal(cache, dtype=np.float32)}
     return make
+
+
+def with_room(inputs):
+    """The caches as buffers with room for what is appended, written in place (docs/attention.md)."""
+    new, past = inputs["ids"].shape[1], inputs["past_k"].shape[3]
+    room = [(0, 0)] * 3 + [(0, new), (0, 0)]
+    return {"ids": inputs["ids"], "past": np.array(past), **{n: np.pad(inputs[n], room) for n in ("past_k", "past_v")}}
 
 
 def floats(**shapes):
@@ -62,6 +77,8 @@ ROWS = [
     Row("minilm-8x128", "big", made("minilm"), tokens(8, 128)),
     Row("gpt2-prefill-128", "big", made("gpt2"), cached(128, 0)),
     Row("gpt2-decode-256", "small", made("gpt2"), cached(1, 256)),
+    Row("gpt2-decode-256-donated", "small", made("gpt2"), cached(1, 256), ("--donate=k=past_k,v=past_v",), with_room,
+        "gpt2-decode-256"),
     Row("minilm-1x16", "small", made("minilm"), tokens(1, 16)),
     Row("mobilenet_v2-b1", "small", made("mobilenet_v2"), image(1)),
     Row("mlp_small-b1", "small", made("mlp_small"), floats(x=(1, 64))),
