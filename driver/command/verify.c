@@ -323,7 +323,7 @@ static int verify_alone(Report *r, Session *s) {
 
 /* ---- the command ------------------------------------------------------------------------------------------------------------ */
 
-#define BF16_TOLERANCE 2e-2 /* of outputs of order 1, where products were rounded to bf16: docs/precision.md */
+#define BF16_TOLERANCE 5e-2 /* of outputs of order 1, behind a dozen layers whose products were rounded to bf16: docs/precision.md */
 
 int command_verify(Arguments *a) {
     uint64_t seed = 1, threads = 1;
