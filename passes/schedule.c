@@ -169,6 +169,9 @@ static void blocks(const Choice *c, Schedule *s) {
     int64_t depth = dim_hint(cx, contract_depth(body, anchor)), part = depth < chunk ? depth : chunk;
     int64_t others = dim_hint(cx, dim_product(cx, y->dims, batch)) * divide_up(dim_hint(cx, y->dims[y->rank - 1]), width);
     bool packs = w->encoding == ENCODING_DENSE, chained = depth > chunk && !packs && chains(c, s), parts = depth > chunk && !chained;
+    /* All of K stays with a block: where that leaves it few rows, the panels would be read again and again. */
+    int64_t least = rows > 0 && rows < 32 ? rows : 32;
+    if (chained && t->l2_bytes / 8 * 7 < 4 * depth * (2 * width + least)) chained = false, parts = true;
     if (chained) part = depth;
     int64_t bytes = (part < 128 ? 128 : part) * (w->dtype == DT_bf16 ? 2 : 4); /* of a row of x, and of a column */
     bool streams = rows * depth * 4 <= t->l2_bytes / 4; /* x stays as it is: the panels are best read in order */
