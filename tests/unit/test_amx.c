@@ -1,5 +1,5 @@
 /* test_amx.c: tile instructions of Loop IR: what they compute, by the interpreter, as machine code (AMX, emulated where the
- * CPU has none: amx_emulator.h) and as portable C, bit by bit; and their mistakes.  Templates on tiles: test_tile.c. */
+ * CPU has none: amx_emulator.h) and as portable C, bit by bit; and their mistakes.  Templates on tiles: test_tile.c, test_tile_conv.c. */
 #define _GNU_SOURCE
 #include "loop_test.h"
 #include "amx_emulator.h"
