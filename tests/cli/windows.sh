@@ -26,5 +26,8 @@ graph @f(%1 "x": f32[n,9,37]) {
 GRAPH
 expect 0 '' "$INGOT" verify nan.graph --dim n=2
 expect 0 '' "$INGOT" verify nan.graph --dim n=2 --backend=c
-for b in llvm c interpreter; do expect 0 '' "$INGOT" run nan.graph --dim n=2 --backend=$b --quiet -o $b; done
-for y in across down outside; do cmp llvm/$y.npy c/$y.npy && cmp llvm/$y.npy interpreter/$y.npy; done
+expect 0 '' "$INGOT" run nan.graph --dim n=2 --quiet -o own # by LLVM where it is there
+for b in c interpreter; do
+    expect 0 '' "$INGOT" run nan.graph --dim n=2 --backend=$b --quiet -o $b
+    for y in across down outside; do cmp own/$y.npy $b/$y.npy; done
+done
