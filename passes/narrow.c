@@ -77,7 +77,7 @@ static void mark_rounded(Narrowed *n, const Graph *g) {
         if (is_view ? n->rounded[i] : constant || (both && reader->op != OP_attend)) n->rounded[reader->in[0].id] = true;
         if (both) n->rounded[reader->in[1].id] = true;
         if (reader->op == OP_window_max && n->rounded[i]) n->rounded[reader->in[0].id] = true;
-        if (is_view) n->rounded[i] = false;
+        if (is_view || reader->op == OP_overwrite) n->rounded[i] = false; /* the latter lies in the caller's memory */
     }
     for (uint32_t i = 0; i < g->results.n; i++) n->rounded[g->results.at[i].id] = false;
 }

@@ -53,3 +53,5 @@ expect 0 '' "$INGOT" verify good.graph
 # A layer of 60 bytes a row shares lines with the next.
 sed 's/,16\]/,15]/g; s/, 16\]/, 15]/g' mask.graph > odd.graph
 expect 1 "in whole lines of 64 bytes" "$INGOT" compile odd.graph --donate=k=past -o a.so
+# Caches stay f32 where products are rounded: the buffer is the caller's.
+expect 0 '' "$INGOT" compile "$step" --donate=k=past_k,v=past_v --precision=bf16 -o librounded.so
