@@ -391,6 +391,26 @@ bool val_splat(const Graph *g, Val v, Scalar *value) {
     return info->splat;
 }
 
+/* Behind the reduction the axes stand again with extent 1, or the broadcast leaves them out. */
+Val val_repeated_reduction(const Graph *g, Val v, Op op, Val x) {
+    if (val_op(g, v) != OP_broadcast) return (Val){0};
+    const Node *spread = node(g, v);
+    Val kept = spread->in[0], reduced = val_op(g, kept) == OP_reshape ? val_in(g, kept, 0) : kept;
+    if (val_op(g, reduced) != op || val_in(g, reduced, 0).id != x.id) return (Val){0};
+    uint32_t n_axes, at = 0;
+    const int64_t *axes = attr_ints(node(g, reduced), ATTR_axes, &n_axes), *to = attr_ints(spread, ATTR_axes, NULL);
+    bool whole = val_rank(g, kept) == val_rank(g, x);
+    for (uint32_t d = 0, r = 0; d < val_rank(g, x); d++) {
+        bool gone = r < n_axes && axes[r] == d;
+        r += gone;
+        if (gone && !whole) continue;
+        Dim extent = gone ? dim_const(g->cx, 1) : val_dim(g, x, d);
+        if (at == val_rank(g, kept) || to[at] != d || !dim_same(val_dim(g, kept, at), extent)) return (Val){0};
+        at++;
+    }
+    return at == val_rank(g, kept) ? reduced : (Val){0};
+}
+
 Val graph_home(const Graph *g, Val v, Dim *bytes) {
     Context *cx = g->cx;
     *bytes = dim_const(cx, 0);

@@ -342,6 +342,8 @@ Symbol node_finds(Context *, const Node *);                /* the symbol that th
 bool node_mentions(Context *, const Node *, Symbol);       /* in its type, its attributes, or inside its regions or body */
 bool val_const(const Graph *, Val, Const *);       /* is a const node */
 bool val_splat(const Graph *, Val, Scalar *);      /* is a splat constant, or a broadcast/reshape of one */
+/* The reduction by `op` of x whose result v, of x's dims, repeats along the reduced axes; id 0: v is something else. */
+Val val_repeated_reduction(const Graph *, Val v, Op op, Val x);
 uint64_t graph_hash(const Graph *);                /* structural: equal graphs, equal hashes */
 bool graph_equal(const Graph *, const Graph *);    /* structurally, locations and names of parameters aside */
 /* Guards that infer rules need are appended to the graph being built (a broadcast of unknown extents, a Reshape). */

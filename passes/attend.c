@@ -85,24 +85,16 @@ static bool is_guard(const Rewrite *rw, const Node *n) {
            val_splat(g, n->in[1], &s) && s.f == 0 && rw->uses[n->in[0].id] == 1 && rw->uses[n->in[2].id] == 2;
 }
 
-/* v repeats the result of a reduction by `op` of `of` along the reduced axis, which it returns; -1: it does not. */
-static int64_t repeated_reduction(const Rewrite *rw, Val v, Op op, Val of) {
+/* The one axis of the reduction by `op` of x that v repeats, all of it for one reader; -1: v is something else. */
+static int64_t reduced_axis(const Rewrite *rw, Val v, Op op, Val x) {
     const Graph *g = rw->from;
-    Val once = val_op(g, v) == OP_broadcast ? val_in(g, v, 0) : (Val){0};
-    Val reduced = once.id && val_op(g, once) == OP_reshape ? val_in(g, once, 0) : once;
-    uint32_t rank = val_rank(g, v), n;
-    if (!reduced.id || val_op(g, reduced) != op || val_in(g, reduced, 0).id != of.id || rank != val_rank(g, of)) return -1;
-    if (rw->uses[v.id] != 1 || rw->uses[once.id] != 1 || rw->uses[reduced.id] != 1) return -1;
-    const int64_t *from = attr_ints(node(g, v), ATTR_axes, NULL), axis = attr_ints(node(g, reduced), ATTR_axes, &n)[0];
-    bool keeps = val_rank(g, once) == rank;
-    if (n != 1) return -1;
-    for (uint32_t i = 0, j = 0; i < rank; i++) {
-        if (!dim_same(val_dim(g, v, i), val_dim(g, of, i))) return -1;
-        if (!keeps && i == axis) continue;
-        if (from[j] != i || (i == axis ? !dim_is(g->cx, val_dim(g, once, j), 1) : !dim_same(val_dim(g, once, j), val_dim(g, of, i)))) return -1;
-        j++;
-    }
-    return axis;
+    Val reduced = val_repeated_reduction(g, v, op, x);
+    uint32_t n;
+    if (!reduced.id) return -1;
+    for (; v.id != reduced.id; v = val_in(g, v, 0))
+        if (rw->uses[v.id] != 1) return -1;
+    const int64_t *axes = attr_ints(node(g, reduced), ATTR_axes, &n);
+    return n == 1 && rw->uses[reduced.id] == 1 ? axes[0] : -1;
 }
 
 /* The axis of a softmax, which n is or ends with: e / sum e, where e = exp(x - max x); -1: it is none. */
@@ -115,8 +107,8 @@ static int64_t softmax_axis(const Rewrite *rw, const Node *n, Val *x) {
     Val shifted = val_in(g, n->in[0], 0);
     if (val_op(g, shifted) != OP_sub || rw->uses[shifted.id] != 1) return -1;
     *x = val_in(g, shifted, 0);
-    int64_t axis = repeated_reduction(rw, n->in[1], OP_reduce_sum, n->in[0]);
-    return axis == repeated_reduction(rw, val_in(g, shifted, 1), OP_reduce_max, *x) ? axis : -1;
+    int64_t axis = reduced_axis(rw, n->in[1], OP_reduce_sum, n->in[0]);
+    return axis == reduced_axis(rw, val_in(g, shifted, 1), OP_reduce_max, *x) ? axis : -1;
 }
 
 /* The softmax over the last axis (turned: but one) that v, in the old graph, is made of by reshapes that keep its rows, by

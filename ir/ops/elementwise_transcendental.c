@@ -12,25 +12,9 @@ Scalar ref_exp(const Graph *g, const Node *n, const Scalar *in) {
     (void)g, (void)n;
     return (Scalar){.f = exp(in[0].f)};
 }
-/* v is x less the largest along some of its axes, as softmax writes it: never above 0.  Behind the reduction the axes stand again
- * with extent 1, or the broadcast leaves them out. */
+/* v is x less the largest along some of its axes, as softmax writes it: never above 0. */
 static bool is_below_largest(const Graph *g, Val v) {
-    if (val_op(g, v) != OP_sub || val_op(g, val_in(g, v, 1)) != OP_broadcast) return false;
-    const Node *spread = node(g, val_in(g, v, 1));
-    Val x = val_in(g, v, 0), kept = spread->in[0], largest = val_op(g, kept) == OP_reshape ? val_in(g, kept, 0) : kept;
-    if (val_op(g, largest) != OP_reduce_max || val_in(g, largest, 0).id != x.id) return false;
-    uint32_t n_axes, at = 0;
-    const int64_t *axes = attr_ints(node(g, largest), ATTR_axes, &n_axes), *to = attr_ints(spread, ATTR_axes, NULL);
-    bool whole = val_rank(g, kept) == val_rank(g, x);
-    for (uint32_t d = 0, r = 0; d < val_rank(g, x); d++) {
-        bool reduced = r < n_axes && axes[r] == d;
-        r += reduced;
-        if (reduced && !whole) continue;
-        Dim extent = reduced ? dim_const(g->cx, 1) : val_dim(g, x, d);
-        if (at == val_rank(g, kept) || to[at] != d || !dim_same(val_dim(g, kept, at), extent)) return false;
-        at++;
-    }
-    return at == val_rank(g, kept);
+    return val_op(g, v) == OP_sub && val_repeated_reduction(g, val_in(g, v, 1), OP_reduce_max, val_in(g, v, 0)).id != 0;
 }
 LVal lanes_exp(LoopBuilder *b, const Graph *g, const Node *n, const LVal *in) {
     return is_below_largest(g, n->in[0]) ? m_exp_below(b, in[0]) : m_exp(b, in[0]);
