@@ -2,7 +2,8 @@
  *
  * The order of additions is the node's attribute, never the schedule's choice: order 1 is one ascending chain; order 16
  * adds element i to lane i mod 16 and then the lanes by a fixed tree.  Lanes start from the identity, so that a masked tail
- * changes no bit.  Chains whose lanes lie apart are read along the chain, sixteen by sixteen, and transposed.  Windows run in row-major order over the part that lies inside the input.
+ * changes no bit.  Chains whose lanes lie apart are read along the chain, sixteen by sixteen, and transposed.  Windows run in
+ * row-major order over the part that lies inside the input.
  */
 #include "lower.h"
 #include <string.h>

@@ -18,6 +18,7 @@
 #include "amx_emulator.h"
 #include "artifact.h"
 #include "codegen.h"
+#include "kernel_entry.h"
 #include "lower/lower.h"
 #include "passes.h"
 
@@ -50,21 +51,6 @@ static int64_t bytes_of(const Run *r, const TypeInfo *t) {
     return n;
 }
 
-/* i32 run(slots): takes the kernel's arguments from 8-byte slots. */
-static void add_entry(LoopModule *m, const LFunc *kernel) {
-    LParam slots = {.name = "slots", .type = lt_pointer(DT_u64)};
-    LoopBuilder *b = loop_begin(m, "run", LF_EXPORT, &slots, 1, lt_scalar(DT_i32));
-    LVal *in = arena_new_array(m->arena, LVal, kernel->n_params);
-    for (uint32_t i = 0; i < kernel->n_params; i++) {
-        LVal at[] = {loop_param(b, 0), l_i64(b, i)};
-        LType t = kernel->params[i].type;
-        if (t.pointer) in[i] = l_inst(b, LOP_load_pointer, t, at, 2, 0);
-        else in[i] = l_convert(b, l_load(b, at[0], at[1], 1, (LVal){0}), DT_i64);
-    }
-    l_return(b, l_call(b, kernel->name, lt_scalar(DT_i32), in, kernel->n_params));
-    loop_end(b);
-}
-
 typedef struct Slots { uint64_t at[64]; uint32_t n; int64_t range; void *scratch; int64_t scratch_bytes; } Slots;
 
 static void put(Slots *s, uint64_t value) { s->at[s->n++] = value; }
@@ -84,8 +70,6 @@ static Slots slots_of(const Run *r, const KernelInfo *info, const Node *n, uint3
     assert_true(dim_eval(r->cx, info->range, r->symbols, &s.range));
     return s;
 }
-
-typedef int32_t EntryFn(uint64_t *slots);
 
 static void run_native(const Run *r, LoopModule *m, Slots *s) {
     LoadedCode *code;
