@@ -78,14 +78,16 @@ graph @f(%1 "x": f32[n,4096]) where n in [1,4096] {
 }
 EOT
 expect 0 '' "$INGOT" bench "$digits" --dim batch=64 --repeat=10 --trace=one.json
-# Long enough for a second thread to come to work on a busy machine.
-expect 0 '' "$INGOT" bench wide.graph --dim n=2048 --repeat=100 --threads=2 --trace=two.json
+expect 0 '' "$INGOT" bench wide.graph --dim n=2048 --repeat=10 --threads=2 --trace=two.json
 python3 - <<'EOT'
 import json
 for file, tracks in ("one.json", {0}), ("two.json", {0, 1, 2}):
     events = json.load(open(file))["traceEvents"]
     work = [e for e in events if e["ph"] == "X"]
-    assert {0, max(tracks) and 1} <= {e["tid"] for e in work} <= tracks and {e["tid"] for e in events if e["name"] == "thread_name"} == tracks, file
+    assert {e["tid"] for e in events if e["name"] == "thread_name"} == tracks, file
+    # On a busy machine either thread may have done all of the fastest run: ranges are on one track at least.
+    used = {e["tid"] for e in work}
+    assert 0 in used and used <= tracks and bool(used - {0}) == (len(tracks) > 1), (file, used)
     assert all(e["dur"] >= 0 and e["ts"] >= 0 for e in work)
     launches = [e for e in work if e["tid"] == 0]
     assert all(e["args"]["read"] > 0 for e in launches)
