@@ -24,7 +24,7 @@ foreach(source ${unit_tests})
     INGOT_BINARY_DIR="${PROJECT_BINARY_DIR}")
   target_link_libraries(${name} PRIVATE ${layers} external ${CMOCKA_LIBRARY})
   add_test(NAME unit/${name} COMMAND ${name})
-  set_tests_properties(unit/${name} PROPERTIES LABELS unit TIMEOUT 600)
+  set_tests_properties(unit/${name} PROPERTIES LABELS unit TIMEOUT 1800)
 endforeach()
 
 file(GLOB more_tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/*.cmake)

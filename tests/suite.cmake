@@ -16,6 +16,6 @@ if(TARGET driver AND INGOT_WITH_TCC)
     endif()
     add_test(NAME suite_quick COMMAND onnx_suite --backend=${suite_backend} --mode=given --every=8
       --minimum=${PROJECT_SOURCE_DIR}/tests/suite/minimum_quick.txt ${suite_folders})
-    set_tests_properties(suite_quick PROPERTIES LABELS suite TIMEOUT 600)
+    set_tests_properties(suite_quick PROPERTIES LABELS suite TIMEOUT 1800)
   endif()
 endif()

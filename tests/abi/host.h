@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "ingot_rt.h"
 
 #define REQUIRE(c) ((c) ? (void)0 : (fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #c), exit(1)))
@@ -88,6 +89,11 @@ static inline int threads_now(void) {
     for (struct dirent *e; d && (e = readdir(d));) n += e->d_name[0] != '.';
     if (d) closedir(d);
     return n;
+}
+/* So many threads are left.  One that was joined may be listed a moment longer: the kernel wakes who joins it before it is gone. */
+static inline int threads_left(int n) {
+    for (int i = 0; i < 3000 && threads_now() != n; i++) usleep(10000);
+    return threads_now() == n;
 }
 /* Without pages of files. */
 static inline long private_pages(void) {

@@ -1,6 +1,25 @@
 # Scores, mask, softmax and values in one kernel: against the interpreter at sizes around blocks of keys and tiles of rows, on
 # every backend and tier.
 . "$TESTS/cli/common.bash"
+llvm=no
+if "$INGOT" compile m.graph -o m.ll 2>/dev/null; then llvm=yes; fi
+# verified MODEL "OPTIONS;.." SIZES..: agrees with the interpreter, compiled with these options and through C.  Where LLVM compiles,
+# it does so once for all sizes.
+verified() {
+    local model=$1 options sizes each
+    IFS=';' read -ra options <<< "$2;"
+    shift 2
+    for each in "${options[@]}"; do
+        [ $llvm = no ] || expect 0 '' "$INGOT" compile $model.graph $each -o libmodel.so
+        for sizes in "$@"; do
+            if [ $llvm = yes ]; then expect 0 '' "$INGOT" verify libmodel.so --against $model.graph --dim $sizes
+            else expect 0 '' "$INGOT" verify $model.graph $each --dim $sizes; fi
+        done
+    done
+    for sizes in "$@"; do
+        expect 0 '' "$INGOT" verify $model.graph --dim $sizes --backend=c --cpu=v3
+    done
+}
 cat > t.graph <<'EOF'
 graph @f(%1 "q": f32[B,2,M,D], %2 "k": f32[B,2,N,D], %3 "v": f32[B,2,N,E], %4 "mask": f32[B,N])
     where B in [0,8], M in [0,1024], N in [0,1024], D in [0,64], E in [0,80] {
@@ -18,22 +37,14 @@ EOF
 sed 's/,D\]/,40]/g; s/,E\]/,24]/g; s/, D in .* {/ {/' t.graph > fixed.graph
 expect 0 "" "$INGOT" compile t.graph --emit=schedule -o t.schedule
 grep -q attention t.schedule
-for sizes in B=1,M=7,N=128 B=2,M=13,N=300 B=1,M=1,N=129 B=1,M=200,N=5 B=2,M=6,N=0 B=0,M=3,N=3; do
-    expect 0 '' "$INGOT" verify fixed.graph --dim $sizes
-    expect 0 '' "$INGOT" verify fixed.graph --dim $sizes --backend=c
-    expect 0 '' "$INGOT" verify fixed.graph --dim $sizes --cpu=v3
-done
-for sizes in B=1,M=7,N=140,D=16,E=64 B=1,M=9,N=256,D=3,E=5 B=2,M=2,N=130,D=33,E=70; do
-    expect 0 '' "$INGOT" verify t.graph --dim $sizes
-done
+verified fixed '--cpu=v3,v4;--cpu=v3' B=1,M=7,N=128 B=2,M=13,N=300 B=1,M=1,N=129 B=1,M=200,N=5 B=2,M=6,N=0 B=0,M=3,N=3
+expect 0 '' "$INGOT" verify fixed.graph --dim B=2,M=13,N=300 --backend=c
+verified t '' B=1,M=7,N=140,D=16,E=64 B=1,M=9,N=256,D=3,E=5 B=2,M=2,N=130,D=33,E=70
 
 # Few rows meet keys where they lie, and come to the bits that they have among many.
 sed 's/,D\]/,32]/g; s/,E\]/,48]/g; s/, D in .* {/ {/' t.graph > few.graph
-for sizes in B=2,M=1,N=129 B=1,M=2,N=1 B=1,M=3,N=300 B=1,M=4,N=144 B=2,M=1,N=0; do
-    expect 0 '' "$INGOT" verify few.graph --dim $sizes
-    expect 0 '' "$INGOT" verify few.graph --dim $sizes --backend=c
-    expect 0 '' "$INGOT" verify few.graph --dim $sizes --cpu=v3
-done
+verified few '--cpu=v3,v4;--cpu=v3' B=2,M=1,N=129 B=1,M=2,N=1 B=1,M=3,N=300 B=1,M=4,N=144 B=2,M=1,N=0
+expect 0 '' "$INGOT" verify few.graph --dim B=1,M=4,N=144 --backend=c
 rows() {
     cat <<EOF
 graph @f(%1 "q": f32[2,7,32], %2 "k": f32[2,N,32], %3 "v": f32[2,N,16]) where N in [0,1024] {
@@ -83,10 +94,7 @@ mask -inf '  %15 = select %12, %13, %14
 mask -inf '  %16 = select %12, %5, %14' '  %18 = isnan %17
   %19 = select %18, %13, %17' %19 > guarded.graph
 for model in never number added guarded; do
-    for sizes in M=400,N=400 M=300,N=140 M=9,N=300 M=1,N=1; do
-        expect 0 '' "$INGOT" verify $model.graph --dim $sizes
-        expect 0 '' "$INGOT" verify $model.graph --dim $sizes --backend=c --cpu=v3
-    done
+    verified $model '' M=400,N=400 M=300,N=140 M=9,N=300 M=1,N=1
 done
 
 # Eight heads that share two of keys and values, as copies of them.
@@ -109,11 +117,9 @@ graph @f(%1 "q": f32[B,8,M,16], %2 "k": f32[B,2,N,16], %3 "v": f32[B,2,N,16], %4
 }
 EOF
 expect 0 "" "$INGOT" compile shared.graph --emit=schedule -o t.schedule
-[ "$(wc -l < t.schedule)" = 2 ] && grep -q attention t.schedule
-for sizes in B=2,M=5,N=200 B=1,M=1,N=130 B=1,M=40,N=3; do
-    expect 0 '' "$INGOT" verify shared.graph --dim $sizes
-    expect 0 '' "$INGOT" verify shared.graph --dim $sizes --backend=c --cpu=v3
-done
+[ "$(wc -l < t.schedule)" = 2 ]
+grep -q attention t.schedule
+verified shared '' B=2,M=5,N=200 B=1,M=1,N=130 B=1,M=40,N=3
 
 # Queries that are computed: each task evaluates its own, to the bits of those that a kernel of their own stores.
 queries() {
@@ -143,11 +149,11 @@ queries 40 '' > queries.graph
 queries 40 ', %10 "q"' > stored.graph
 queries D '' > depth.graph
 expect 0 "" "$INGOT" compile queries.graph --emit=schedule -o t.schedule
-[ "$(wc -l < t.schedule)" = 3 ] && grep -q attention t.schedule
+[ "$(wc -l < t.schedule)" = 3 ]
+grep -q attention t.schedule
+verified queries '' M=1 M=3 M=140 M=300
+verified depth '' M=1,D=19 M=3,D=19 M=140,D=19 M=300,D=19
 for m in 1 3 140 300; do
-    expect 0 '' "$INGOT" verify queries.graph --dim M=$m
-    expect 0 '' "$INGOT" verify queries.graph --dim M=$m --backend=c --cpu=v3
-    expect 0 '' "$INGOT" verify depth.graph --dim M=$m,D=19
     expect 0 '' "$INGOT" run queries.graph --random --dim M=$m -o queries.$m
     expect 0 '' "$INGOT" run stored.graph --random --dim M=$m -o stored.$m
     cmp queries.$m/y.npy stored.$m/y.npy

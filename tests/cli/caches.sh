@@ -24,7 +24,8 @@ width=$((16 * $(field tile_n contraction v4)))
 [ "$block" = $(((524288 / 8 * 7 - 2 * 1024 * width) / (1024 + 4 * columns) / tile * tile)) ]
 [ "$(field tile_m row v4)" = 1 ]
 [ "$(field tile_m row v4,l1=48K)" = 16 ]
-[ "$(field far map v4,last=8M)" = 0 ] && [ "$(field stream map v4,last=8M)" = 1 ]
+[ "$(field far map v4,last=8M)" = 0 ]
+[ "$(field stream map v4,last=8M)" = 1 ]
 [ "$(field stream map v4)" = 0 ]
 # Given sizes are the whole difference: the list of tiers gives the same bytes on every machine, and no size changes a bit.
 digits=$TESTS/../examples/digits/digits.onnx
@@ -38,7 +39,8 @@ for list in v3,v4,l1=8K,l2=64K,last=64K v3,v4,l1=512K,l2=16M,last=16M native nat
 done
 # native is one tier, this machine's best; sizes behind it replace those it read.
 native=$(field block_m contraction native,l2=512K,last=32M)
-[ "$native" -gt 0 ] && [ "$native" -lt "$(field block_m contraction native,l2=4M,last=32M)" ]
+[ "$native" -gt 0 ]
+[ "$native" -lt "$(field block_m contraction native,l2=4M,last=32M)" ]
 if grep -q ' on x86' s; then echo 'native is more than one tier'; exit 1; fi
 if [ -r /sys/devices/system/cpu/cpu0/cache/index2/size ] && grep -q Unified /sys/devices/system/cpu/cpu0/cache/index2/type; then
     l2=$(cat /sys/devices/system/cpu/cpu0/cache/index2/size)

@@ -14,7 +14,7 @@ expect 0 '' "$INGOT" run libm.so x=library/y.npy --random
 expect 2 'batch = 65, declared 1..64' "$INGOT" run libm.so --dim batch=65
 expect 2 "did you mean 'batch'" "$INGOT" run libm.so --dim bach=5
 expect 4 'cannot open' "$INGOT" run libm.so x=missing.npy --random
-head -c 100 /dev/urandom > bad.npy
+seq 100 > bad.npy
 expect 1 'no .npy file' "$INGOT" run libm.so x=bad.npy --random
 printf '\x93NUMPY\x01\x00\x46\x00%-69s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (999999999, 9999999), }" > huge.npy
 expect 1 'too large' "$INGOT" run libm.so x=huge.npy --random

@@ -13,8 +13,9 @@ import tempfile
 import ingot
 import models
 
-# seconds of processor, compilations, KB (of 1024 bytes) of the library beyond its weights
-LIMITS = {"digits": (0.5, 5, None), "resnet50": (5.0, 3, 300), "minilm": (10.0, 1, 300), "bert_base": (10.0, 1, None),
+# seconds of processor, compilations, KB (of 1024 bytes) of the library beyond its weights; of digits, on any machine, abi/speed
+# judges the time
+LIMITS = {"digits": (5.0, 1, None), "resnet50": (5.0, 3, 300), "minilm": (10.0, 1, 300), "bert_base": (10.0, 1, None),
           "gpt2": (10.0, 1, None)}
 
 
