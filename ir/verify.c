@@ -232,9 +232,28 @@ static bool verify_buffers(const Graph *g, const Node *n) {
     return true;
 }
 
+/* Memory has one place: what a kernel makes lies in one join at most. */
+static bool verify_joins(const Graph *g) {
+    bool *taken = NULL;
+    for (uint32_t i = 1; i < g->nodes.n; i++) {
+        const Node *n = &g->nodes.at[i];
+        if (n->op == OP_join && !taken) taken = arena_new_array(g->cx->arena, bool, g->nodes.n);
+        for (uint32_t o = 0; n->op == OP_join && o < n->n_in; o++) {
+            uint32_t memory = graph_memory(g, n->in[o], NULL).id;
+            if (val_op(g, (Val){memory}) != OP_kernel && val_op(g, (Val){memory}) != OP_join) continue;
+            if (taken[memory]) {
+                diag_error(g->cx, n->loc, "verify: operand %u of 'join' in '%s' lies in another join already", o, g->name);
+                return false;
+            }
+            taken[memory] = true;
+        }
+    }
+    return true;
+}
+
 bool graph_verify(const Graph *g) {
     REQUIRE(g->cx, g->finished);
-    bool fine = true;
+    bool fine = verify_joins(g);
     for (uint32_t id = 1; id < g->nodes.n; id++)
         fine &= verify_node(g, id) && verify_regions(&g->nodes.at[id]) &&
                 verify_buffers(g, &g->nodes.at[id]) && verify_schedules(g, &g->nodes.at[id]);

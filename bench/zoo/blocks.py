@@ -25,7 +25,7 @@ def settle(module, *inputs):
         norm.momentum = 1.0
     if norms:
         module.train()
-        doubled = [torch.cat([x, x]) + 0.1 * torch.randn(2, *x.shape[1:]) for x in inputs]
+        doubled = [torch.cat([x, x]) + 0.1 * torch.randn(2 * x.shape[0], *x.shape[1:]) for x in inputs]
         with torch.no_grad():
             module(*doubled)
     return module.eval()

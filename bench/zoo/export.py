@@ -17,7 +17,8 @@ import torch
 from .registry import MODELS
 
 # The quick first.
-KINDS = ("tables", "sequences", "sound", "text", "language", "vision", "detectors", "pixels", "recent", "classifiers")
+KINDS = ("tables", "sequences", "series", "sound", "text", "encoders", "language", "vision", "detectors", "pixels", "recent",
+         "classifiers")
 MOST = 4096  # of an open extent
 
 

@@ -646,6 +646,19 @@ static void a_plan_and_bindings_are_in_the_text(void **state) {
     assert_non_null(strstr(diag_at(cx, 0)->text, "bound to floordiv(n,m), where 'm' is not yet"));
 }
 
+static void a_value_lies_in_one_join(void **state) {
+#define NEGATED "kernel %1 {body=graph @body(%1 \"\": f32[1,16]) {\n %2 = neg %1\n return %2\n}, schedule={}}\n"
+    static const char text[] = "graph @f(%1 \"x\": f32[1,16]) {\n"
+                               "  %2 = exp %1\n  %3 = " NEGATED
+                               "  %4 = join %2, %3 {shape=[1, 32]}\n  %5 = join %3, %1 {shape=[1, 32]}\n"
+                               "  return %4 \"y\", %5 \"z\"\n}\n";
+    Context *cx = *state;
+    Graph *g = graph_parse(cx, "joins.graph", text, sizeof text - 1, NULL, 0);
+    assert_non_null(g);
+    assert_false(graph_verify(g));
+    assert_non_null(strstr(diag_at(cx, 0)->text, "lies in another join already"));
+}
+
 /* Parses under a limit on unwinding: NULL also where it unwound. */
 static Graph *try_parse(Context *cx, const char *file, const char *text, size_t n) {
     Graph *volatile g = NULL;
@@ -822,6 +835,7 @@ int main(void) {
         TEST(rewriting_replaces_in_regions_too),
         TEST(inlining_binds_parameters),
         TEST(a_plan_and_bindings_are_in_the_text),
+        TEST(a_value_lies_in_one_join),
         TEST(mistakes_in_texts),
         TEST(poison_is_reported_once),
         TEST(hostile_texts_are_survived),
