@@ -12,6 +12,7 @@ typedef struct Group {
     Val anchor;
     uint32_t outer;              /* ROW: number of outer axes */
     Val before;                  /* TILE: an anchor whose result this one takes, in the same kernel; or none */
+    uint32_t first, last;        /* members lie between these nodes */
     bool planes;                 /* TILE: channels lie first in the operand and in what is made of the result */
     VEC(Val) outputs;            /* members read from outside */
 } Group;

@@ -126,27 +126,56 @@ static bool accepts(Fusion *f, uint32_t group, Val v) {
     return false;
 }
 
-/* Takes in what follows the anchor.  tainted: depends on the group through a node outside it. */
-static void grow(Fusion *f, uint32_t group, bool *tainted) {
+/* By node: tainted: depends on the group at hand through a node outside it; seen: among the ancestors that pending leads to. */
+typedef struct Growth { bool *tainted, *seen; VEC(Val) pending; } Growth;
+
+static void look_at(Fusion *f, Growth *w, Val v) {
+    if (w->seen[v.id]) return;
+    w->seen[v.id] = true;
+    vec_push(f->arena, &w->pending, v);
+}
+
+/* An operand of n from outside of the group is made of the group's results, where groups are kernels: all of one runs before any
+ * member's result is read. */
+static bool comes_back(Fusion *f, uint32_t group, const Node *n, Growth *w) {
+    memset(w->seen, 0, f->g->nodes.n * sizeof *w->seen);
+    w->pending.n = 0;
+    for (uint32_t o = 0; o < n->n_in; o++)
+        if (f->group[n->in[o].id] != group) look_at(f, w, n->in[o]);
+    while (w->pending.n) {
+        Val v = w->pending.at[--w->pending.n];
+        uint32_t other = f->group[v.id];
+        if (other == group) return true;
+        for (uint32_t i = f->groups.at[other].first; other && i <= f->groups.at[other].last; i++)
+            if (f->group[i] == other) look_at(f, w, (Val){i});
+        for (uint32_t o = 0; o < node(f->g, v)->n_in; o++) look_at(f, w, node(f->g, v)->in[o]);
+    }
+    return false;
+}
+
+/* Takes in what follows the anchor. */
+static void grow(Fusion *f, uint32_t group, Growth *w) {
     const Graph *g = f->g;
     uint32_t first = f->groups.at[group].anchor.id, last = first, members = 1;
-    memset(tainted, 0, g->nodes.n * sizeof *tainted);
+    memset(w->tainted, 0, g->nodes.n * sizeof *w->tainted);
     for (uint32_t i = first + 1; i < g->nodes.n && i < last + 512; i++) {
         const Node *n = &g->nodes.at[i];
         bool inside = false, bad = false;
         for (uint32_t o = 0; o < n->n_in; o++) {
             inside |= f->group[n->in[o].id] == group;
-            bad |= tainted[n->in[o].id];
+            bad |= w->tainted[n->in[o].id];
         }
         if (!inside && !bad) continue;
         bool free_node = !f->group[i] && (is_inlinable(op_info[n->op].kind) || op_info[n->op].kind == KIND_REDUCE);
-        if (bad || !free_node || is_widened(f, (Val){i}) || members >= 200 || !accepts(f, group, (Val){i})) {
-            tainted[i] = true;
+        bool taken = !bad && free_node && !is_widened(f, (Val){i}) && members < 200 && accepts(f, group, (Val){i});
+        if (!taken || comes_back(f, group, n, w)) {
+            w->tainted[i] = true;
             continue;
         }
         f->group[i] = group;
         members++, last = i;
     }
+    f->groups.at[group].last = last;
 }
 
 /* The contraction that v comes from through pointwise ops and reshapes that keep the last axis, all of which nothing else reads;
@@ -166,8 +195,10 @@ static bool take_product(Fusion *f, const Node *attend, Val v, uint32_t group, u
     if (n->op == OP_reshape && rank && dim_same(val_dim(f->g, v, rank - 1), val_dim(f->g, n->in[0], val_rank(f->g, n->in[0]) - 1)))
         taken = take_product(f, attend, n->in[0], group, fuel - 1);
     for (uint32_t i = 0; kind_of(f, v) == KIND_EW && i < n->n_in && !taken; i++) taken = take_product(f, attend, n->in[i], group, fuel - 1);
-    if (taken) f->group[v.id] = group;
-    return taken;
+    if (!taken) return false;
+    Group *gr = &f->groups.at[group];
+    f->group[v.id] = group, gr->first = v.id < gr->first ? v.id : gr->first;
+    return true;
 }
 
 /* What a group widens at its end for one pointwise member of another, that one widens: memory holds the narrow numbers. */
@@ -212,24 +243,24 @@ static void take_depthwise(Fusion *f, uint32_t group) {
     if (!leads_only_to(f, from, n->in[0], to)) return;
     for (uint32_t i = gr->anchor.id; i < to.id; i++)
         if (f->group[i] == from) f->group[i] = group;
-    gr->kind = GROUP_NONE, f->groups.at[group].before = gr->anchor;
+    gr->kind = GROUP_NONE, f->groups.at[group].before = gr->anchor, f->groups.at[group].first = gr->first;
 }
 
 void fuse_groups(Fusion *f) {
-    bool *tainted = arena_new_array(f->arena, bool, f->g->nodes.n);
+    Growth growth = {arena_new_array(f->arena, bool, f->g->nodes.n), arena_new_array(f->arena, bool, f->g->nodes.n), {0}};
     for (uint32_t attends = 2; attends-- > 0;) /* first those that reach back for an anchor before them */
         for (uint32_t i = 1; i < f->g->nodes.n; i++) {
             Val v = {i};
             if (!is_anchor(kind_of(f, v)) || f->group[i] || (val_op(f->g, v) == OP_attend) != attends) continue;
             const Node *n = node(f->g, v);
             int outer = reduces_rows(f->g, n);
-            Group gr = {.kind = group_kind[anchor_template(f->g, n)], .anchor = v, .outer = outer < 0 ? 0 : (uint32_t)outer};
+            Group gr = {.kind = group_kind[anchor_template(f->g, n)], .anchor = v, .first = i, .last = i, .outer = outer < 0 ? 0 : (uint32_t)outer};
             gr.planes = reads_planes(f->g, n) && wanted_in_planes(f, v);
             vec_push(f->arena, &f->groups, gr);
             f->group[i] = f->groups.n - 1;
             if (attends) take_product(f, n, n->in[0], f->group[i], 16);
             take_depthwise(f, f->groups.n - 1);
-            grow(f, f->groups.n - 1, tainted);
+            grow(f, f->groups.n - 1, &growth);
         }
     leave_widening(f);
 }
