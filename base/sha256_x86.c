@@ -48,7 +48,8 @@ NEEDS static void compress_block(__m128i *abef, __m128i *cdgh, const uint8_t *bl
 }
 
 NEEDS static void compress_blocks(uint32_t h[8], const uint8_t *blocks, size_t n) {
-    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)h), high = _mm_loadu_si128((const __m128i *)(const void *)(h + 4));
+    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)h),
+            high = _mm_loadu_si128((const __m128i *)(const void *)(h + 4));
     __m128i badc = _mm_shuffle_epi32(low, 0xB1), hgfe = _mm_shuffle_epi32(high, 0x1B);
     __m128i abef = _mm_alignr_epi8(badc, hgfe, 8), cdgh = _mm_blend_epi16(hgfe, badc, 0xF0);
     for (; n > 0; n--, blocks += 64) compress_block(&abef, &cdgh, blocks);

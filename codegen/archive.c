@@ -58,7 +58,8 @@ static void put_index(Text *out, const Index *index, const Text *names, const ui
     put_pad(out, names->n);
 }
 
-static void put_members(Context *cx, Text *head, const ArchiveMember *members, uint32_t n, const uint32_t *name_at, FilePieces *out) {
+static void put_members(Context *cx, Text *head, const ArchiveMember *members, uint32_t n, const uint32_t *name_at,
+                        FilePieces *out) {
     for (uint32_t i = 0; i < n; i++) { /* each piece of text: the pad of the member before it, and a header */
         char name[17];
         uint64_t bytes = member_bytes(&members[i]);
@@ -92,12 +93,14 @@ bool archive_pieces(Context *cx, const char *path, const ArchiveMember *members,
             return false;
         }
     }
-    uint64_t at = MAGIC_BYTES + HEADER_BYTES + even(4 + 4 * (uint64_t)index.names.n + index.text_bytes) + HEADER_BYTES + even(names.n);
+    uint64_t at =
+        MAGIC_BYTES + HEADER_BYTES + even(4 + 4 * (uint64_t)index.names.n + index.text_bytes) + HEADER_BYTES + even(names.n);
     for (uint32_t i = 0; i < n; i++) {
         offsets[i] = at;
         at += HEADER_BYTES + even(member_bytes(&members[i]));
         if (at > UINT32_MAX) {
-            diag_error(cx, (Loc){0}, "archive '%s' would exceed 4 GiB, the limit of its symbol index; put weights in a side file", path);
+            diag_error(cx, (Loc){0},
+                       "archive '%s' would exceed 4 GiB, the limit of its symbol index; put weights in a side file", path);
             return false;
         }
     }

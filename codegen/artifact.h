@@ -6,7 +6,7 @@
 #include "codegen.h"
 #include "host.h"
 
-/* ---- interface.c interface_sizes.c interface_data.c header_text.c ------------------------------------------------------------------------- */
+/* ---- interface.c interface_sizes.c interface_data.c header_text.c ------------------------------------------------------- */
 
 typedef enum WeightsPlace { WEIGHTS_EMBEDDED, WEIGHTS_OUTSIDE } WeightsPlace;
 /* As ingot_rt_test has it (ingot_frame.h). */
@@ -52,7 +52,9 @@ const char *cpu_native(Arena *);
 
 /* ---- runtime.c: the runtime's parts ---------------------------------------------------------------------------------- */
 
-typedef struct RuntimeUse { bool threads, weights, bare, tests, profile, grants; } RuntimeUse; /* grants: some tier asks the system for state */
+typedef struct RuntimeUse {
+    bool threads, weights, bare, tests, profile, grants;
+} RuntimeUse; /* grants: some tier asks the system for state */
 typedef struct RuntimeObject { const char *name; const uint8_t *bytes; size_t n; } RuntimeObject;
 /* The objects of such an artifact, in a fixed order; the number written to *n. */
 const RuntimeObject *runtime_objects(Arena *, RuntimeUse, uint32_t *n);

@@ -71,7 +71,7 @@ Temporary *temporary_new(Context *);
 const char *temporary_path(Temporary *, const char *name);
 void temporary_remove(Temporary *);
 
-/* ---- tool_link.c archive.c elf.c elf_fill.c: objects to artifacts ----------------------------------------------------------------- */
+/* ---- tool_link.c archive.c elf.c elf_fill.c: objects to artifacts ------------------------------------------------------- */
 
 typedef struct LinkShared {
     const char *path;        /* of the shared object */
@@ -94,7 +94,8 @@ typedef struct ArchiveMember {
     const char *symbol;      /* the one symbol of a member made of pieces */
     const FilePieces *pieces;    /* where bytes is NULL */
 } ArchiveMember;
-NODISCARD bool archive_pieces(Context *, const char *path, const ArchiveMember *, uint32_t n, FilePieces *out); /* path: for messages */
+NODISCARD bool archive_pieces(Context *, const char *path, const ArchiveMember *, uint32_t n,
+                              FilePieces *out); /* path: for messages */
 
 /* An ELF64 x86-64 object of one read-only 64-aligned data symbol.  hole: without its content, which elf_fill puts into what
  * was linked with it; false where the linker did not leave it free: only those for which link_leaves_holes do. */

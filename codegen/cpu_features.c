@@ -9,7 +9,8 @@
 #define LEAF_EXTENDED 0x80000001u
 enum { SUBLEAF = 0x10000 };
 typedef struct Feature { const char *name; uint32_t leaf; uint8_t reg, bit; } Feature; /* leaf + SUBLEAF * subleaf */
-/* Ascending by leaf and subleaf.  The baseline's (fxsr, sse, sse2, x87, cx8, cmov) need no check.  Source: Intel SDM 2A, CPUID. */
+/* Ascending by leaf and subleaf.  The baseline's (fxsr, sse, sse2, x87, cx8, cmov) need no check.  Source: Intel SDM 2A,
+ * CPUID. */
 static const Feature features[] = {
     {"sse3", 1, 2, 0},       {"pclmul", 1, 2, 1},     {"ssse3", 1, 2, 9},      {"fma", 1, 2, 12},       {"cx16", 1, 2, 13},
     {"sse4.1", 1, 2, 19},    {"sse4.2", 1, 2, 20},    {"movbe", 1, 2, 22},     {"popcnt", 1, 2, 23},    {"aes", 1, 2, 25},

@@ -12,7 +12,12 @@
 #if defined(__x86_64__)
 #define LEAF_EXTENDED 0x80000001u
 #define LEAF_AMD      0x8000001Du
-enum { LEAF_INTEL = 4, TOPOLOGY = 1 << 22 /* of the extended leaf: the AMD one is there */, CODE_ALONE = 2 /* type of a cache */, MOST_CACHES = 8 };
+enum {
+    LEAF_INTEL = 4,
+    TOPOLOGY = 1 << 22 /* of the extended leaf: the AMD one is there */,
+    CODE_ALONE = 2 /* type of a cache */,
+    MOST_CACHES = 8
+};
 
 static Caches read_caches(void) {
     Caches c = {0};

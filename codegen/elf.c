@@ -56,13 +56,31 @@ static void put_tables(Text *out, const Layout *at, const char *symbol, uint64_t
     bool large = bytes > LARGE_BYTES;
     Elf64_Shdr sections[N_SECTIONS] = {
         {0},
-        {.sh_name = name_at(hole ? ELF_HOLE : large ? ".lrodata" : ".rodata"), .sh_type = hole ? SHT_NOBITS : SHT_PROGBITS,
-         .sh_flags = SHF_ALLOC | (large ? SHF_LARGE : 0), .sh_offset = DATA_ALIGN, .sh_size = bytes, .sh_addralign = DATA_ALIGN},
-        {.sh_name = name_at(".symtab"), .sh_type = SHT_SYMTAB, .sh_offset = at->symtab, .sh_size = sizeof symbols, .sh_link = 3,
-         .sh_info = 1, .sh_addralign = 8, .sh_entsize = sizeof(Elf64_Sym)},
-        {.sh_name = name_at(".strtab"), .sh_type = SHT_STRTAB, .sh_offset = at->strtab, .sh_size = at->strtab_bytes,
+        {.sh_name = name_at(hole    ? ELF_HOLE
+                            : large ? ".lrodata"
+                                    : ".rodata"),
+         .sh_type = hole ? SHT_NOBITS : SHT_PROGBITS,
+         .sh_flags = SHF_ALLOC | (large ? SHF_LARGE : 0),
+         .sh_offset = DATA_ALIGN,
+         .sh_size = bytes,
+         .sh_addralign = DATA_ALIGN},
+        {.sh_name = name_at(".symtab"),
+         .sh_type = SHT_SYMTAB,
+         .sh_offset = at->symtab,
+         .sh_size = sizeof symbols,
+         .sh_link = 3,
+         .sh_info = 1,
+         .sh_addralign = 8,
+         .sh_entsize = sizeof(Elf64_Sym)},
+        {.sh_name = name_at(".strtab"),
+         .sh_type = SHT_STRTAB,
+         .sh_offset = at->strtab,
+         .sh_size = at->strtab_bytes,
          .sh_addralign = 1},
-        {.sh_name = name_at(".shstrtab"), .sh_type = SHT_STRTAB, .sh_offset = at->shstrtab, .sh_size = sizeof section_names,
+        {.sh_name = name_at(".shstrtab"),
+         .sh_type = SHT_STRTAB,
+         .sh_offset = at->shstrtab,
+         .sh_size = sizeof section_names,
          .sh_addralign = 1},
         {.sh_name = name_at(".note.GNU-stack"), .sh_type = SHT_PROGBITS, .sh_offset = at->headers, .sh_addralign = 1}};
     put_zeros(out, at->symtab - DATA_ALIGN - at->bytes);
@@ -114,7 +132,8 @@ bool elf_each_symbol(const uint8_t *object, size_t n, void (*each)(void *user, c
     if (n < sizeof header) return false;
     memcpy(&header, object, sizeof header);
     if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64) return false;
-    if (header.e_shentsize != sizeof(Elf64_Shdr) || !inside(header.e_shoff, (uint64_t)header.e_shnum * sizeof(Elf64_Shdr), n)) return false;
+    if (header.e_shentsize != sizeof(Elf64_Shdr) || !inside(header.e_shoff, (uint64_t)header.e_shnum * sizeof(Elf64_Shdr), n))
+        return false;
     for (uint32_t i = 0; i < header.e_shnum; i++) {
         Elf64_Shdr table, strings;
         memcpy(&table, object + header.e_shoff + i * sizeof table, sizeof table);

@@ -1,8 +1,8 @@
 /* elf_fill.c: gives the hole of a linked object or library (elf.c) its content, after the linker.
  *
  * So neither the linker nor we ever hold the weights: what it made is small, and the data go from where they are to the final
- * file.  In a relocatable object they are appended.  In a shared object the hole ends the memory of a read-only segment, and what
- * follows in the file moves back by whole pages; addresses were fixed by the linker and do not change.
+ * file.  In a relocatable object they are appended.  In a shared object the hole ends the memory of a read-only segment, and
+ * what follows in the file moves back by whole pages; addresses were fixed by the linker and do not change.
  * Source: System V gABI, chapters 4 and 5 (program loading: p_offset and p_vaddr agree modulo p_align).
  */
 #include "codegen.h"
@@ -24,7 +24,8 @@ static bool open_linked(Arena *arena, Linked *f) {
     if (f->n < sizeof *h) return false;
     memcpy(h, f->bytes, sizeof *h);
     uint64_t sections = (uint64_t)h->e_shnum * sizeof(Elf64_Shdr), segments = (uint64_t)h->e_phnum * sizeof(Elf64_Phdr);
-    if (memcmp(h->e_ident, ELFMAG, SELFMAG) != 0 || !inside(f, h->e_shoff, sections) || !inside(f, h->e_phoff, segments)) return false;
+    if (memcmp(h->e_ident, ELFMAG, SELFMAG) != 0 || !inside(f, h->e_shoff, sections) || !inside(f, h->e_phoff, segments))
+        return false;
     f->sections = arena_copy(arena, f->bytes + h->e_shoff, sections);
     f->segments = arena_copy(arena, f->bytes + h->e_phoff, segments);
     if (h->e_shstrndx >= h->e_shnum) return false;

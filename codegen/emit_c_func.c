@@ -94,7 +94,9 @@ static void print_lookup(CPrinter *p, const LInst *inst, LVal out) {
     LType r = type_of(p, out);
     indent(p);
     if (r.lanes == 1) text_add(&p->body, "LOOKUP1(v%u, ", out.id);
-    else text_add(&p->body, "%s(%s, v%u, %u, ", r.lanes == TABLE ? "LOOKUP16" : "LOOKUP", c_type(p, r), out.id, (unsigned)r.lanes);
+    else
+        text_add(&p->body, "%s(%s, v%u, %u, ", r.lanes == TABLE ? "LOOKUP16" : "LOOKUP", c_type(p, r), out.id,
+                 (unsigned)r.lanes);
     c_use(p, inst->in[0]);
     for (uint32_t i = 0; i < inst->imm.n_ints; i++) text_add(&p->body, ", 0x%xu", (unsigned)inst->imm.ints[i]);
     text_add(&p->body, ");\n");
@@ -404,7 +406,10 @@ static void print_allocs(CPrinter *p, const LBlock *block) {
 void c_signature(CPrinter *p, Text *out, const LFunc *f) {
     bool foreign = f->kind == LF_EXTERN;
     LType r = f->result;
-    const char *linkage = foreign ? "extern " : f->kind == LF_EXPORT ? "EXPORT " : p->options->part ? "" : "MAYBE_UNUSED static ";
+    const char *linkage = foreign                ? "extern "
+                          : f->kind == LF_EXPORT ? "EXPORT "
+                          : p->options->part     ? ""
+                                                 : "MAYBE_UNUSED static ";
     text_add(out, "%s%s%s%s(", linkage, foreign && r.pointer ? "void *" : c_type(p, r), r.pointer ? "" : " ", f->name);
     for (uint32_t i = 0; i < f->n_params; i++) {
         const LParam *param = &f->params[i];
@@ -440,7 +445,8 @@ void c_function(CPrinter *p, const LFunc *f) {
     if (named) text_add(&p->body, " /*");
     for (uint32_t i = 0; i < f->n_params; i++) {
         const char *name = f->params[i].name;
-        if (name && !strpbrk(name, "*/\\\n?")) text_add(&p->body, " v%u %s%s", f->params[i].value.id, name, i + 1 < f->n_params ? "," : "");
+        if (name && !strpbrk(name, "*/\\\n?"))
+            text_add(&p->body, " v%u %s%s", f->params[i].value.id, name, i + 1 < f->n_params ? "," : "");
     }
     text_add(&p->body, named ? " */\n" : "\n");
     print_allocs(p, f->body);

@@ -24,7 +24,8 @@ static const OpRow rows[] = {
     {LOP_trunc, F, "LIBM($N$F)(a)", NULL},
     {LOP_rint, F, "LIBM($N$F)(a)", NULL},
     {LOP_sqrt, F, "LIBM($N$F)(a)", NULL},
-    {LOP_round_bf16, F, "((a) != (a) ? f32_bits(0x7fc00000u) : f32_bits((bits_f32(a) + 0x7fffu + (bits_f32(a) >> 16 & 1u)) & 0xffff0000u))",
+    {LOP_round_bf16, F,
+     "((a) != (a) ? f32_bits(0x7fc00000u) : f32_bits((bits_f32(a) + 0x7fffu + (bits_f32(a) >> 16 & 1u)) & 0xffff0000u))",
      "($V)(((($X)a + 0x7fffu + (($X)a >> 16 & 1u)) & 0xffff0000u & ~($X)(a != a)) | (0x7fc00000u & ($X)(a != a)))"},
     {LOP_not, SU, "(($T)~(a))", "~a"},
     {LOP_not, B, "((a) ^ 1)", "~a"},
@@ -56,7 +57,10 @@ static const OpRow rows[] = {
     {LOP_shl, SU, "(($T)(($W)(a) << ((b) & $K)))", "($V)(($X)a << (($X)b & $K))"},
     {LOP_shr, SU, "(($T)((a) >> ((b) & $K)))", "a >> (b & $K)"},
     {LOP_fma, F, "LIBM(fma$F)(a, b, c)", NULL},
-    {LOP_dot_bf16, F, "LIBM(fmaf)(f32_bits((b) << 16), f32_bits((c) << 16), LIBM(fmaf)(f32_bits((b) & 0xffff0000u), f32_bits((c) & 0xffff0000u), a))", NULL},
+    {LOP_dot_bf16, F,
+     "LIBM(fmaf)(f32_bits((b) << 16), f32_bits((c) << 16), LIBM(fmaf)(f32_bits((b) & 0xffff0000u), f32_bits((c) & "
+     "0xffff0000u), a))",
+     NULL},
     {LOP_select, ALL, "((a) ? (b) : (c))", "($V)((($X)b & $M(a)) | (($X)c & ~$M(a)))"},
     {LOP_eq, SU | F, "((b8)((a) == (b)))", "$C(a == b)"},
     {LOP_ne, SU | F, "((b8)((a) != (b)))", "$C(a != b)"},
@@ -301,7 +305,8 @@ static const char *access_op(CPrinter *p, LOp op, LType t) {
         const char *name = arena_print(p->arena, "%s_%s", lop_info[op].name, v);
         if (t.lanes == 1 || !c_define(p, name)) return name;
         if (dtype_is_bool(t.dtype))
-            text_add(&p->ops, "%s(%s, %s, %u, %s)\n", store ? "STORE_LANES" : "LOAD_LANES", v, e, t.lanes, store ? "ON" : "TO_MASK");
+            text_add(&p->ops, "%s(%s, %s, %u, %s)\n", store ? "STORE_LANES" : "LOAD_LANES", v, e, t.lanes,
+                     store ? "ON" : "TO_MASK");
         else text_add(&p->ops, "%s(%s, %s, %u)\n", store ? "VSTORE" : "VLOAD", v, e, t.lanes);
         return name;
     }

@@ -21,7 +21,8 @@ bool c_in_part(const CPrinter *p, const LFunc *f) { return !p->options->part || 
 
 void c_choose_tier(const LoopModule *m, Text *out) {
     for (uint32_t t = m->tiers.n; t-- > 1;)
-        text_add(out, "#%s defined(%s)\n#define INGOT_RT_TIER %u\n", t + 1 < m->tiers.n ? "elif" : "if", m->tiers.at[t]->c_macro, t);
+        text_add(out, "#%s defined(%s)\n#define INGOT_RT_TIER %u\n", t + 1 < m->tiers.n ? "elif" : "if",
+                 m->tiers.at[t]->c_macro, t);
     if (m->tiers.n > 1) text_add(out, "#else\n#define INGOT_RT_TIER 0\n#endif\n");
 }
 

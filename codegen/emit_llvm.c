@@ -68,8 +68,10 @@ static bool create_machine(LlvmPrinter *p) {
 
 static void create_types(LlvmPrinter *p) {
     LLVMContextRef c = p->context;
-    static const struct { uint8_t dtype, bits; } integers[] = {{DT_bool, 1}, {DT_i8, 8},   {DT_u8, 8},   {DT_i16, 16}, {DT_u16, 16},
-                                                               {DT_i32, 32}, {DT_u32, 32}, {DT_i64, 64}, {DT_u64, 64}};
+    static const struct {
+        uint8_t dtype, bits;
+    } integers[] = {{DT_bool, 1}, {DT_i8, 8},   {DT_u8, 8},   {DT_i16, 16}, {DT_u16, 16},
+                    {DT_i32, 32}, {DT_u32, 32}, {DT_i64, 64}, {DT_u64, 64}};
     for (size_t i = 0; i < COUNT(integers); i++) p->types[integers[i].dtype] = LLVMIntTypeInContext(c, integers[i].bits);
     p->types[DT_f32] = LLVMFloatTypeInContext(c);
     p->types[DT_f64] = LLVMDoubleTypeInContext(c);

@@ -26,7 +26,8 @@ static LLVMTypeRef data_type(LlvmPrinter *p, const LData *d) {
     uint64_t at = 0;
     for (uint32_t i = 0; i <= d->n_relocs; i++) {
         uint64_t next = i < d->n_relocs ? d->relocs[i].offset : d->size;
-        if (next < at || next > d->size || (i < d->n_relocs && next + 8 > d->size)) BUG(p->cx, "relocation %u of '%s'", i, d->name);
+        if (next < at || next > d->size || (i < d->n_relocs && next + 8 > d->size))
+            BUG(p->cx, "relocation %u of '%s'", i, d->name);
         members[2 * i] = bytes_type(p, next - at);
         if (i < d->n_relocs) members[2 * i + 1] = p->ptr;
         at = next + 8;

@@ -34,7 +34,8 @@ static bool constant_int(const LlvmPrinter *p, LVal v, int64_t *i) {
 /* Trip by trip.  false where it cannot: the trip count is not constant, or large. */
 static bool print_unrolled(LlvmPrinter *p, const LInst *inst, bool *returned) {
     int64_t begin, end, extent;
-    if (inst->kind != LOOP_UNROLLED || !constant_int(p, inst->in[0], &begin) || !constant_int(p, inst->in[1], &end)) return false;
+    if (inst->kind != LOOP_UNROLLED || !constant_int(p, inst->in[0], &begin) || !constant_int(p, inst->in[1], &end))
+        return false;
     if (!ck_sub(end, begin, &extent) || extent > MOST_UNROLLED * inst->imm.i) return false;
     const LBlock *body = inst->blocks[0];
     LLVMValueRef *carried = new_values(p, inst->n_out);
@@ -143,7 +144,8 @@ static LLVMAttributeRef attribute(LlvmPrinter *p, const char *name, uint64_t val
 }
 /* The C ABI extends small integers to registers at the caller's side; NULL for other types. */
 static const char *extension(LType t) {
-    if (t.pointer || t.dtype == DT_none || t.lanes != 1 || dtype_is_float((DType)t.dtype) || dtype_info[t.dtype].bits >= 32) return NULL;
+    if (t.pointer || t.dtype == DT_none || t.lanes != 1 || dtype_is_float((DType)t.dtype) || dtype_info[t.dtype].bits >= 32)
+        return NULL;
     return dtype_is_signed((DType)t.dtype) ? "signext" : "zeroext";
 }
 
@@ -231,7 +233,8 @@ static void declare_param(LlvmPrinter *p, LLVMValueRef f, const LParam *param, u
     static const struct { uint32_t flag; const char *name; } flags[] = {
         {LP_NOALIAS, "noalias"}, {LP_READONLY, "readonly"}, {LP_WRITEONLY, "writeonly"}};
     for (size_t i = 0; i < COUNT(flags); i++)
-        if (param->type.pointer && param->flags & flags[i].flag) LLVMAddAttributeAtIndex(f, index, attribute(p, flags[i].name, 0));
+        if (param->type.pointer && param->flags & flags[i].flag)
+            LLVMAddAttributeAtIndex(f, index, attribute(p, flags[i].name, 0));
     if (param->type.pointer && param->align > 1) LLVMAddAttributeAtIndex(f, index, attribute(p, "align", param->align));
     const char *extend = extension(param->type);
     if (extend) LLVMAddAttributeAtIndex(f, index, attribute(p, extend, 0));

@@ -142,7 +142,8 @@ static LLVMValueRef pointer_slot(LlvmPrinter *p, const LInst *inst, bool stores)
 
 static LLVMValueRef prefetch(LlvmPrinter *p, const LInst *inst) {
     LLVMTypeRef i32 = p->types[DT_i32];
-    LLVMValueRef in[] = {llvm_address(p, inst->in[0], inst->in[1]), llvm_int(p, i32, 0), llvm_int(p, i32, 3), llvm_int(p, i32, 1)};
+    LLVMValueRef in[] = {llvm_address(p, inst->in[0], inst->in[1]), llvm_int(p, i32, 0), llvm_int(p, i32, 3),
+                         llvm_int(p, i32, 1)};
     llvm_intrinsic(p, "llvm.prefetch", &p->ptr, 1, in, 4); /* read, keep in all caches, data */
     return NULL;
 }

@@ -9,7 +9,8 @@
 
 LType llvm_loop_type(LlvmPrinter *p, LVal v) { return p->func->types.at[v.id]; }
 LLVMValueRef llvm_operand(LlvmPrinter *p, LVal v) {
-    if (!v.id || v.id >= p->func->types.n || !p->value[v.id]) BUG(p->cx, "value %u of '%s' is not defined", v.id, p->func->name);
+    if (!v.id || v.id >= p->func->types.n || !p->value[v.id])
+        BUG(p->cx, "value %u of '%s' is not defined", v.id, p->func->name);
     return p->value[v.id];
 }
 LLVMTypeRef llvm_type(LlvmPrinter *p, LType t) {
@@ -36,7 +37,8 @@ LLVMValueRef llvm_splat(LlvmPrinter *p, LLVMValueRef scalar, uint32_t lanes) {
     }
     LLVMTypeRef type = LLVMVectorType(LLVMTypeOf(scalar), lanes);
     LLVMValueRef first = LLVMBuildInsertElement(p->builder, LLVMGetPoison(type), scalar, llvm_int(p, i32_type(p), 0), "");
-    return LLVMBuildShuffleVector(p->builder, first, LLVMGetPoison(type), LLVMConstNull(LLVMVectorType(i32_type(p), lanes)), "");
+    return LLVMBuildShuffleVector(p->builder, first, LLVMGetPoison(type), LLVMConstNull(LLVMVectorType(i32_type(p), lanes)),
+                                  "");
 }
 
 LLVMValueRef llvm_intrinsic(LlvmPrinter *p, const char *name, LLVMTypeRef *overload, unsigned n_overload, LLVMValueRef *in,
@@ -72,7 +74,8 @@ static LLVMValueRef round_bf16(LlvmPrinter *p, LLVMValueRef a, uint32_t lanes) {
         LLVMValueRef wide = LLVMBuildZExt(p->builder, LLVMBuildBitCast(p->builder, narrow, u16, ""), u32, "");
         return LLVMBuildBitCast(p->builder, LLVMBuildShl(p->builder, wide, llvm_int(p, u32, 16), ""), f32, "");
     }
-    LLVMValueRef bits = LLVMBuildBitCast(p->builder, a, u32, ""), odd = LLVMBuildLShr(p->builder, bits, llvm_int(p, u32, 16), "");
+    LLVMValueRef bits = LLVMBuildBitCast(p->builder, a, u32, ""),
+                 odd = LLVMBuildLShr(p->builder, bits, llvm_int(p, u32, 16), "");
     odd = LLVMBuildAnd(p->builder, odd, llvm_int(p, u32, 1), "");
     LLVMValueRef up = LLVMBuildAdd(p->builder, LLVMBuildAdd(p->builder, bits, odd, ""), llvm_int(p, u32, 0x7FFF), "");
     up = LLVMBuildAnd(p->builder, up, llvm_int(p, u32, -0x10000), "");
@@ -88,7 +91,8 @@ static LLVMValueRef unary(LlvmPrinter *p, LOp op, LType type, LLVMValueRef a) {
     case LOP_abs:
         if (is_float) return unary_intrinsic(p, "llvm.fabs", a);
         if (!dtype_is_signed(t)) return a;
-        return llvm_intrinsic(p, "llvm.abs", (LLVMTypeRef[]){LLVMTypeOf(a)}, 1, (LLVMValueRef[]){a, LLVMConstInt(p->i1, 0, 0)}, 2);
+        return llvm_intrinsic(p, "llvm.abs", (LLVMTypeRef[]){LLVMTypeOf(a)}, 1, (LLVMValueRef[]){a, LLVMConstInt(p->i1, 0, 0)},
+                              2);
     case LOP_floor: return unary_intrinsic(p, "llvm.floor", a);
     case LOP_ceil: return unary_intrinsic(p, "llvm.ceil", a);
     case LOP_trunc: return unary_intrinsic(p, "llvm.trunc", a);
@@ -170,7 +174,8 @@ static LLVMValueRef convert(LlvmPrinter *p, LType from, LType to, LLVMValueRef a
         return dtype_info[t].bits > dtype_info[f].bits ? LLVMBuildFPExt(p->builder, a, type, "")
                                                        : LLVMBuildFPTrunc(p->builder, a, type, "");
     if (dtype_is_float(f))
-        return llvm_intrinsic(p, dtype_is_signed(t) ? "llvm.fptosi.sat" : "llvm.fptoui.sat", (LLVMTypeRef[]){type, source}, 2, &a, 1);
+        return llvm_intrinsic(p, dtype_is_signed(t) ? "llvm.fptosi.sat" : "llvm.fptoui.sat", (LLVMTypeRef[]){type, source}, 2,
+                              &a, 1);
     if (dtype_is_float(t))
         return dtype_is_signed(f) ? LLVMBuildSIToFP(p->builder, a, type, "") : LLVMBuildUIToFP(p->builder, a, type, "");
     uint32_t old_bits = dtype_is_bool(f) ? 1 : dtype_info[f].bits, bits = dtype_info[t].bits;
@@ -229,9 +234,10 @@ static LLVMValueRef shuffle_op(LlvmPrinter *p, const LInst *inst, LType result) 
 static LLVMValueRef reduce(LlvmPrinter *p, LOp op, LType t, LLVMValueRef a) {
     static const LOp by[] = {LOP_add, LOP_mul, LOP_max, LOP_min, LOP_and, LOP_or};
     _Static_assert(LOP_reduce_or - LOP_reduce_add == COUNT(by) - 1, "rows of loop_ops.def");
-    static const int64_t steps[MAX_LANES] = {
-        0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
-        32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+    static const int64_t steps[MAX_LANES] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                                             16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
+                                             32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
+                                             48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
     LOp combine = by[op - LOP_reduce_add];
     uint32_t lanes = t.lanes;
     if (lanes & (lanes - 1)) BUG(p->cx, "'%s' of %u lanes", lop_info[op].name, lanes);
@@ -272,7 +278,8 @@ static LLVMValueRef table_part(LlvmPrinter *p, const LInst *inst, uint32_t first
 static LLVMValueRef lookup_vector(LlvmPrinter *p, const LInst *inst, LLVMValueRef index, uint32_t lanes) {
     LLVMValueRef half[2], top = LLVMBuildShl(p->builder, index, llvm_int(p, LLVMTypeOf(index), 28), "");
     if (lanes == TABLE)
-        return llvm_intrinsic(p, "llvm.x86.avx512.permvar.sf.512", NULL, 0, (LLVMValueRef[]){table_part(p, inst, 0, TABLE), index}, 2);
+        return llvm_intrinsic(p, "llvm.x86.avx512.permvar.sf.512", NULL, 0,
+                              (LLVMValueRef[]){table_part(p, inst, 0, TABLE), index}, 2);
     for (uint32_t i = 0; i < 2; i++) {
         LLVMValueRef in[] = {table_part(p, inst, i * 8, 8), index};
         half[i] = llvm_intrinsic(p, "llvm.x86.avx2.permps", NULL, 0, in, 2);
@@ -306,7 +313,8 @@ static LLVMValueRef lookup(LlvmPrinter *p, const LInst *inst, LLVMValueRef index
     LLVMSetGlobalConstant(memory, 1);
     LLVMValueRef r = lanes == 1 ? NULL : LLVMGetPoison(LLVMVectorType(p->types[DT_f32], lanes));
     for (uint32_t i = 0; i < lanes; i++) {
-        LLVMValueRef lane = llvm_int(p, i32_type(p), i), at = lanes == 1 ? index : LLVMBuildExtractElement(p->builder, index, lane, "");
+        LLVMValueRef lane = llvm_int(p, i32_type(p), i),
+                     at = lanes == 1 ? index : LLVMBuildExtractElement(p->builder, index, lane, "");
         at = LLVMBuildAnd(p->builder, at, llvm_int(p, i32_type(p), TABLE - 1), "");
         LLVMValueRef entry = LLVMBuildInBoundsGEP2(p->builder, p->types[DT_f32], memory, &at, 1, "");
         entry = LLVMBuildLoad2(p->builder, p->types[DT_f32], entry, "");

@@ -20,8 +20,8 @@ static const char *const taken[] = { /* keywords of C and C++, common macros, an
     "static_cast", "struct", "switch", "template", "this", "thread_local", "throw", "true", "try", "typedef", "typeid",
     "typename", "typeof", "typeof_unqual", "union", "unsigned", "using", "virtual", "void", "volatile", "wchar_t", "while",
     "xor", "xor_eq", "errno", "linux", "unix", "assert", "complex", "imaginary", "I", "NULL", "EOF", "stdin", "stdout",
-    "stderr", "near", "far", "signals", "slots", "emit", "min", "max", "err", "size_t", "int8_t", "int16_t", "int32_t", "int64_t",
-    "uint8_t", "uint16_t", "uint32_t", "uint64_t"};
+    "stderr", "near", "far", "signals", "slots", "emit", "min", "max", "err", "size_t", "int8_t", "int16_t", "int32_t",
+    "int64_t", "uint8_t", "uint16_t", "uint32_t", "uint64_t"};
 
 static bool is_taken(const char *name, const char *const *others, uint32_t n) {
     for (uint32_t i = 0; i < COUNT(taken); i++)
@@ -73,11 +73,12 @@ typedef struct Header {
 
 static const char *c_dtype(DType t) {
     static const char *const names[DT_COUNT] = {
-        [DT_bool] = "uint8_t", [DT_i2] = "int8_t", [DT_u2] = "uint8_t", [DT_i4] = "int8_t", [DT_u4] = "uint8_t", [DT_i8] = "int8_t",
-        [DT_u8] = "uint8_t", [DT_i16] = "int16_t", [DT_u16] = "uint16_t", [DT_i32] = "int32_t", [DT_u32] = "uint32_t",
-        [DT_i64] = "int64_t", [DT_u64] = "uint64_t", [DT_f4e2m1] = "uint8_t", [DT_f8e4m3] = "uint8_t", [DT_f8e4m3z] = "uint8_t",
-        [DT_f8e5m2] = "uint8_t", [DT_f8e5m2z] = "uint8_t", [DT_f8e8m0] = "uint8_t", [DT_f16] = "uint16_t", [DT_bf16] = "uint16_t",
-        [DT_f32] = "float", [DT_f64] = "double"};
+        [DT_bool] = "uint8_t",   [DT_i2] = "int8_t",       [DT_u2] = "uint8_t",     [DT_i4] = "int8_t",
+        [DT_u4] = "uint8_t",     [DT_i8] = "int8_t",       [DT_u8] = "uint8_t",     [DT_i16] = "int16_t",
+        [DT_u16] = "uint16_t",   [DT_i32] = "int32_t",     [DT_u32] = "uint32_t",   [DT_i64] = "int64_t",
+        [DT_u64] = "uint64_t",   [DT_f4e2m1] = "uint8_t",  [DT_f8e4m3] = "uint8_t", [DT_f8e4m3z] = "uint8_t",
+        [DT_f8e5m2] = "uint8_t", [DT_f8e5m2z] = "uint8_t", [DT_f8e8m0] = "uint8_t", [DT_f16] = "uint16_t",
+        [DT_bf16] = "uint16_t",  [DT_f32] = "float",       [DT_f64] = "double"};
     return names[t];
 }
 
@@ -136,7 +137,8 @@ static void add_macros(Header *h) {
     add_macro(h, "SIGNATURE", "", arena_print(a, "0x%08xu /* hash of names, dtypes and shapes */", h->found->signature));
     add_macro(h, "ALIGN", "", "64");
     if (h->found->memory_max >= 0)
-        add_macro(h, "MEMORY_MAX", "", arena_print(a, "%lldu /* enough for every size in range */", (long long)h->found->memory_max));
+        add_macro(h, "MEMORY_MAX", "",
+                  arena_print(a, "%lldu /* enough for every size in range */", (long long)h->found->memory_max));
     for (uint32_t i = 0; i < h->facts->n_input_symbols; i++) {
         const SymbolInfo *s = symbol_info(h->m->cx, h->facts->symbols.at[i]);
         if (s->max != INT64_MAX) add_macro(h, h->fields[i], "_MAX", arena_print(a, "%lld", (long long)s->max));
@@ -163,7 +165,8 @@ static void add_tensor(Header *h, uint32_t k) {
     const char *name = interface_tensor_name(h->g, k), *field = tensor_field(h, k);
     bool found = k >= h->g->params.n && h->facts->output_offset.at[k - h->g->params.n] >= 0;
     int64_t alias = graph_alias(h->g, k);
-    text_add(t, "    %s%s *%s; /* %s[", k < h->g->params.n && alias < 0 ? "const " : "", c_dtype(type->dtype), field, dtype_info[type->dtype].name);
+    text_add(t, "    %s%s *%s; /* %s[", k < h->g->params.n && alias < 0 ? "const " : "", c_dtype(type->dtype), field,
+             dtype_info[type->dtype].name);
     for (uint32_t a = 0; a < type->rank; a++) {
         if (a) text_add(t, ", ");
         add_comment_text(t, interface_dim_text(h->m->cx, h->m->arena, type->dims[a]));
@@ -217,17 +220,22 @@ static void add_sizes(Header *h, const char *separator_before, const char *separ
 static void add_prototypes(Header *h) {
     Text *t = &h->out;
     const char *n = h->m->name;
-    text_add(t, "/* Bytes of a context for sizes up to these, on one thread; 0: out of range. */\nuint64_t %s_memory_bytes(", n);
+    text_add(t, "/* Bytes of a context for sizes up to these, on one thread; 0: out of range. */\nuint64_t %s_memory_bytes(",
+             n);
     add_sizes(h, "", "", "void");
     text_add(t, ");\n/* signature: %s_SIGNATURE. options: NULL, or zeroed with their size set. */\n", h->upper);
-    text_add(t, "ingot_status %s_create(uint32_t signature, const ingot_options *options, %s **out, ingot_error *err);\n", n, n);
+    text_add(t, "ingot_status %s_create(uint32_t signature, const ingot_options *options, %s **out, ingot_error *err);\n", n,
+             n);
     text_add(t, "void %s_destroy(%s *);\n", n, n);
     text_add(t, "/* From then on runs up to these sizes allocate nothing. */\ningot_status %s_reserve(%s *", n, n);
     add_sizes(h, ", ", "", "");
     text_add(t, ", ingot_error *err);\ningot_status %s_run(%s *, %s_io *io, ingot_error *err);\n", n, n, n);
     if (h->options->profile)
-        text_add(t, "/* Told what each launch takes, by numbers of %s_model()->kernels, from the next run on; NULL: no longer. */\n"
-                    "void %s_observe(%s *, ingot_observer observer, void *user);\n", n, n, n);
+        text_add(
+            t,
+            "/* Told what each launch takes, by numbers of %s_model()->kernels, from the next run on; NULL: no longer. */\n"
+            "void %s_observe(%s *, ingot_observer observer, void *user);\n",
+            n, n, n);
     text_add(t, "/* The generic interface: tensors with dims, queries%s. */\nconst ingot_model *%s_model(void);\n",
              h->options->threads ? ", threads" : "", n);
     text_add(t, "\n#ifdef __cplusplus\n}\n#endif\n#endif\n");

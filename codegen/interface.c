@@ -23,7 +23,9 @@ LVal interface_frame_pointer(Interface *w, LVal frame, int slot, DType t) {
     return l_inst(w->p.b, LOP_load_pointer, lt_pointer(t), (LVal[]){frame, l_i64(w->p.b, slot)}, 2, 0);
 }
 LVal interface_word(Interface *w, LVal words, int64_t i) { return l_load(w->p.b, words, l_i64(w->p.b, i), 1, (LVal){0}); }
-void interface_set_word(Interface *w, LVal words, int64_t i, LVal value) { l_store(w->p.b, words, l_i64(w->p.b, i), value, (LVal){0}); }
+void interface_set_word(Interface *w, LVal words, int64_t i, LVal value) {
+    l_store(w->p.b, words, l_i64(w->p.b, i), value, (LVal){0});
+}
 LVal interface_recast(Interface *w, LVal pointer, DType t) { return l_inst(w->p.b, LOP_recast, lt_pointer(t), &pointer, 1, 0); }
 LVal interface_address(Interface *w, const char *data) { return l_addr(w->p.b, program_name(&w->p, data), lt_pointer(DT_u8)); }
 
@@ -98,7 +100,8 @@ static void write_create(Interface *w) {
     LoopBuilder *b = typed_begin(w, "create", params, 4, lt_scalar(DT_i32));
     LVal found = loop_param(b, 0), expected = l_int(b, lt_scalar(DT_u32), w->found.signature), out = loop_param(b, 2);
     l_inst(b, LOP_store_pointer, (LType){0}, (LVal[]){out, zero(w), null(w)}, 3, 0);
-    LVal text = text_address(w, "text_signature", "\013header and library are not from the same model: found signature %d, expected %d");
+    LVal text = text_address(w, "text_signature",
+                             "\013header and library are not from the same model: found signature %d, expected %d");
     refuse_unless(w, l_bin(b, LOP_eq, found, expected), loop_param(b, 3), text, null(w), l_convert(b, found, DT_i64),
                   l_convert(b, expected, DT_i64), zero(w));
     LVal in[] = {interface_address(w, "public"), loop_param(b, 1), out, loop_param(b, 3)};
@@ -139,7 +142,8 @@ static void put_tensor(Interface *w, LVal tensors, uint32_t k, LVal data) {
     }
     interface_set_word(w, tensors, first + TENSOR_WORD(data), data);
     interface_set_word(w, tensors, first + TENSOR_WORD(bytes), bytes);
-    interface_set_word(w, tensors, first + TENSOR_WORD(dtype), l_i64(b, (int64_t)dtype_info[t->dtype].dlpack | (int64_t)t->rank << 32));
+    interface_set_word(w, tensors, first + TENSOR_WORD(dtype),
+                       l_i64(b, (int64_t)dtype_info[t->dtype].dlpack | (int64_t)t->rank << 32));
 }
 
 static LVal put_call(Interface *w, LVal typed) {
@@ -196,7 +200,8 @@ static void write_model(Interface *w, const char *name) {
 static void describe_outputs(Interface *w, LVal plan, LVal sizes) {
     LoopBuilder *b = w->p.b;
     LVal outputs = interface_frame_pointer(w, plan, (int)(offsetof(ingot_plan, outputs) / 8), DT_i64);
-    LVal present = l_bin(b, LOP_ne, interface_word(w, interface_recast(w, plan, DT_i64), offsetof(ingot_plan, outputs) / 8), zero(w));
+    LVal present =
+        l_bin(b, LOP_ne, interface_word(w, interface_recast(w, plan, DT_i64), offsetof(ingot_plan, outputs) / 8), zero(w));
     LIf branch = l_if(b, present);
     interface_symbols(w, sizes, w->facts->n_input_symbols);
     for (uint32_t k = 0; k < w->g->results.n; k++) {
@@ -209,7 +214,8 @@ static void describe_outputs(Interface *w, LVal plan, LVal sizes) {
             bytes = l_mul(b, bytes, d);
         }
         interface_set_word(w, outputs, first + TENSOR_WORD(bytes), bytes);
-        interface_set_word(w, outputs, first + TENSOR_WORD(dtype), l_i64(b, (int64_t)dtype_info[t->dtype].dlpack | (int64_t)t->rank << 32));
+        interface_set_word(w, outputs, first + TENSOR_WORD(dtype),
+                           l_i64(b, (int64_t)dtype_info[t->dtype].dlpack | (int64_t)t->rank << 32));
     }
     l_else(b, &branch, NULL, 0);
     l_if_end(b, &branch, NULL, 0, NULL);
@@ -226,14 +232,18 @@ static void write_query(Interface *w) {
     LParam params[] = {param("model", DT_u8, true), param("entry", DT_u32, false), param("sizes", DT_i64, true),
                        param("plan", DT_u64, true), param("error", DT_u8, true)};
     LoopBuilder *b = w->p.b = loop_begin(w->p.m, program_name(&w->p, "query"), LF_LOCAL, params, 5, lt_scalar(DT_i32));
-    LVal plan = loop_param(b, 3), words = interface_recast(w, plan, DT_i64), halves = interface_recast(w, plan, DT_i32), error = loop_param(b, 4);
+    LVal plan = loop_param(b, 3), words = interface_recast(w, plan, DT_i64), halves = interface_recast(w, plan, DT_i32),
+         error = loop_param(b, 4);
     LVal size = half(w, halves, PLAN_HALF(size)), expected = l_i64(b, (int64_t)sizeof(ingot_plan));
-    refuse_unless(w, l_bin(b, LOP_le, expected, size), error, text_address(w, "text_plan", "\013the plan's size is %d, expected %d"), null(w), size,
-                  expected, zero(w));
-    LVal entry = l_convert(b, loop_param(b, 1), DT_i64), n = half(w, halves, PLAN_HALF(n_outputs)), results = l_i64(b, w->g->results.n);
-    LVal fits = l_bin(b, LOP_or, l_bin(b, LOP_eq, interface_word(w, words, PLAN_WORD(outputs)), zero(w)), l_bin(b, LOP_eq, n, results));
+    refuse_unless(w, l_bin(b, LOP_le, expected, size), error,
+                  text_address(w, "text_plan", "\013the plan's size is %d, expected %d"), null(w), size, expected, zero(w));
+    LVal entry = l_convert(b, loop_param(b, 1), DT_i64), n = half(w, halves, PLAN_HALF(n_outputs)),
+         results = l_i64(b, w->g->results.n);
+    LVal fits =
+        l_bin(b, LOP_or, l_bin(b, LOP_eq, interface_word(w, words, PLAN_WORD(outputs)), zero(w)), l_bin(b, LOP_eq, n, results));
     refuse_unless(w, l_bin(b, LOP_and, fits, l_bin(b, LOP_eq, entry, zero(w))), error,
-                  text_address(w, "text_query", "\001found room for %d outputs of entry %d, expected %d of entry 0"), null(w), n, entry, results);
+                  text_address(w, "text_query", "\001found room for %d outputs of entry %d, expected %d of entry 0"), null(w),
+                  n, entry, results);
     int64_t most = w->options->threads ? FRAME_MAX_WORKERS : 1;
     LVal workers = l_min(b, l_max(b, half(w, halves, PLAN_HALF(workers)), l_i64(b, 1)), l_i64(b, most));
     LVal fail, bytes = measure(w, loop_param(b, 2), workers, &fail);
@@ -245,13 +255,14 @@ static void write_query(Interface *w) {
     l_return(b, l_call(b, "ingot_rt_error", lt_scalar(DT_i32), in, 6));
     l_else(b, &branch, NULL, 0);
     l_if_end(b, &branch, NULL, 0, NULL);
-    for (int64_t i = 0; i < 2 * INGOT_SPACES; i++) interface_set_word(w, words, PLAN_WORD(context) + i, i == INGOT_HOST ? bytes : zero(w));
+    for (int64_t i = 0; i < 2 * INGOT_SPACES; i++)
+        interface_set_word(w, words, PLAN_WORD(context) + i, i == INGOT_HOST ? bytes : zero(w));
     describe_outputs(w, plan, loop_param(b, 2));
     l_return(b, l_int(b, lt_scalar(DT_i32), 0));
     loop_end(b);
 }
 
-/* ---- the runtime's functions ---------------------------------------------------------------------------------------------- */
+/* ---- the runtime's functions -------------------------------------------------------------------------------------------- */
 
 /* As far as this artifact may refer to them: p pointer, q pointer to i64, r pointer to u64, i i32, u u32, l i64, v nothing; the
  * result first. */
@@ -329,7 +340,10 @@ bool artifact_interface(LoopModule *m, const Graph *g, const HostFacts *facts, c
     w.p = (Program){.cx = m->cx, .arena = m->arena, .m = m, .facts = &copy};
     if (!check_border(&w)) return false;
     if (options->bare && (options->threads || options->weights != WEIGHTS_EMBEDDED || options->n_tests || options->profile)) {
-        diag_usage(m->cx, (Loc){0}, "freestanding artifacts have neither threads nor weights outside nor a profile nor self-tests: drop one of the two");
+        diag_usage(
+            m->cx, (Loc){0},
+            "freestanding artifacts have neither threads nor weights outside nor a profile nor self-tests: drop one of the "
+            "two");
         return false;
     }
     if (options->threads) add_note(&w, "threads", "1");
@@ -350,8 +364,9 @@ bool artifact_interface(LoopModule *m, const Graph *g, const HostFacts *facts, c
     lower_host(m);
     add_note(&w, "header", header_text(m, g, facts, options, &w.found));
     const char *n = m->name;
-    add_note(&w, "exports", arena_print(m->arena, "%s_memory_bytes %s_create %s_destroy %s_reserve %s_run %s_model%s%s", n, n, n, n, n, n,
-                                        options->profile ? arena_print(m->arena, " %s_observe", n) : "",
-                                        options->shared ? " ingot_model_v1" : ""));
+    add_note(&w, "exports",
+             arena_print(m->arena, "%s_memory_bytes %s_create %s_destroy %s_reserve %s_run %s_model%s%s", n, n, n, n, n, n,
+                         options->profile ? arena_print(m->arena, " %s_observe", n) : "",
+                         options->shared ? " ingot_model_v1" : ""));
     return true;
 }

@@ -15,7 +15,8 @@ typedef struct Interface {
 } Interface;
 
 /* interface.c */
-uint32_t interface_guard(Interface *, const char *text); /* its number; text: a status as first byte, %s and %d as ingot_rt_error */
+uint32_t interface_guard(Interface *,
+                         const char *text); /* its number; text: a status as first byte, %s and %d as ingot_rt_error */
 LVal interface_frame_pointer(Interface *, LVal frame, int slot, DType);
 LVal interface_word(Interface *, LVal words, int64_t i);              /* load of an i64 */
 void interface_set_word(Interface *, LVal words, int64_t i, LVal value);
@@ -25,7 +26,7 @@ Val interface_tensor(const Interface *, uint32_t k);                  /* inputs,
 /* interface_sizes.c: N_init, N_measure, N_layout, N_start, N_enter */
 void interface_sizes(Interface *);
 bool interface_uses_found(const Interface *, Dim);
-Dim interface_bytes(Interface *, uint32_t k, bool upper);             /* of a tensor; upper: at least those of all smaller sizes */
+Dim interface_bytes(Interface *, uint32_t k, bool upper); /* of a tensor; upper: at least those of all smaller sizes */
 void interface_symbols(Interface *, LVal values, uint32_t n);         /* the first n symbols, for program_dim */
 /* interface_data.c */
 bool interface_data(Interface *);               /* N_private and N_public; fills `found` */

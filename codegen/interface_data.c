@@ -35,7 +35,9 @@ static void point(Writer *out, uint64_t at, const char *symbol, uint64_t addend)
     vec_push(out->arena, &out->relocs, (LReloc){at, intern(out->w->p.cx, symbol), (int64_t)addend});
 }
 static void point_own(Writer *out, uint64_t at, uint64_t to) { point(out, at, out->name, to); }
-static void point_function(Writer *out, uint64_t at, const char *suffix) { point(out, at, program_name(&out->w->p, suffix), 0); }
+static void point_function(Writer *out, uint64_t at, const char *suffix) {
+    point(out, at, program_name(&out->w->p, suffix), 0);
+}
 static void point_text(Writer *out, uint64_t at, const char *text) {
     point(out, at, out->strings_name, out->strings->n);
     text_add_n(out->strings, text, strlen(text) + 1);
@@ -234,8 +236,12 @@ static uint32_t signature(Interface *w) {
 
 /* *symbols, *tensors: where in the object these tables lie. */
 static void write_private(Writer *out, uint64_t *symbols, uint64_t *tensors) {
-    static const struct { size_t at; const char *suffix; } functions[] = {
-        {FIELD(init), "init"}, {FIELD(measure), "measure"}, {FIELD(layout), "layout"}, {FIELD(start), "start"}, {FIELD(main), "enter"}};
+    static const struct { size_t at; const char *suffix;
+    } functions[] = {{FIELD(init), "init"},
+                     {FIELD(measure), "measure"},
+                     {FIELD(layout), "layout"},
+                     {FIELD(start), "start"},
+                     {FIELD(main), "enter"}};
     Interface *w = out->w;
     const HostFacts *f = w->facts;
     uint32_t n_tensors = w->g->params.n + w->g->results.n, n_features;
@@ -254,7 +260,8 @@ static void write_private(Writer *out, uint64_t *symbols, uint64_t *tensors) {
     point_own(out, FIELD(tensors), *tensors);
     point_own(out, FIELD(guards), write_texts(out, w->guards.at, w->guards.n));
     static const char *const nothing = "";
-    point_own(out, FIELD(launches), f->launches.n ? write_texts(out, f->launches.at, f->launches.n) : write_texts(out, &nothing, 1));
+    point_own(out, FIELD(launches),
+              f->launches.n ? write_texts(out, f->launches.at, f->launches.n) : write_texts(out, &nothing, 1));
     point_own(out, FIELD(features), write_features(out, &n_features));
     put_u32(out, FIELD(n_features), n_features);
     put_u32(out, FIELD(n_tiers), w->p.m->tiers.n);
@@ -359,7 +366,8 @@ bool interface_data(Interface *w) {
     uint64_t symbols, tensors;
     Text strings = text_new(p->arena);
     const char *strings_name = program_name(p, "strings");
-    Writer inner = {.w = w, .arena = p->arena, .name = program_name(p, "private"), .strings = &strings, .strings_name = strings_name};
+    Writer inner = {
+        .w = w, .arena = p->arena, .name = program_name(p, "private"), .strings = &strings, .strings_name = strings_name};
     Writer outer = inner;
     outer.name = program_name(p, "public");
     inner.bytes = text_new(p->arena);

@@ -87,13 +87,16 @@ static void require_sizes(Interface *w, LVal frame) {
     LoopBuilder *b = p->b;
     for (uint32_t i = 0; i < w->facts->n_input_symbols; i++) {
         const SymbolInfo *s = symbol_info(p->cx, w->facts->symbols.at[i]);
-        LVal v = p->symbols[w->facts->symbols.at[i].id], min = l_i64(b, s->min), max = l_i64(b, s->max), k = l_i64(b, s->multiple);
+        LVal v = p->symbols[w->facts->symbols.at[i].id], min = l_i64(b, s->min), max = l_i64(b, s->max),
+             k = l_i64(b, s->multiple);
         const char *name = arena_print(p->arena, "%s", s->name);
         for (char *c = (char *)(uintptr_t)name; *c; c++) *c = *c == '%' ? '?' : *c;
         if (s->min != INT64_MIN)
-            require(w, frame, l_bin(b, LOP_le, min, v), arena_print(p->arena, "\002%s = %%d, expected at least %%d", name), v, min, DT_i64);
+            require(w, frame, l_bin(b, LOP_le, min, v), arena_print(p->arena, "\002%s = %%d, expected at least %%d", name), v,
+                    min, DT_i64);
         if (s->max != INT64_MAX)
-            require(w, frame, l_bin(b, LOP_le, v, max), arena_print(p->arena, "\002%s = %%d, expected at most %%d", name), v, max, DT_i64);
+            require(w, frame, l_bin(b, LOP_le, v, max), arena_print(p->arena, "\002%s = %%d, expected at most %%d", name), v,
+                    max, DT_i64);
         if (s->multiple > 1)
             require(w, frame, l_bin(b, LOP_eq, l_bin(b, LOP_rem, v, k), zero(w)),
                     arena_print(p->arena, "\002%s = %%d, expected a multiple of %%d", name), v, k, DT_i64);
@@ -121,7 +124,8 @@ static void write_measure(Interface *w) {
     LVal offsets = l_alloc(b, DT_i64, (int64_t)w->facts->n_offsets + 1), arena = round64(b, call_plan(w, sizes, offsets));
     LVal scratch = interface_word(w, offsets, w->facts->n_offsets);
     LType f64 = lt_scalar(DT_f64);
-    LVal sum = l_add(b, l_convert(b, arena, DT_f64), l_mul(b, l_convert(b, scratch, DT_f64), l_float(b, f64, FRAME_MAX_WORKERS)));
+    LVal sum =
+        l_add(b, l_convert(b, arena, DT_f64), l_mul(b, l_convert(b, scratch, DT_f64), l_float(b, f64, FRAME_MAX_WORKERS)));
     for (uint32_t k = 0; k < w->g->params.n + w->g->results.n; k++)
         sum = l_add(b, sum, l_add(b, program_estimate(p, interface_bytes(w, k, true)), l_float(b, f64, 64)));
     LVal fits = l_bin(b, LOP_and, l_bin(b, LOP_le, zero(w), arena), l_lt(b, sum, l_float(b, f64, 0x1p61)));
@@ -151,7 +155,8 @@ static void write_layout(Interface *w) {
     LVal places = interface_frame_pointer(w, frame, FRAME_PLACES, DT_i64);
     (void)lay_lent(w, l_add(b, arena, bytes), places, interface_word(w, words, FRAME_LENDS));
     for (uint32_t k = 0; k < w->g->results.n; k++)
-        if (f->output_offset.at[k] >= 0) interface_set_word(w, places, k, l_add(b, arena, interface_word(w, offsets, f->output_offset.at[k])));
+        if (f->output_offset.at[k] >= 0)
+            interface_set_word(w, places, k, l_add(b, arena, interface_word(w, offsets, f->output_offset.at[k])));
     loop_end(b);
 }
 
@@ -165,12 +170,14 @@ static LVal call_tensors(Interface *w, LVal frame, int64_t member) {
 /* The caller's dims and data, as N_bind and N_main want them. */
 static void take_inputs(Interface *w, LVal frame) {
     LVal from = call_tensors(w, frame, CALL_WORD(inputs));
-    LVal dims = interface_frame_pointer(w, frame, FRAME_INPUT_DIMS, DT_i64), data = interface_frame_pointer(w, frame, FRAME_INPUTS, DT_i64);
+    LVal dims = interface_frame_pointer(w, frame, FRAME_INPUT_DIMS, DT_i64),
+         data = interface_frame_pointer(w, frame, FRAME_INPUTS, DT_i64);
     int64_t at = 0;
     for (uint32_t k = 0; k < w->g->params.n; k++) {
         uint32_t rank = val_rank(w->g, w->g->params.at[k]);
         int64_t first = (int64_t)k * TENSOR_WORDS;
-        for (uint32_t a = 0; a < rank; a++) interface_set_word(w, dims, at++, interface_word(w, from, first + TENSOR_WORD(dims) + a));
+        for (uint32_t a = 0; a < rank; a++)
+            interface_set_word(w, dims, at++, interface_word(w, from, first + TENSOR_WORD(dims) + a));
         interface_set_word(w, data, k, interface_word(w, from, first + TENSOR_WORD(data)));
     }
 }
@@ -179,10 +186,12 @@ static void take_inputs(Interface *w, LVal frame) {
 static void require_reservation(Interface *w, LVal frame) {
     Program *p = &w->p;
     LoopBuilder *b = p->b;
-    LVal bounds = interface_frame_pointer(w, frame, FRAME_BOUNDS, DT_i64), covered = l_bin(b, LOP_ne, interface_word(w, bounds, 0), zero(w));
+    LVal bounds = interface_frame_pointer(w, frame, FRAME_BOUNDS, DT_i64),
+         covered = l_bin(b, LOP_ne, interface_word(w, bounds, 0), zero(w));
     uint32_t n = w->facts->n_input_symbols;
     for (uint32_t i = 0; i < n; i++)
-        covered = l_bin(b, LOP_and, covered, l_bin(b, LOP_le, p->symbols[w->facts->symbols.at[i].id], interface_word(w, bounds, i + 1)));
+        covered = l_bin(b, LOP_and, covered,
+                        l_bin(b, LOP_le, p->symbols[w->facts->symbols.at[i].id], interface_word(w, bounds, i + 1)));
     LIf branch = l_if(b, l_un(b, LOP_not, covered));
     LVal wanted = interface_frame_pointer(w, frame, FRAME_WANTED, DT_i64);
     for (uint32_t i = 0; i < n; i++)
@@ -209,22 +218,26 @@ static void set_output(Interface *w, LVal frame, LVal to, uint32_t k) {
     LVal need = l_i64(b, dtype_bytes(t->dtype));
     for (uint32_t a = 0; a < t->rank; a++) {
         bool found = interface_uses_found(w, t->dims[a]);
-        LVal d = found && copied ? zero(w) : program_dim(p, found ? graph_upper_axis(w->g, w->g->results.at[k], 0, a) : t->dims[a]);
+        LVal d =
+            found && copied ? zero(w) : program_dim(p, found ? graph_upper_axis(w->g, w->g->results.at[k], 0, a) : t->dims[a]);
         interface_set_word(w, to, first + TENSOR_WORD(dims) + a, d);
         need = l_mul(b, need, d);
     }
     l_store(b, interface_recast(w, to, DT_i32), l_i64(b, 2 * first + (int64_t)(offsetof(ingot_tensor, rank) / 4)),
             l_int(b, lt_scalar(DT_i32), t->rank), (LVal){0});
-    LVal lent = interface_frame_pointer(w, frame, FRAME_LENT, DT_i64), place = interface_word(w, interface_frame_pointer(w, frame, FRAME_PLACES, DT_i64), k);
+    LVal lent = interface_frame_pointer(w, frame, FRAME_LENT, DT_i64),
+         place = interface_word(w, interface_frame_pointer(w, frame, FRAME_PLACES, DT_i64), k);
     LVal data = interface_word(w, to, first), bytes = interface_word(w, to, first + TENSOR_WORD(bytes));
     LVal lend = l_bin(b, LOP_or, l_bin(b, LOP_eq, data, zero(w)), l_bin(b, LOP_eq, data, interface_word(w, lent, k)));
     int64_t donor = graph_donor(w->g, k);
-    if (donor >= 0) place = interface_word(w, call_tensors(w, frame, CALL_WORD(inputs)), donor * TENSOR_WORDS + TENSOR_WORD(data));
+    if (donor >= 0)
+        place = interface_word(w, call_tensors(w, frame, CALL_WORD(inputs)), donor * TENSOR_WORDS + TENSOR_WORD(data));
     data = l_select(b, lend, place, data);
     if (donor >= 0) {
         const char *output = plain(p->arena, interface_tensor_name(w->g, w->g->params.n + k));
         const char *input = plain(p->arena, interface_tensor_name(w->g, (uint32_t)donor));
-        const char *text = arena_print(p->arena, "\001'%s' must be NULL or lie where input '%s' does, which is donated to it", output, input);
+        const char *text =
+            arena_print(p->arena, "\001'%s' must be NULL or lie where input '%s' does, which is donated to it", output, input);
         require(w, frame, l_bin(b, LOP_eq, data, place), text, zero(w), zero(w), DT_i32);
     }
     interface_set_word(w, lent, k, l_select(b, lend, place, zero(w)));
@@ -276,7 +289,8 @@ static void give_copied(Interface *w, LVal frame, LVal to, uint32_t k) {
     require(w, frame, l_bin(b, LOP_le, l_bitcast(b, need, DT_u64), l_bitcast(b, capacity, DT_u64)),
             arena_print(p->arena, "\004'%s' has %%d bytes of memory, expected %%d", name), capacity, need, DT_i32);
     LVal place = interface_frame_pointer(w, interface_frame_pointer(w, frame, FRAME_PLACES, DT_u64), (int)k, DT_u8);
-    copy_bytes(b, interface_frame_pointer(w, interface_recast(w, to, DT_u64), (int)(first + TENSOR_WORD(data)), DT_u8), place, need);
+    copy_bytes(b, interface_frame_pointer(w, interface_recast(w, to, DT_u64), (int)(first + TENSOR_WORD(data)), DT_u8), place,
+               need);
     l_if_end(b, &branch, NULL, 0, NULL);
 }
 
@@ -291,7 +305,8 @@ static void write_enter(Interface *w) {
     LVal answer = l_int(b, i32, ~(int64_t)w->guard_failed);
     static const ingot_status others[] = {INGOT_E_CAPACITY, INGOT_E_CANCELLED, INGOT_E_SHAPE};
     for (uint32_t i = 0; i < COUNT(others); i++)
-        answer = l_select(b, l_bin(b, LOP_eq, status, l_int(b, i32, others[i])), l_int(b, i32, ~(int64_t)(w->guard_failed + 1 + i)), answer);
+        answer = l_select(b, l_bin(b, LOP_eq, status, l_int(b, i32, others[i])),
+                          l_int(b, i32, ~(int64_t)(w->guard_failed + 1 + i)), answer);
     l_return(b, answer);
     l_else(b, &branch, NULL, 0);
     l_if_end(b, &branch, NULL, 0, NULL);
@@ -300,7 +315,8 @@ static void write_enter(Interface *w) {
     for (uint32_t k = 0; k < w->g->results.n; k++) {
         const TypeInfo *t = val_type(w->g, w->g->results.at[k]);
         for (uint32_t a = 0; a < t->rank; a++)
-            if (interface_uses_found(w, t->dims[a])) interface_set_word(w, to, (int64_t)k * TENSOR_WORDS + TENSOR_WORD(dims) + a, program_dim(p, t->dims[a]));
+            if (interface_uses_found(w, t->dims[a]))
+                interface_set_word(w, to, (int64_t)k * TENSOR_WORDS + TENSOR_WORD(dims) + a, program_dim(p, t->dims[a]));
     }
     for (uint32_t k = 0; k < w->g->results.n; k++)
         if (w->facts->output_offset.at[k] >= 0) give_copied(w, frame, to, k);

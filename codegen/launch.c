@@ -189,7 +189,8 @@ static LVal call_kernel(Rewriter *r, LBlock *block, const LInst *launch, const L
         memcpy(in + 3, launch->in + 3, n_args * sizeof *in);
         return call(r, block, kernel, chosen, in);
     }
-    if (chosen.id) put(r, block, LOP_store_pointer, (LType){0}, (LVal[]){r->slots, put_i64(r, block, n_args), chosen}, 3, 0, NULL);
+    if (chosen.id)
+        put(r, block, LOP_store_pointer, (LType){0}, (LVal[]){r->slots, put_i64(r, block, n_args), chosen}, 3, 0, NULL);
     for (uint32_t i = 0; i < n_args; i++) {
         LVal v = launch->in[i + 3];
         bool pointer = r->func->types.at[v.id].pointer;

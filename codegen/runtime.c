@@ -63,7 +63,8 @@ static void add_source(Text *out, const char *name) {
 
 const char *runtime_text(Arena *arena, RuntimeUse use) {
     Text out = text_new(arena);
-    text_add(&out, "#if !defined(_GNU_SOURCE)\n#define _GNU_SOURCE\n#endif\n#define INGOT_RT_THREADS %d\n", use.threads && !use.bare);
+    text_add(&out, "#if !defined(_GNU_SOURCE)\n#define _GNU_SOURCE\n#endif\n#define INGOT_RT_THREADS %d\n",
+             use.threads && !use.bare);
     text_add(&out, "#define INGOT_RT_WEIGHTS %d\n#define INGOT_RT_HEAP %d\n", use.weights && !use.bare, !use.bare);
     if (use.grants) text_add(&out, "#define INGOT_RT_GRANTS 1\n");
     text_add(&out, "#if defined(__GNUC__) && !defined(__TINYC__)\n#define INGOT_RT_API static __attribute__((unused))\n"

@@ -17,10 +17,12 @@ bool cc_object(Context *cx, const char *cc_or_null, const Target *target, const 
     const char *source = temporary_path(folder, "module.c");
     const char *march = arena_print(cx->arena, "-march=%s", target ? target->cpu : "x86-64");
     const char *extension[COUNT(target->cc_options)];
-    for (uint32_t i = 0; i < COUNT(extension); i++) extension[i] = target && target->cc_options[i] ? target->cc_options[i] : "-fPIC";
-    const char *const argv[] = {cc, "-std=gnu99", "-O2", march, extension[0], extension[1], extension[2], "-fPIC", "-ffp-contract=off", "-fno-math-errno",
-                                "-fno-trapping-math", "-fno-strict-aliasing", "-fwrapv", "-fvisibility=hidden", "-w", "-Wno-psabi", "-c",
-                                source, "-o", path, NULL};
+    for (uint32_t i = 0; i < COUNT(extension); i++)
+        extension[i] = target && target->cc_options[i] ? target->cc_options[i] : "-fPIC";
+    const char *const argv[] = {
+        cc, "-std=gnu99", "-O2", march, extension[0], extension[1], extension[2], "-fPIC", "-ffp-contract=off",
+        "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing", "-fwrapv", "-fvisibility=hidden", "-w", "-Wno-psabi",
+        "-c", source, "-o", path, NULL};
     bool ok = file_write(cx, source, c_text, n, 0600) && process_run(cx, argv);
     temporary_remove(folder);
     return ok;

@@ -13,7 +13,8 @@
 typedef VEC(const char *) Arguments;
 
 static const char *find_library(Context *cx, const char *name) {
-    static const char *const folders[] = {"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"};
+    static const char *const folders[] = {
+        "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"};
     for (size_t i = 0; i < COUNT(folders); i++) {
         const char *path = arena_print(cx->arena, "%s/%s", folders[i], name);
         if (access(path, R_OK) == 0) return path;
@@ -56,7 +57,8 @@ bool link_shared(Context *cx, const LinkShared *link) {
     const char *linker = link->linker ? link->linker : process_find(cx, lld, COUNT(lld));
     if (!linker) linker = process_find(cx, drivers, COUNT(drivers));
     if (!linker) {
-        diag_machine(cx, (Loc){0}, "no linker found on PATH (ld.lld-19, ld.lld, cc); install lld, or write an object or archive");
+        diag_machine(cx, (Loc){0},
+                     "no linker found on PATH (ld.lld-19, ld.lld, cc); install lld, or write an object or archive");
         return false;
     }
     const char *base = strrchr(linker, '/') ? strrchr(linker, '/') + 1 : linker;

@@ -40,7 +40,8 @@ static bool failed(Context *cx, LLVMErrorRef error, const char *what) {
     return true;
 }
 
-static bool define_symbols(Context *cx, LLVMOrcLLJITRef jit, LLVMOrcJITDylibRef library, const CodeSymbol *symbols, uint32_t n) {
+static bool define_symbols(Context *cx, LLVMOrcLLJITRef jit, LLVMOrcJITDylibRef library, const CodeSymbol *symbols,
+                           uint32_t n) {
     if (n) {
         LLVMOrcCSymbolMapPair *pairs = arena_new_array(cx->arena, LLVMOrcCSymbolMapPair, n);
         for (uint32_t i = 0; i < n; i++) {

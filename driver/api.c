@@ -69,7 +69,8 @@ void ingot_free(void *p) { free(p); }
 static bool load(Job *job, void *user) {
     if (!job_open(job)) return false;
     if (job->weights != WEIGHTS_embed) {
-        diag_usage(job->cx, (Loc){0}, "weights of a model in this process are its own: place '%s' does not go with it", job->set.weights);
+        diag_usage(job->cx, (Loc){0}, "weights of a model in this process are its own: place '%s' does not go with it",
+                   job->set.weights);
         return false;
     }
     return job->backend == BACKEND_interpreter ? reference_load(job, user) : jit_load(job, user);
@@ -110,7 +111,7 @@ void ingot_jit_close(const ingot_model *model) {
     free(p);
 }
 
-/* ---- dims and tensors ------------------------------------------------------------------------------------------------------ */
+/* ---- dims and tensors --------------------------------------------------------------------------------------------------- */
 
 typedef struct DimsQuery { const ingot_model *m; const ingot_tensor_info *t; const int64_t *symbols; int64_t *dims; } DimsQuery;
 
@@ -119,7 +120,9 @@ static bool evaluate_dims(Job *job, void *user) {
     Context *cx = job->cx;
     int64_t *values = arena_new_array(cx->arena, int64_t, q->m->n_symbols + 1);
     for (uint32_t i = 0; i < q->m->n_symbols; i++) {
-        Symbol s = symbol_new(cx, &(SymbolInfo){.name = q->m->symbols[i]->name, .kind = SYMBOL_INPUT, .min = INT64_MIN, .max = INT64_MAX, .multiple = 1});
+        Symbol s = symbol_new(
+            cx, &(SymbolInfo){
+                    .name = q->m->symbols[i]->name, .kind = SYMBOL_INPUT, .min = INT64_MIN, .max = INT64_MAX, .multiple = 1});
         values[s.id] = q->m->symbols[i]->flags & 1 ? 0 : q->symbols[i];
     }
     for (int32_t d = 0; d < q->t->rank; d++) {
@@ -165,7 +168,8 @@ static bool read_tensor(Job *job, void *user) {
         return false;
     }
     uint64_t bytes = (uint64_t)tensor_elements(&t) * (uint64_t)dtype_bytes(t.dtype);
-    *q->out = (ingot_tensor){.data = malloc(bytes + 1), .bytes = bytes, .dtype = dtype_info[t.dtype].dlpack, .rank = (int32_t)t.rank};
+    *q->out =
+        (ingot_tensor){.data = malloc(bytes + 1), .bytes = bytes, .dtype = dtype_info[t.dtype].dlpack, .rank = (int32_t)t.rank};
     if (!q->out->data) {
         diag_machine(job->cx, (Loc){0}, "out of memory for a tensor of %llu bytes", (unsigned long long)bytes);
         return false;

@@ -46,7 +46,8 @@ bool random_inputs(Context *cx, Arena *arena, const Graph *g, const int64_t *giv
         int64_t bytes = dtype_bytes(t->dtype);
         for (uint32_t d = 0; d < t->rank; d++)
             if (!dim_eval(cx, t->dims[d], symbols, &x->dims[d]) || x->dims[d] < 0 || !ck_mul(bytes, x->dims[d], &bytes)) {
-                diag_error(cx, (Loc){0}, "no random input: extent %s of parameter %u has no value", dim_string(cx, t->dims[d]), i);
+                diag_error(cx, (Loc){0}, "no random input: extent %s of parameter %u has no value", dim_string(cx, t->dims[d]),
+                           i);
                 return false;
             }
         x->data = arena_alloc(arena, (size_t)bytes);

@@ -45,7 +45,9 @@ ImportOptions job_import_options(Job *job) {
 static bool refuse_import_settings(Job *job) {
     bool declares = job->set.n_dims && !job->set.donate; /* else of capacities */
     if (!declares && !job->set.n_constants && !(job->set.flags & INGOT_SYMBOLIC)) return true;
-    diag_usage(job->cx, (Loc){0}, "%s is text IR, whose dims are fixed in its text: dims, constants and symbolic inputs apply to ONNX models", job->file);
+    diag_usage(job->cx, (Loc){0},
+               "%s is text IR, whose dims are fixed in its text: dims, constants and symbolic inputs apply to ONNX models",
+               job->file);
     return false;
 }
 
@@ -59,7 +61,8 @@ static const Graph *donate_all(Job *job, const Graph *g, Donations all, bool *us
     const Graph *to = graph_donate(job->cx, g, &all);
     for (uint32_t i = 0; to && i < n; i++)
         if (!used[i]) {
-            diag_usage(job->cx, (Loc){0}, "'%s': neither the model nor a donated cache has a dim of that name", job->set.dims[i]);
+            diag_usage(job->cx, (Loc){0}, "'%s': neither the model nor a donated cache has a dim of that name",
+                       job->set.dims[i]);
             return NULL;
         }
     return to;
@@ -87,7 +90,9 @@ static const Graph *donate(Job *job, const Graph *g, bool *used) {
 static const Graph *import(Job *job, bool *used) {
     job_progress(job, "import");
     if (job->kind == INPUT_GRAPH)
-        return refuse_import_settings(job) ? graph_parse(job->cx, job->file, (const char *)job->bytes, job->n, job->side, job->side_n) : NULL;
+        return refuse_import_settings(job)
+                   ? graph_parse(job->cx, job->file, (const char *)job->bytes, job->n, job->side, job->side_n)
+                   : NULL;
     if (job->kind == INPUT_LOOP) {
         diag_usage(job->cx, (Loc){0}, "%s is Loop IR: there is no graph in it", job->file);
         return NULL;
@@ -190,8 +195,13 @@ static bool add_interface(Job *job, LoopModule *m, const Graph *g, const HostFac
 static LoopModule *read_module(Job *job) {
     uint32_t fixed = INGOT_THREADS | INGOT_BARE | INGOT_PROFILE;
     if (!refuse_import_settings(job)) return NULL;
-    if ((job->set.flags & fixed) || job->set.cpu || job->set.target || job->set.weights || job->set.name || job->set.self_tests || job->set.schedule || job->set.precision || job->fast) {
-        diag_usage(job->cx, (Loc){0}, "%s is Loop IR: name, target, cpu, threads, precision, place of weights, schedules, profile and self-tests are fixed in it", job->file);
+    if ((job->set.flags & fixed) || job->set.cpu || job->set.target || job->set.weights || job->set.name ||
+        job->set.self_tests || job->set.schedule || job->set.precision || job->fast) {
+        diag_usage(
+            job->cx, (Loc){0},
+            "%s is Loop IR: name, target, cpu, threads, precision, place of weights, schedules, profile and self-tests are "
+            "fixed in it",
+            job->file);
         return NULL;
     }
     LoopModule *m = loop_parse(job->cx, job->file, (const char *)job->bytes, job->n, job->side, job->side_n);
@@ -211,7 +221,8 @@ LoopModule *job_module(Job *job) {
         const Graph *g = job_import(job);
         if (!g || !(g = job_passes(job, g))) return NULL;
         if (!g->plan) {
-            diag_usage(job->cx, (Loc){0}, "the graph after %s cannot become code: only --emit=graph and dot go with it", job->set.stop_after ? "--stop-after" : "--passes");
+            diag_usage(job->cx, (Loc){0}, "the graph after %s cannot become code: only --emit=graph and dot go with it",
+                       job->set.stop_after ? "--stop-after" : "--passes");
             return NULL;
         }
         HostFacts facts = {.profile = (job->set.flags & INGOT_PROFILE) != 0};
@@ -222,7 +233,8 @@ LoopModule *job_module(Job *job) {
     }
     if (!m) return NULL;
     if (!loop_verify(m)) {
-        if (job->kind != INPUT_LOOP) diag_note(job->cx, (Loc){0}, "the Loop IR made from %s is not well-formed: please report this", job->file);
+        if (job->kind != INPUT_LOOP)
+            diag_note(job->cx, (Loc){0}, "the Loop IR made from %s is not well-formed: please report this", job->file);
         return NULL;
     }
     loop_renumber(m);

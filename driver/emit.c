@@ -181,14 +181,16 @@ static bool archive_parts(Library *lib, FilePieces *out) {
     ArchiveMember *members = arena_new_array(cx->arena, ArchiveMember, lib->parts.n + 1);
     for (uint32_t i = 0; i < lib->parts.n; i++) {
         const Part *p = &lib->parts.at[i];
-        members[i] = (ArchiveMember){.name = arena_print(cx->arena, "%s_%s", lib->m->name, p->name), .bytes = p->bytes, .n = p->n};
+        members[i] =
+            (ArchiveMember){.name = arena_print(cx->arena, "%s_%s", lib->m->name, p->name), .bytes = p->bytes, .n = p->n};
     }
     if (lib->weights_symbol) {
         if (!elf_data(cx, lib->weights_symbol, &lib->weights, false, &weights)) return false;
         members[lib->parts.n] = (ArchiveMember){.name = arena_print(cx->arena, "%s_weights.o", lib->m->name),
                                                 .symbol = lib->weights_symbol, .pieces = &weights};
     }
-    return archive_pieces(cx, lib->job->path ? lib->job->path : lib->m->name, members, lib->parts.n + !!lib->weights_symbol, out);
+    return archive_pieces(cx, lib->job->path ? lib->job->path : lib->m->name, members, lib->parts.n + !!lib->weights_symbol,
+                          out);
 }
 
 static bool make_library(Job *job, const LoopModule *m, FilePieces *out) {
@@ -212,7 +214,8 @@ static bool text_sink(void *text, const void *bytes, size_t n) {
 /* ---- texts --------------------------------------------------------------------------------------------------------------- */
 
 static bool emit_c_text(Job *job, const LoopModule *m, Text *out) {
-    EmitC o = {.external_weights = runtime_use(m).weights, .one_tier = true, .before = runtime_text(job->cx->arena, runtime_use(m))};
+    EmitC o = {
+        .external_weights = runtime_use(m).weights, .one_tier = true, .before = runtime_text(job->cx->arena, runtime_use(m))};
     o.declared = runtime_functions(&o.n_declared);
     return emit_c(without_getter(m), &o, out);
 }
@@ -271,7 +274,9 @@ bool emit_memory(Job *job, Text *out, Text *side) {
 
 /* ---- files --------------------------------------------------------------------------------------------------------------- */
 
-static bool write_text(Job *job, const char *path, const char *text) { return file_write(job->cx, path, text, strlen(text), 0644); }
+static bool write_text(Job *job, const char *path, const char *text) {
+    return file_write(job->cx, path, text, strlen(text), 0644);
+}
 
 static bool write_headers(Job *job, const LoopModule *m) {
     Context *cx = job->cx;

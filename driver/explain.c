@@ -39,7 +39,8 @@ static bool try_to_compile(Job *trial, void *user) {
     trial->graph = planned;
     job_progress(trial, "lower");
     LoopModule *m = planned && planned->plan ? lower_graph(trial->cx, planned, trial->name, &trial->tiers, &facts) : NULL;
-    for (uint32_t i = 0; m && i < m->funcs.n; i++) e->kernels += m->funcs.at[i]->kind == LF_KERNEL && !m->funcs.at[i]->variant_of;
+    for (uint32_t i = 0; m && i < m->funcs.n; i++)
+        e->kernels += m->funcs.at[i]->kind == LF_KERNEL && !m->funcs.at[i]->variant_of;
     return true;
 }
 
@@ -75,7 +76,8 @@ static void text_graph(Explain *e) {
     const Graph *g = e->g;
     if (!g) return;
     text_add(&e->out, "  inputs\n");
-    for (uint32_t i = 0; i < g->params.n; i++) text_tensor(e, g->params.at[i], node_attr(node(g, g->params.at[i]), ATTR_name)->as.text);
+    for (uint32_t i = 0; i < g->params.n; i++)
+        text_tensor(e, g->params.at[i], node_attr(node(g, g->params.at[i]), ATTR_name)->as.text);
     text_add(&e->out, "  outputs\n");
     for (uint32_t i = 0; i < g->results.n; i++) text_tensor(e, g->results.at[i], g->result_names.at[i]);
 }
@@ -87,7 +89,11 @@ static void explain_text(Job *job, Explain *e) {
         if (e->is.producer && *e->is.producer) text_add(&e->out, ", from %s", e->is.producer);
         text_add(&e->out, "\n  %u nodes, %u initializers\n  operators", e->is.nodes, e->is.initializers);
         for (uint32_t i = 0; i < e->is.n_ops; i++)
-            text_add(&e->out, "%s%s %u%s", i % 8 ? ", " : i ? ",\n    " : "\n    ", e->is.ops[i].op, e->is.ops[i].count, e->is.ops[i].known ? "" : " (!)");
+            text_add(&e->out, "%s%s %u%s",
+                     i % 8 ? ", "
+                     : i   ? ",\n    "
+                           : "\n    ",
+                     e->is.ops[i].op, e->is.ops[i].count, e->is.ops[i].known ? "" : " (!)");
     }
     text_add(&e->out, "\n");
     text_graph(e);
@@ -144,7 +150,8 @@ static void explain_json(Job *job, Explain *e) {
     json_text(&e->out, job->file);
     text_add(&e->out, ",\n  \"supported\": %s,\n  \"kernels\": %u", e->missing ? "false" : "true", e->kernels);
     if (e->onnx) {
-        text_add(&e->out, ",\n  \"ir_version\": %lld, \"opset\": %lld, \"nodes\": %u, \"initializers\": %u,\n  \"producer\": ", (long long)e->is.ir_version, (long long)e->is.opset, e->is.nodes, e->is.initializers);
+        text_add(&e->out, ",\n  \"ir_version\": %lld, \"opset\": %lld, \"nodes\": %u, \"initializers\": %u,\n  \"producer\": ",
+                 (long long)e->is.ir_version, (long long)e->is.opset, e->is.nodes, e->is.initializers);
         json_text(&e->out, e->is.producer ? e->is.producer : "");
         text_add(&e->out, ",\n  \"operators\": [");
         for (uint32_t i = 0; i < e->is.n_ops; i++) {
@@ -155,7 +162,8 @@ static void explain_json(Job *job, Explain *e) {
         text_add(&e->out, "]");
     }
     text_add(&e->out, ",\n  \"inputs\": [");
-    for (uint32_t i = 0; g && i < g->params.n; i++) json_tensor(e, g->params.at[i], node_attr(node(g, g->params.at[i]), ATTR_name)->as.text, i == 0);
+    for (uint32_t i = 0; g && i < g->params.n; i++)
+        json_tensor(e, g->params.at[i], node_attr(node(g, g->params.at[i]), ATTR_name)->as.text, i == 0);
     text_add(&e->out, "],\n  \"outputs\": [");
     for (uint32_t i = 0; g && i < g->results.n; i++) json_tensor(e, g->results.at[i], g->result_names.at[i], i == 0);
     text_add(&e->out, "],\n  \"missing\": [");

@@ -97,7 +97,8 @@ ingot_status job_end(Job *job, bool keep, ingot_error *err) {
         if (job->set.diagnostic) job->set.diagnostic(job->set.user, kinds[d->kind], loc_string(cx, d->loc), d->text);
     }
     if (err && status) {
-        const char *where = first ? loc_string(cx, first->loc) : "", *text = first ? first->text : "failed without a diagnostic";
+        const char *where = first ? loc_string(cx, first->loc) : "",
+                   *text = first ? first->text : "failed without a diagnostic";
         err->code = status;
         snprintf(err->text, sizeof err->text, "%s%s%s", where, *where ? ": " : "", text);
     }
@@ -158,7 +159,8 @@ static bool choose_emit(Job *job) {
     else if (job->path) {
         for (chosen = 0; chosen < EMIT_COUNT && !has_suffix(job->path, emit_suffixes[chosen]); chosen++) {}
         if (chosen == EMIT_COUNT) {
-            diag_usage(job->cx, (Loc){0}, "'%s' does not tell what to write: use a suffix such as .so, .a, .o, .c, or --emit", job->path);
+            diag_usage(job->cx, (Loc){0}, "'%s' does not tell what to write: use a suffix such as .so, .a, .o, .c, or --emit",
+                       job->path);
             return false;
         }
     }
@@ -174,7 +176,8 @@ static bool choose_tiers(Job *job) {
     const char *list = job->set.cpu ? job->set.cpu : default_tiers[precision];
     if (!tiers_parse(job->cx, list, cpu_native(job->cx->arena), &job->tiers)) return false;
     if (job->precision != PRECISION_bf16 || job->tiers.at[0]->fma) return true;
-    diag_usage(job->cx, (Loc){0}, "precision %s needs fused multiply-add, which %s lacks: leave it out of --cpu", found, job->tiers.at[0]->name);
+    diag_usage(job->cx, (Loc){0}, "precision %s needs fused multiply-add, which %s lacks: leave it out of --cpu", found,
+               job->tiers.at[0]->name);
     return false;
 }
 
@@ -200,14 +203,17 @@ static bool choose_name(Job *job) {
     bool fine = *name && !(*name >= '0' && *name <= '9') && strlen(name) < 64;
     for (const char *p = name; *p; p++)
         fine = fine && ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '_');
-    if (!fine) diag_usage(job->cx, (Loc){0}, "'%s' cannot be the model's name: expected a C identifier of at most 63 characters", name);
+    if (!fine)
+        diag_usage(job->cx, (Loc){0}, "'%s' cannot be the model's name: expected a C identifier of at most 63 characters",
+                   name);
     job->name = intern(job->cx, name);
     return fine;
 }
 
 /* The triple without its vendor is what compilers are called by: both spellings are known. */
 static bool choose_system(Job *job) {
-    const char *found = job->set.target, *triple = job->tiers.at[0]->triple, *vendor = strchr(triple, '-'), *system = vendor ? strchr(vendor + 1, '-') : NULL;
+    const char *found = job->set.target, *triple = job->tiers.at[0]->triple, *vendor = strchr(triple, '-'),
+               *system = vendor ? strchr(vendor + 1, '-') : NULL;
     if (!found || strcmp(found, triple) == 0) return true;
     const char *brief = system ? arena_print(job->cx->arena, "%.*s%s", (int)(vendor - triple), triple, system) : triple;
     const char *const known[] = {triple, brief};
@@ -229,7 +235,8 @@ static bool choose_backend(Job *job) {
     job->backend = (Backend)b;
     job->weights = (WeightsKind)w;
     if (job->precision != PRECISION_f64 || job->backend == BACKEND_interpreter) return true;
-    diag_usage(job->cx, (Loc){0}, "precision f64 is for measuring errors and goes with the backend interpreter alone; found %s", backend);
+    diag_usage(job->cx, (Loc){0}, "precision f64 is for measuring errors and goes with the backend interpreter alone; found %s",
+               backend);
     return false;
 }
 
@@ -261,7 +268,8 @@ static void find_origin(Job *job) {
     const size_t head = strlen(ORIGIN_COMMENT), hash = 2 * sizeof job->origin_sha256;
     Sha256 sha;
     sha256_init(&sha);
-    for (size_t done = 0; done < job->n; done += HASH_WINDOW) { /* most of a model may be weights, which are read when written */
+    for (size_t done = 0; done < job->n;
+         done += HASH_WINDOW) { /* most of a model may be weights, which are read when written */
         size_t n = job->n - done < HASH_WINDOW ? job->n - done : HASH_WINDOW;
         sha256_add(&sha, job->bytes + done, n);
         file_release(job->cx, job->bytes + done, n);
@@ -326,6 +334,6 @@ static bool open_schedule(Job *job) {
 }
 
 bool job_open(Job *job) {
-    return choose_emit(job) && choose_tiers(job) && choose_system(job) && choose_numerics(job) && choose_backend(job) && choose_name(job) && job_check_passes(job) &&
-           open_input(job) && open_schedule(job) && check_path(job);
+    return choose_emit(job) && choose_tiers(job) && choose_system(job) && choose_numerics(job) && choose_backend(job) &&
+           choose_name(job) && job_check_passes(job) && open_input(job) && open_schedule(job) && check_path(job);
 }

@@ -28,7 +28,8 @@ int main(int argc, char **argv) {
     const Command *command = command_find(word);
     if (!command) {
         const char *close = closest(word, command_name, commands, n_commands);
-        return fail_usage("no command '%s'%s%s%s; try ingot --help", word, close ? " (did you mean '" : "", close ? close : "", close ? "'?)" : "");
+        return fail_usage("no command '%s'%s%s%s; try ingot --help", word, close ? " (did you mean '" : "", close ? close : "",
+                          close ? "'?)" : "");
     }
     if (help) {
         print_help(stdout, command);

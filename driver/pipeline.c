@@ -64,7 +64,8 @@ static const Graph *run_pass(Context *cx, const Graph *g, const PassInfo *pass, 
     double start = now();
     if (o->progress) o->progress(o->user, pass->name, g);
     const Graph *out = pass->run(cx, g, o->tiers);
-    if (out && o->schedule && pass == pass_find("schedule")) out = schedule_override(cx, out, o->tiers, o->schedule_file, o->schedule, o->schedule_bytes);
+    if (out && o->schedule && pass == pass_find("schedule"))
+        out = schedule_override(cx, out, o->tiers, o->schedule_file, o->schedule, o->schedule_bytes);
     if (!out) return NULL;
     say(cx, o, pass->name, g, out, now() - start);
     if (o->verify_each && !graph_verify(out)) {
@@ -140,7 +141,8 @@ static bool may_override(Context *cx, const Passes *passes, const Graph *g, cons
     bool runs = false;
     for (uint32_t i = 0; i < passes->n; i++) runs |= passes->at[i] == pass_find("schedule");
     if (!o->schedule || (runs && !g->plan)) return true;
-    diag_usage(cx, (Loc){0}, "%s has nothing to override: %s", o->schedule_file, g->plan ? "the graph is planned already, its schedules are in its text" : "pass schedule does not run");
+    diag_usage(cx, (Loc){0}, "%s has nothing to override: %s", o->schedule_file,
+               g->plan ? "the graph is planned already, its schedules are in its text" : "pass schedule does not run");
     return false;
 }
 

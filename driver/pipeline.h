@@ -34,7 +34,8 @@ const Graph *pipeline_graph(Context *, const Graph *, const PipelineOptions *);
  * integers.  symbols may give values by id (0: choose).  Arena memory. */
 typedef struct RandomInputs { Tensor *tensors; uint32_t n; } RandomInputs;
 bool random_inputs(Context *, Arena *, const Graph *, const int64_t *symbols, uint64_t seed, RandomInputs *out);
-/* Largest difference of two results relative to 1 + |expected|; dims and dtype must agree, NaN equals NaN. -1: they differ in kind. */
+/* Largest difference of two results relative to 1 + |expected|; dims and dtype must agree, NaN equals NaN. -1: they differ in
+ * kind. */
 double tensor_distance(const Tensor *a, const Tensor *b);
 /* Interprets both graphs on the same inputs; false after a diagnostic that names the pass. */
 bool check_pass(Context *, const Graph *before, const Graph *after, const char *pass);

@@ -66,19 +66,22 @@ static ingot_status take_inputs(const Graph *g, const ingot_call *call, Tensor *
         const TypeInfo *t = val_type(g, g->params.at[i]);
         const ingot_tensor *x = &call->inputs[i];
         const char *name = node_attr(node(g, g->params.at[i]), ATTR_name)->as.text;
-        snprintf(text, sizeof text, "'%.100s' has dtype %x and rank %d, expected %x and %u", name, x->dtype, x->rank, dtype_info[t->dtype].dlpack, t->rank);
+        snprintf(text, sizeof text, "'%.100s' has dtype %x and rank %d, expected %x and %u", name, x->dtype, x->rank,
+                 dtype_info[t->dtype].dlpack, t->rank);
         if (x->dtype != dtype_info[t->dtype].dlpack) return answer(err, INGOT_E_DTYPE, text);
         if (x->rank != (int32_t)t->rank) return answer(err, INGOT_E_SHAPE, text);
         in[i] = (Tensor){.dtype = t->dtype, .rank = t->rank, .data = x->data};
         memcpy(in[i].dims, x->dims, sizeof x->dims);
         int64_t bytes = tensor_elements(&in[i]) * dtype_bytes(t->dtype);
-        snprintf(text, sizeof text, "'%.100s' has %llu bytes, expected %lld", name, (unsigned long long)x->bytes, (long long)bytes);
+        snprintf(text, sizeof text, "'%.100s' has %llu bytes, expected %lld", name, (unsigned long long)x->bytes,
+                 (long long)bytes);
         if (bytes < 0 || x->bytes < (uint64_t)bytes) return answer(err, INGOT_E_SHORT, text);
     }
     return INGOT_OK;
 }
 
-static ingot_status give_output(ReferenceContext *c, const ingot_call *call, uint32_t i, const Tensor *from, ingot_tensor *to, ingot_error *err) {
+static ingot_status give_output(ReferenceContext *c, const ingot_call *call, uint32_t i, const Tensor *from, ingot_tensor *to,
+                                ingot_error *err) {
     int64_t n = tensor_elements(from), each = dtype_bytes(from->dtype);
     uint64_t bytes = (uint64_t)(n * each);
     to->rank = (int32_t)from->rank;
@@ -86,7 +89,8 @@ static ingot_status give_output(ReferenceContext *c, const ingot_call *call, uin
     int64_t donor = graph_donor(c->reference->g, i);
     if (donor >= 0) {
         const ingot_tensor *in = &call->inputs[donor];
-        if (to->data && to->data != in->data) return answer(err, INGOT_E_ARG, "an output lies elsewhere than the input that is donated to it");
+        if (to->data && to->data != in->data)
+            return answer(err, INGOT_E_ARG, "an output lies elsewhere than the input that is donated to it");
         to->data = in->data, to->bytes = in->bytes;
     }
     if (!to->data) {
@@ -109,7 +113,8 @@ static bool interpret(Job *job, void *user) {
     job->cx->fuel_used = 0;
     r->status = take_inputs(g, r->call, in, r->err);
     bool ok = !r->status && interp_run(job->cx, arena, g, in, g->params.n, out);
-    for (uint32_t i = 0; ok && i < g->results.n && !r->status; i++) r->status = give_output(r->c, r->call, i, &out[i], &r->call->outputs[i], r->err);
+    for (uint32_t i = 0; ok && i < g->results.n && !r->status; i++)
+        r->status = give_output(r->c, r->call, i, &out[i], &r->call->outputs[i], r->err);
     arena_free(arena);
     return ok && !r->status;
 }
@@ -137,7 +142,7 @@ static ingot_status run(ingot_context *context, const ingot_call *call, ingot_er
     return r.status;
 }
 
-/* ---- what the model looks like -------------------------------------------------------------------------------------------- */
+/* ---- what the model looks like ------------------------------------------------------------------------------------------ */
 
 static const ingot_symbol *const *make_symbols(Context *cx, uint32_t *n) {
     const ingot_symbol **list = arena_new_array(cx->arena, const ingot_symbol *, symbol_count(cx) + 1);
@@ -161,7 +166,8 @@ static int64_t dim_code(Context *cx, Dim d, const ingot_symbol *const *symbols, 
     return INT64_MIN;
 }
 
-static const ingot_tensor_info *make_tensor(const Graph *g, Val v, const char *name, int64_t alias, const ingot_symbol *const *symbols, uint32_t n) {
+static const ingot_tensor_info *make_tensor(const Graph *g, Val v, const char *name, int64_t alias,
+                                            const ingot_symbol *const *symbols, uint32_t n) {
     Context *cx = g->cx;
     const TypeInfo *t = val_type(g, v);
     int64_t *dims = arena_new_array(cx->arena, int64_t, t->rank + 1);
@@ -181,7 +187,8 @@ static const ingot_entry *make_entry(const Graph *g, const ingot_symbol *const *
     const ingot_tensor_info **in = arena_new_array(cx->arena, const ingot_tensor_info *, g->params.n + 1);
     const ingot_tensor_info **out = arena_new_array(cx->arena, const ingot_tensor_info *, g->results.n + 1);
     for (uint32_t i = 0; i < g->params.n; i++)
-        in[i] = make_tensor(g, g->params.at[i], node_attr(node(g, g->params.at[i]), ATTR_name)->as.text, graph_alias(g, i), symbols, n);
+        in[i] = make_tensor(g, g->params.at[i], node_attr(node(g, g->params.at[i]), ATTR_name)->as.text, graph_alias(g, i),
+                            symbols, n);
     for (uint32_t i = 0; i < g->results.n; i++)
         out[i] = make_tensor(g, g->results.at[i], g->result_names.at[i], graph_donor(g, i), symbols, n);
     ingot_entry *to = arena_alloc(cx->arena, sizeof *to);
@@ -205,7 +212,8 @@ bool reference_load(Job *job, InProcess *to) {
     }
     ingot_model *m = &to->public;
     *m = (ingot_model){.size = sizeof *m, .abi = INGOT_ABI, .name = job->name, .compiler = "ingot " INGOT_VERSION,
-                       .target = "interpreter", .cpu = "", .numerics = "reference", .precision = job->precision == PRECISION_f64 ? "f64" : "f32", .licence = "", .alignment = 1,
+                       .target = "interpreter", .cpu = "", .numerics = "reference", .licence = "",
+                       .precision = job->precision == PRECISION_f64 ? "f64" : "f32", .alignment = 1,
                        .n_entries = 1, .create = create, .destroy = destroy, .reserve = reserve, .run = run};
     m->symbols = make_symbols(cx, &m->n_symbols);
     const ingot_entry **entries = arena_new_array(cx->arena, const ingot_entry *, 1);

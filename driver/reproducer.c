@@ -1,4 +1,5 @@
-/* reproducer.c: after a BUG, what brings it about again: the graph of the stage that failed, behind comments that tell the rest.
+/* reproducer.c: after a BUG, what brings it about again: the graph of the stage that failed, behind comments that tell the
+ * rest.
  *
  * job_end calls it when all else has been reported.  It writes no file: the text goes to the settings' callback, and without
  * one becomes a note.  The graph may be as large as the model, so it is printed under an entry of its own: if that fails too,
@@ -30,9 +31,10 @@ static void add_model(Job *job, Text *to) {
 
 static void add_settings(Job *job, Text *to) {
     const ingot_settings *s = &job->set;
-    const struct { const char *title, *value; } rows[] = {
-        {"name", job->name},     {"cpu", s->cpu},         {"backend", s->backend},       {"emit", s->emit},
-        {"target", s->target},   {"numerics", s->numerics}, {"precision", s->precision}, {"schedule", s->schedule}, {"weights", s->weights}, {"passes", s->passes},   {"stop after", s->stop_after}, {"donate", s->donate}};
+    const struct { const char *title, *value;
+    } rows[] = {{"name", job->name},     {"cpu", s->cpu},           {"backend", s->backend},       {"emit", s->emit},
+                {"target", s->target},   {"numerics", s->numerics}, {"precision", s->precision},   {"schedule", s->schedule},
+                {"weights", s->weights}, {"passes", s->passes},     {"stop after", s->stop_after}, {"donate", s->donate}};
     for (size_t i = 0; i < COUNT(rows); i++)
         if (rows[i].value) add_comment(to, rows[i].title, rows[i].value);
     for (uint32_t i = 0; i < s->n_dims; i++) add_comment(to, "dim", s->dims[i]);
@@ -71,6 +73,7 @@ void give_reproducer(Job *job, const char *stage) {
     diag_truncate(job->cx, before);
     job->ok = false;
     if (!ok) return;
-    if (s->reproducer) s->reproducer(s->user, r.has_graph ? ".graph" : ".txt", r.text.at, r.text.n, r.side.n ? r.side.at : NULL, r.side.n);
+    if (s->reproducer)
+        s->reproducer(s->user, r.has_graph ? ".graph" : ".txt", r.text.at, r.text.n, r.side.n ? r.side.at : NULL, r.side.n);
     else if (s->diagnostic) s->diagnostic(s->user, INGOT_NOTE, "", r.text.at);
 }

@@ -55,7 +55,7 @@ enum { INGOT_ERROR, INGOT_WARNING, INGOT_NOTE };
 typedef struct ingot_settings {
     uint32_t size, flags;
     const char *name;      /* C identifier of the model; default: from the output's or input's file name */
-    const char *cpu;       /* tiers that the artifact serves: "v3,v4", "v4,l2=2M"; in process, the best of them for this machine */
+    const char *cpu; /* tiers that the artifact serves: "v3,v4", "v4,l2=2M"; in process, the best of them for this machine */
     const char *backend;   /* "llvm", "c"; in process also "interpreter", the reference semantics */
     const char *emit;      /* so a obj c llvm asm loop graph dot; default: by the output's suffix */
     const char *weights;   /* "embed", "file" (<name>.weights beside the library), "extern" (the host brings them) */

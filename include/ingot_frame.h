@@ -79,7 +79,8 @@ typedef struct ingot_rt_observed {
 enum { WORK_FLOPS, WORK_READ, WORK_WRITTEN, WORK_WEIGHTS, WORK_SLOTS }; /* as in ingot_launch */
 
 /* A feature of the CPU that tiers need (bit t of `tiers`): a bit of eax, ebx, ecx or edx (reg 0..3) of a cpuid leaf,
- * ascending by leaf and subleaf.  Leaf INGOT_RT_SAVED: a bit of XCR0, register state that the operating system saves; these come last.
+ * ascending by leaf and subleaf.  Leaf INGOT_RT_SAVED: a bit of XCR0, register state that the operating system saves; these
+ * come last.
  * There reg INGOT_RT_GRANTED: what it saves once it was asked to, which the check does (in builds with INGOT_RT_GRANTS). */
 #define INGOT_RT_SAVED 0xffffffffu
 enum { INGOT_RT_GRANTED = 1 };
@@ -143,7 +144,8 @@ typedef struct ingot_rt_weights_header {
 #endif
 #endif
 /* rt.c: the functions of ingot_model that every artifact has; typed functions are written over them by the compiler */
-INGOT_RT_API ingot_status ingot_rt_query(const ingot_model *, uint32_t entry, const int64_t *sizes, ingot_plan *, ingot_error *);
+INGOT_RT_API ingot_status ingot_rt_query(const ingot_model *, uint32_t entry, const int64_t *sizes, ingot_plan *,
+                                         ingot_error *);
 INGOT_RT_API ingot_status ingot_rt_create(const ingot_model *, const ingot_options *, ingot_context **, ingot_error *);
 INGOT_RT_API void ingot_rt_destroy(ingot_context *);
 INGOT_RT_API ingot_status ingot_rt_reserve(ingot_context *, uint32_t entry, const int64_t *sizes, ingot_error *);

@@ -61,7 +61,8 @@ static bool walk_indexed(Access *access, const Node *n, const Dim *at) {
     const Scope *outer = access->scope;
     for (uint32_t i = 0; i < n_cases && state.ok; i++) {
         Scope inner = {outer, cases[i].when, cases[i].n_when};
-        for (uint32_t w = 0; access->choose && n_cases > 1 && w < cases[i].n_when; w++) access->choose(access->user, cases[i].when[w]);
+        for (uint32_t w = 0; access->choose && n_cases > 1 && w < cases[i].n_when; w++)
+            access->choose(access->user, cases[i].when[w]);
         access->scope = &inner;
         state.ok = access_walk(access, n->in[cases[i].operand], cases[i].at);
         access->scope = outer;

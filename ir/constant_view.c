@@ -1,9 +1,9 @@
 /* constant_view.c: constants whose elements are another constant's in another order, put in that order when they are read.
  *
- * Weights that are packed or rounded for kernels pass through here from the mapped model to the artifact, a few kilobytes at a time:
- * neither the packed form nor, where its pages are released, the model is ever in memory whole.  Small ones are copied at
- * once.  Invariants: a view is of data in memory, never of a view; streaming allocates nothing and gives the same bytes each
- * time; the law about splats (constant.c) holds for views too.
+ * Weights that are packed or rounded for kernels pass through here from the mapped model to the artifact, a few kilobytes at
+ * a time: neither the packed form nor, where its pages are released, the model is ever in memory whole.  Small ones are
+ * copied at once.  Invariants: a view is of data in memory, never of a view; streaming allocates nothing and gives the same
+ * bytes each time; the law about splats (constant.c) holds for views too.
  */
 #include <string.h>
 
@@ -21,7 +21,8 @@ typedef struct Rows {
 
 static bool rows_begin(Rows *r, const ConstView *v) {
     uint32_t outer = v->rank ? v->rank - 1 : 0;
-    *r = (Rows){.v = v, .n = 1, .columns = v->rank ? v->dims[outer] : 1, .step = v->rank ? v->stride[outer] : 0, .at = v->origin};
+    *r = (Rows){
+        .v = v, .n = 1, .columns = v->rank ? v->dims[outer] : 1, .step = v->rank ? v->stride[outer] : 0, .at = v->origin};
     for (uint32_t i = 0; i < outer; i++)
         if (!ck_mul(r->n, v->dims[i], &r->n)) return false;
     return true;
@@ -117,7 +118,8 @@ static bool stream_pairs(const uint8_t *data, const ConstView *v, size_t each, S
     return !held || sink(user, buffer, held * sizeof *buffer);
 }
 
-typedef bool StreamFn(const uint8_t *data, const ConstView *, size_t each, SinkFn *, void *user); /* each: bytes of data's elements */
+typedef bool StreamFn(const uint8_t *data, const ConstView *, size_t each, SinkFn *,
+                      void *user); /* each: bytes of data's elements */
 static StreamFn *const stream[ENCODING_COUNT] = {
     [ENCODING_DENSE] = stream_dense, [ENCODING_PANEL16] = stream_panels, [ENCODING_PAIR16] = stream_pairs,
     [ENCODING_PANEL64] = stream_wide_panels};

@@ -219,7 +219,9 @@ typedef enum AttrKey {
 } AttrKey;
 #define A(name) (UINT64_C(1) << ATTR_##name)
 #define ANY     (-1)
-typedef enum AttrType { AT_INT, AT_FLOAT, AT_INTS, AT_DIM, AT_DIMS, AT_DTYPE, AT_TEXT, AT_CONST, AT_GRAPH, AT_SCHEDULE } AttrType;
+typedef enum AttrType {
+    AT_INT, AT_FLOAT, AT_INTS, AT_DIM, AT_DIMS, AT_DTYPE, AT_TEXT, AT_CONST, AT_GRAPH, AT_SCHEDULE
+} AttrType;
 enum { FAILS = 1, REREADS = 2, ALIAS = 4, OVERWRITES = 8 };   /* traits of ops: see ops.def */
 typedef struct OpInfo {
     const char *name;
@@ -372,7 +374,8 @@ Val b_slice_axis(Graph *, Loc, Val, uint32_t axis, Dim start, Dim extent);
 Val b_pad(Graph *, Loc, Val, Val fill, const Dim *low, const Dim *high, const int64_t *interior);
 Val b_concat(Graph *, Loc, const Val *, uint32_t n, uint32_t axis);
 Val b_gather(Graph *, Loc, Val, Val indices, uint32_t axis, uint32_t batch);
-Val b_reduce(Graph *, Loc, Op, Val, const int64_t *axes, uint32_t n_axes, bool keep); /* order 16 where the last axis is reduced, else 1 */
+Val b_reduce(Graph *, Loc, Op, Val, const int64_t *axes, uint32_t n_axes,
+             bool keep); /* order 16 where the last axis is reduced, else 1 */
 Val b_mean(Graph *, Loc, Val, const int64_t *axes, uint32_t n_axes, bool keep);
 Val b_dot(Graph *, Loc, Val, Val, uint32_t batch);
 Val b_get(Graph *, Loc, Val tuple, uint32_t index);
@@ -565,14 +568,15 @@ const char *target_short_name(const Target *); /* "v3"; the full name where ther
 extern const Target targets[];
 extern const uint32_t n_targets;
 
-/* The CPU tiers that one artifact serves, in the table's order, lowest first; all give the same bits, but for tiles (docs/precision.md). */
+/* The CPU tiers that one artifact serves, in the table's order, lowest first; all give the same bits, but for tiles
+ * (docs/precision.md). */
 enum { MAX_TIERS = 8 };
 typedef struct Caches { int64_t l1, l2, last; } Caches; /* bytes, or 0: as the target's row has it */
 typedef struct Tiers { uint32_t n; const Target *at[MAX_TIERS]; Caches caches; } Tiers;
 const Target *target_baseline(const Target *); /* what every machine of its kind runs */
 Tiers tiers_of(const Target *or_null);
-/* "v3,v4", in any order, and sizes of caches for all of them, "l1=48K,l2=1M,last=32M", of which the last one given counts; `native`
- * stands for the list that the machine's owner calls so.  false after a diagnostic. */
+/* "v3,v4", in any order, and sizes of caches for all of them, "l1=48K,l2=1M,last=32M", of which the last one given counts;
+ * `native` stands for the list that the machine's owner calls so.  false after a diagnostic. */
 NODISCARD bool tiers_parse(Context *, const char *list, const char *native, Tiers *);
 /* Tier i with the caches that were given. */
 Target tiers_target(const Tiers *, uint32_t i);

@@ -17,7 +17,9 @@ typedef enum LOp {
 #include "loop_ops.def"
     LOP_COUNT
 } LOp;
-typedef enum LClass { LC_NONE, LC_CONST, LC_UNARY, LC_BINARY, LC_TERNARY, LC_COMPARE, LC_CAST, LC_VECTOR, LC_MEMORY, LC_TILE, LC_CONTROL } LClass;
+typedef enum LClass {
+    LC_NONE, LC_CONST, LC_UNARY, LC_BINARY, LC_TERNARY, LC_COMPARE, LC_CAST, LC_VECTOR, LC_MEMORY, LC_TILE, LC_CONTROL
+} LClass;
 typedef struct LOpInfo { const char *name; int operands; LClass class_; const char *doc; } LOpInfo;
 extern const LOpInfo lop_info[LOP_COUNT];
 LOp lop_by_name(const char *);
@@ -80,7 +82,8 @@ typedef struct LFunc {
     bool same_text;          /* body and types are those of variant_of: only the machine code differs */
 } LFunc;
 
-/* A data object.  bytes: content; NULL: zeros, but for constants at the offsets of its parts; relocations put addresses of symbols over 8-byte slots.
+/* A data object.  bytes: content; NULL: zeros, but for constants at the offsets of its parts; relocations put addresses of
+ * symbols over 8-byte slots.
  * LD_WEIGHTS marks the packed weights, which a backend may place elsewhere (own object, side file). */
 enum { LD_EXPORT = 1, LD_WRITABLE = 2, LD_WEIGHTS = 4 };
 typedef struct LPart { uint64_t offset; Const data; } LPart;
@@ -231,7 +234,7 @@ LVal l_convert_graph(LoopBuilder *, LVal compute_value, DType from, DType to, bo
 typedef LVal ScalarFn(LoopBuilder *, const Graph *, const Node *, const LVal *in);
 extern ScalarFn *const scalar_fn[OP_COUNT];
 
-/* ---- loop_print.c loop_parse.c loop_verify.c loop_interp.c loop_fold.c ---------------------------------------------------- */
+/* ---- loop_print.c loop_parse.c loop_verify.c loop_interp.c loop_fold.c -------------------------------------------------- */
 
 /* parse(print(m)) == m.  Data objects above 64 bytes go to blob as with graphs. */
 void loop_print(const LoopModule *, Text *out, Text *blob);
@@ -261,7 +264,7 @@ NODISCARD bool loop_interp_call(LoopInterp *, const char *function, const LSlot 
 /* Number of workers that a launch is shared among (default 4): worker indices stay below it. */
 void loop_interp_threads(LoopInterp *, uint32_t workers);
 
-/* ---- loop_type.c, loop_element.c: what builder, parser, verifier and interpreter share ------------------------------------ */
+/* ---- loop_type.c, loop_element.c: what builder, parser, verifier and interpreter share ---------------------------------- */
 
 void lt_print(Text *, LType);                /* "f32x16", "ptr u8"; "void" for DT_none */
 bool lt_allowed(LType);                      /* dtypes and lanes as above */

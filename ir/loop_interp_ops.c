@@ -135,7 +135,8 @@ static uintptr_t address(uintptr_t pointer, DType t, int64_t index) {
     return pointer + (uintptr_t)index * (uintptr_t)dtype_bytes(t);
 }
 
-bool interp_touch(LoopInterp *in, const Frame *frame, const LInst *inst, uintptr_t at, uint64_t bytes, uint64_t align, bool write) {
+bool interp_touch(LoopInterp *in, const Frame *frame, const LInst *inst, uintptr_t at, uint64_t bytes, uint64_t align,
+                  bool write) {
     if (at % align)
         return interp_fail(in, frame, inst, "the address is %llu bytes beyond a multiple of %llu, its alignment",
                            (unsigned long long)(at % align), (unsigned long long)align);

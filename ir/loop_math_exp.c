@@ -44,7 +44,8 @@ LVal math_exp_assemble(LoopBuilder *b, ExpParts p) {
     return l_mul(b, l_fma(b, two.low, p.q, two.low), two.high);
 }
 
-/* e^x = 2^n e^r for x where 2^(n + more) is normal: the least that serves.  fine: ln 2 to twice the precision, for n that are many. */
+/* e^x = 2^n e^r for x where 2^(n + more) is normal: the least that serves.  fine: ln 2 to twice the precision, for n that are
+ * many. */
 typedef struct Reduced { LVal r, power; } Reduced;
 
 static Reduced reduce(LoopBuilder *b, LVal x, bool fine, int more) {
@@ -150,7 +151,8 @@ LVal m_cosh(LoopBuilder *b, LVal x) {
     return l_select(b, l_lt(b, limit, a), half_exp(b, a), small);
 }
 
-/* f32: one of sixteen polynomials in the distance from a multiple of 65/256, which is exact; the last one ends where erf is 1. */
+/* f32: one of sixteen polynomials in the distance from a multiple of 65/256, which is exact; the last one ends where erf is
+ * 1. */
 static LVal erf_f32(LoopBuilder *b, LVal x) {
     double step = 65.0 / 256;
     LVal a = l_abs(b, x), most = like(b, x, 3.9296875), t = l_select(b, l_lt(b, most, a), most, a);

@@ -159,7 +159,8 @@ static LVal power_of(LoopBuilder *b, LVal x, int n) {
 }
 
 /* Small whole exponents of f32: products in f64, each within 2^-53, rounded once; what f64 cannot hold is 0 or infinite in
- * f32 too.  Squares, and square roots but for -0 and -infinity, are correctly rounded as they are; a cube takes two roundings. */
+ * f32 too.  Squares, and square roots but for -0 and -infinity, are correctly rounded as they are; a cube takes two
+ * roundings. */
 static LVal pow_known(LoopBuilder *b, LVal x, double y) {
     LVal one = like(b, x, 1);
     if (y == 0) return one;

@@ -574,7 +574,10 @@ static void read_same_text(Parser *p, LFunc *f) {
     read_tier(p, f);
     const LFunc *kernel = f->variant_of ? loop_func_find(p->m, f->variant_of) : NULL;
     if (!kernel || kernel->same_text || !f->target) {
-        fail(p, "a variant without text follows the kernel that it is a variant of: kernel @name variant of @kernel for \"target\"");
+        fail(
+            p,
+            "a variant without text follows the kernel that it is a variant of: kernel @name variant of @kernel for "
+            "\"target\"");
         return;
     }
     LFunc tier = *f;

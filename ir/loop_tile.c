@@ -12,8 +12,8 @@
 
 static float flushed(float x) { return fabsf(x) < FLT_MIN ? copysignf(0, x) : x; }
 
-/* x * y + z, rounded once; 0 where what it rounds to, with no limit to exponents, is below the least normal number.  fmaf rounds
- * such numbers up to it from half a subnormal step below, and should from half a step of 24 bits. */
+/* x * y + z, rounded once; 0 where what it rounds to, with no limit to exponents, is below the least normal number.  fmaf
+ * rounds such numbers up to it from half a subnormal step below, and should from half a step of 24 bits. */
 static float fma_flushed(float x, float y, float z) {
     float r = fmaf(x, y, z);
     if (fabsf(r) != FLT_MIN) return flushed(r);
@@ -44,7 +44,8 @@ void loop_tile_dot_bf16(LoopTile *c, const LoopTile *a, const LoopTile *b) {
 
 static bool move_rows(LoopInterp *in, Frame *frame, const LInst *inst, LoopTile *tile) {
     uint64_t each = (uint64_t)dtype_bytes((DType)value_type(frame, inst->in[0]).dtype);
-    uint64_t at = slots(frame, inst->in[0])->u + slots(frame, inst->in[1])->u * each, stride = slots(frame, inst->in[2])->u * each;
+    uint64_t at = slots(frame, inst->in[0])->u + slots(frame, inst->in[1])->u * each,
+             stride = slots(frame, inst->in[2])->u * each;
     for (uint32_t r = 0; r < TILE_SIDE; r++, at += stride) {
         bool write = inst->op == LOP_tile_store;
         if (!interp_touch(in, frame, inst, (uintptr_t)at, sizeof tile->at[r], each, write)) return false;
@@ -58,7 +59,8 @@ bool interp_tile(LoopInterp *in, Frame *frame, const LInst *inst) {
     const int64_t *n = inst->imm.ints;
     LoopTile *tile = in->tile;
     bool begins = inst->op == LOP_tile_begin;
-    if (in->tiles == begins) return interp_fail(in, frame, inst, begins ? "there are tiles already" : "there are no tiles: tile_begin makes them");
+    if (in->tiles == begins)
+        return interp_fail(in, frame, inst, begins ? "there are tiles already" : "there are no tiles: tile_begin makes them");
     switch ((int)inst->op) {
     case LOP_tile_begin:
         in->tiles = true;

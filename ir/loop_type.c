@@ -115,7 +115,8 @@ bool lt_allowed(LType t) {
 
 bool loop_inst_is_pure(LOp op) {
     LClass class_ = lop_info[op].class_;
-    return (class_ != LC_NONE && class_ != LC_MEMORY && class_ != LC_TILE && class_ != LC_CONTROL) || op == LOP_offset || op == LOP_recast;
+    return (class_ != LC_NONE && class_ != LC_MEMORY && class_ != LC_TILE && class_ != LC_CONTROL) || op == LOP_offset ||
+           op == LOP_recast;
 }
 
 static bool kind_holds(char kind, LType t) {

@@ -3,7 +3,8 @@
  * The names are the x86-64 psABI micro-architecture levels; `features` are LLVM's spellings and
  * what an artifact checks at load.  The baseline has no fma: a separate numeric class (design:
  * Numbers).  Its 16-byte vectors are SSE registers. Source: x86-64 psABI, section 3.1.1, table 3.1.
- * v4-bf16 is v4 with AVX512-BF16, v4-amx that with AMX-BF16.  Rows ascend: a machine runs the last row of an artifact whose features it has.
+ * v4-bf16 is v4 with AVX512-BF16, v4-amx that with AMX-BF16.  Rows ascend: a machine runs the last row of an artifact whose
+ * features it has.
  * Cache sizes are the smallest common ones, never the build host's unless --cpu asks for them.
  */
 #include <stddef.h>
@@ -125,8 +126,8 @@ static bool unknown_target(Context *cx, const char *name) {
     }
     names[n_targets] = NATIVE;
     const char *close = closest_word(name, names, n_targets + 1);
-    diag_usage(cx, (Loc){0}, "unknown cpu '%s'%s%s%s; expected some of %s" NATIVE, name, close ? " (did you mean '" : "", close ? close : "",
-               close ? "'?)" : "", known.at);
+    diag_usage(cx, (Loc){0}, "unknown cpu '%s'%s%s%s; expected some of %s" NATIVE, name, close ? " (did you mean '" : "",
+               close ? close : "", close ? "'?)" : "", known.at);
     return false;
 }
 
@@ -154,14 +155,15 @@ static bool take_size(Context *cx, const char *entry, const char *equals, Caches
         if (strlen(c->name) != (size_t)(equals - entry) || strncmp(c->name, entry, (size_t)(equals - entry)) != 0) continue;
         int64_t n = bytes_of(equals + 1);
         if (n < c->least || n > c->most) {
-            diag_usage(cx, (Loc){0}, "cpu: '%s' is no size of this cache: expected %lldK to %lldK, as in l1=48K,l2=1M,last=32M", entry,
-                       (long long)(c->least >> 10), (long long)(c->most >> 10));
+            diag_usage(cx, (Loc){0}, "cpu: '%s' is no size of this cache: expected %lldK to %lldK, as in l1=48K,l2=1M,last=32M",
+                       entry, (long long)(c->least >> 10), (long long)(c->most >> 10));
             return false;
         }
         memcpy((char *)to + c->field, &n, sizeof n);
         return true;
     }
-    diag_usage(cx, (Loc){0}, "cpu: '%s' gives nothing that is known: expected l1=, l2= or last= and the size of this cache", entry);
+    diag_usage(cx, (Loc){0}, "cpu: '%s' gives nothing that is known: expected l1=, l2= or last= and the size of this cache",
+               entry);
     return false;
 }
 
@@ -169,8 +171,11 @@ static bool caches_ascend(Context *cx, const Tiers *tiers) {
     for (uint32_t i = 0; i < tiers->n; i++) {
         Target t = tiers_target(tiers, i);
         if (t.l1_bytes <= t.l2_bytes && t.l2_bytes <= t.last_bytes) continue;
-        diag_usage(cx, (Loc){0}, "cpu: caches of %lldK, %lldK and %lldK on %s: expected that none is smaller than the one before; give l1=, l2= and last= together",
-                   (long long)(t.l1_bytes >> 10), (long long)(t.l2_bytes >> 10), (long long)(t.last_bytes >> 10), t.name);
+        diag_usage(
+            cx, (Loc){0},
+            "cpu: caches of %lldK, %lldK and %lldK on %s: expected that none is smaller than the one before; give l1=, l2= "
+            "and last= together",
+            (long long)(t.l1_bytes >> 10), (long long)(t.l2_bytes >> 10), (long long)(t.last_bytes >> 10), t.name);
         return false;
     }
     return true;

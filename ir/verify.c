@@ -202,7 +202,8 @@ static bool verify_schedules(const Graph *g, const Node *n) {
         const int64_t *field = a->as.schedule[i].field;
         if (!verify_schedule(g, n, field))
             return false;
-        named &= field[SCHED_tier] > (i ? a->as.schedule[i - 1].field[SCHED_tier] : 0) && field[SCHED_tier] <= (int64_t)n_targets;
+        named &=
+            field[SCHED_tier] > (i ? a->as.schedule[i - 1].field[SCHED_tier] : 0) && field[SCHED_tier] <= (int64_t)n_targets;
     }
     if (!a || a->n == 1 || named)
         return true;

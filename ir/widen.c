@@ -1,9 +1,9 @@
 /* widen.c: a graph whose f32 arithmetic is f64: what a model would compute if rounding hardly happened.
  *
- * In: a graph as imported.  Out: the same graph with every f32 value an f64 one, constants and parameters widened where they come
- * in, so that results of f32 become f64.  Run by the interpreter it is what errors are measured against (`ingot verify`,
- * --precision=f64).  Integers stay, and f16 and bf16 still round: they are the model's own choice.  Bits that were read as f32 or
- * f32 read as bits are still those of f32.
+ * In: a graph as imported.  Out: the same graph with every f32 value an f64 one, constants and parameters widened where they
+ * come in, so that results of f32 become f64.  Run by the interpreter it is what errors are measured against (`ingot verify`,
+ * --precision=f64).  Integers stay, and f16 and bf16 still round: they are the model's own choice.  Bits that were read as
+ * f32 or f32 read as bits are still those of f32.
  */
 #include "ir.h"
 

@@ -1,8 +1,9 @@
 /* align.c: pass `align`: filters of a group become a number that register tiles take.
  *
- * A convolution in groups whose filters neither fill panels of 16 columns nor share vectors evenly (3, 6, 12, 24 .. of a group) gets
- * filters of zeros behind each group's own, which a slice drops again; the slice is a view that the kernel's stores follow.  The sums
- * that are kept are the same, in the same order.  Runs after layout, and before `pack`, which lays the filters out.
+ * A convolution in groups whose filters neither fill panels of 16 columns nor share vectors evenly (3, 6, 12, 24 .. of a
+ * group) gets filters of zeros behind each group's own, which a slice drops again; the slice is a view that the kernel's
+ * stores follow.  The sums that are kept are the same, in the same order.  Runs after layout, and before `pack`, which lays
+ * the filters out.
  * Source: cpu.md section 3, "Depthwise NHWC" (lanes are filters).
  */
 #include "passes.h"

@@ -2,10 +2,10 @@
  *
  * Runs before `expand`, which takes softmax apart.  The new op fixes another order of summation than the two old ones: block
  * of keys by block of keys, so that no row of scores has to be in memory whole.  What comes before x (the scores' own
- * contraction, scale, mask) is left to pass `fuse`.  Other spellings are undone here: a softmax written out; values on the left of
- * turned weights (convolutional networks keep pixels last); rows without a number that become 0 (fully masked ones, in exports of
- * PyTorch); and heads that share their keys and values as copies of them: a contraction whose right operand repeats its last batch
- * axis is one with that many more rows.
+ * contraction, scale, mask) is left to pass `fuse`.  Other spellings are undone here: a softmax written out; values on the
+ * left of turned weights (convolutional networks keep pixels last); rows without a number that become 0 (fully masked ones,
+ * in exports of PyTorch); and heads that share their keys and values as copies of them: a contraction whose right operand
+ * repeats its last batch axis is one with that many more rows.
  * Source: Dao et al. 2022 (arXiv 2205.14135); Milakov and Gimelshein 2018 (arXiv 1805.02867); Ainslie et al. 2023 (2305.13245).
  */
 #include "passes.h"
@@ -13,7 +13,7 @@
 
 enum { KEYS = 128 /* of a block: scores of 64 rows fit in the first cache */, MOST_STEPS = 4 };
 
-/* ---- shared keys and values ----------------------------------------------------------------------------------------------- */
+/* ---- shared keys and values --------------------------------------------------------------------------------------------- */
 
 /* w repeats each matrix of `once` `times` times along its last batch axis. */
 typedef struct Repeat { Val once; Dim shared, times; } Repeat;
@@ -52,7 +52,7 @@ static Val with_repeats(Graph *g, Loc loc, Val x, uint32_t batch, const Repeat *
     return b_reshape(g, loc, x, t->rank + 1, dims);
 }
 
-/* ---- the softmax ------------------------------------------------------------------------------------------------------------ */
+/* ---- the softmax -------------------------------------------------------------------------------------------------------- */
 
 /* What a contraction sums over with: the softmax of scores along one axis. */
 typedef struct Weights {
@@ -136,7 +136,7 @@ static Weights find_weights(const Rewrite *rw, Val v, bool turned) {
     return (Weights){0};
 }
 
-/* ---- the pass ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the pass ----------------------------------------------------------------------------------------------------------- */
 
 static Val turn(Graph *g, Loc loc, Val v) {
     int64_t perm[MAX_RANK];

@@ -2,8 +2,8 @@
  *
  * Runs on what is imported, before the pipeline, for pairs of a result and an input that the user names.  The input becomes a
  * buffer with room: its extent along the axis of the concat is a symbol of its own, the capacity; how much of it is used is the
- * symbol it had, which another input's extent determines, or an added i64 input of its name.  Each concat becomes `overwrite` of
- * its part of the buffer behind what is used, and whoever read it reads a slice of that.  The result is the whole buffer.
+ * symbol it had, which another input's extent determines, or an added i64 input of its name.  Each concat becomes `overwrite`
+ * of its part of the buffer behind what is used, and whoever read it reads a slice of that.  The result is the whole buffer.
  * Caches of several layers, stacked along other axes by concat and reshape, are taken apart into their layers.
  *
  * Invariant: what is read of the buffer before it is overwritten lies within what is used, so the order of reads and writes
@@ -116,8 +116,8 @@ static bool find_cache(Donor *d, Cache *c, const Donation *names) {
     while (p < g->params.n && strcmp(node_attr(node(g, g->params.at[p]), ATTR_name)->as.text, names->param) != 0) p++;
     if (r == g->results.n || p == g->params.n) {
         bool output = r == g->results.n;
-        diag_usage(cx, (Loc){0}, "--donate=%s=%s: the model has no %s '%s'", names->result, names->param, output ? "output" : "input",
-                   output ? names->result : names->param);
+        diag_usage(cx, (Loc){0}, "--donate=%s=%s: the model has no %s '%s'", names->result, names->param,
+                   output ? "output" : "input", output ? names->result : names->param);
         return false;
     }
     *c = (Cache){.result = r, .param = p, .axis = NO_AXIS};
@@ -128,13 +128,13 @@ static bool find_cache(Donor *d, Cache *c, const Donation *names) {
     bool fits = val_rank(g, v) == val_rank(g, g->params.at[p]) && collect(d, c, v, &all);
     if (fits && find_symbol(cx, c->used, &s)) return true;
     diag_usage(cx, node(g, v)->loc,
-               "--donate=%s=%s: output '%s' is no concatenation of input '%s' and something behind it, along an axis whose extent is a "
-               "symbol",
+               "--donate=%s=%s: output '%s' is no concatenation of input '%s' and something behind it, along an axis whose "
+               "extent is a symbol",
                names->result, names->param, names->result, names->param);
     return false;
 }
 
-/* ---- the graph over buffers ------------------------------------------------------------------------------------------------ */
+/* ---- the graph over buffers --------------------------------------------------------------------------------------------- */
 
 static const Cache *cache_of(const Donor *d, uint32_t param) {
     for (uint32_t i = 0; i < d->n; i++)

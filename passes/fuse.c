@@ -1,8 +1,8 @@
 /* fuse.c: pass `fuse`: partitions a graph into kernel nodes.
  *
  * Two decisions.  (1) Every anchor (reduction, contraction, window, sort …) opens a group and takes in, in one scan forwards,
- * the nodes after it that its template can compute in the same loops (fuse_groups.c).  A node that depends on the group through a
- * value outside is never taken, so groups form no cycle.  (2) Of the remaining nodes, consumers first, each is either
+ * the nodes after it that its template can compute in the same loops (fuse_groups.c).  A node that depends on the group
+ * through a value outside is never taken, so groups form no cycle.  (2) Of the remaining nodes, consumers first, each is either
  * computed inside its one reader or materialised as a map kernel of its own.  Views never move data by themselves; a
  * materialised reshape is an alias and stays outside kernels.
  *
@@ -60,7 +60,8 @@ static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i
     }
     if (kind_of(f, v) != KIND_VIEW && repeated) f->stored[v.id] = true;
     if (kind_of(f, v) != KIND_VIEW || !(addressed || repeated)) return;
-    /* Every tap would walk channels with a stride: one transpose is cheaper, but for one tap, or the few channels of a first layer. */
+    /* Every tap would walk channels with a stride: one transpose is cheaper, but for one tap, or the few channels of a first
+     * layer. */
     bool few = dim_const_value(f->cx, val_dim(f->g, v, val_rank(f->g, v) - 1), &channels) && channels < 8;
     bool image = op_info[n->op].kind == KIND_CONTRACT && node_attr(n, ATTR_low) && i == 0;
     Template its = anchor_template(f->g, n);
@@ -74,7 +75,8 @@ static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i
 /* A row is read by each of its passes, in vectors: what would be gathered is transposed first. */
 static bool crosses_rows(const Fusion *f, uint32_t group, Val v) {
     enum { SHORT = 8 };
-    if (!group || group == MANY || f->groups.at[group].kind != GROUP_ROW || kind_of(f, v) != KIND_VIEW || f->group[v.id]) return false;
+    if (!group || group == MANY || f->groups.at[group].kind != GROUP_ROW || kind_of(f, v) != KIND_VIEW || f->group[v.id])
+        return false;
     uint32_t rank = val_rank(f->g, v);
     return rank && dim_hint(f->cx, val_dim(f->g, v, rank - 1)) >= SHORT && operand_strides(f->g, v);
 }
@@ -104,7 +106,8 @@ static Val worth_storing(const Fusion *f, const Node *n, uint32_t i) {
     Val v = n->in[i];
     bool picks = n->op == OP_gather && i == 1;
     if (n->op != OP_broadcast && !picks) return (Val){0};
-    int64_t from = dim_hint(f->cx, type_elements(f->cx, node(f->g, v)->type)), to = dim_hint(f->cx, type_elements(f->cx, n->type));
+    int64_t from = dim_hint(f->cx, type_elements(f->cx, node(f->g, v)->type)),
+            to = dim_hint(f->cx, type_elements(f->cx, n->type));
     while (kind_of(f, v) == KIND_VIEW) v = val_in(f->g, v, 0);
     if (from < 1 || to / from < TIMES || to < LAUNCH / ENOUGH || kind_of(f, v) != KIND_EW || f->group[v.id]) return (Val){0};
     return cost_of(f, v, ENOUGH) >= ENOUGH ? v : (Val){0};
@@ -119,11 +122,13 @@ static void visit_uses(Fusion *f, Val user) {
         if (structural || crosses_rows(f, group ? group : f->reader[user.id], v)) f->stored[v.id] = true;
         if (!structural) read_by(f, v, group ? group : f->reader[user.id]);
         if (group && is_anchor(op_info[n->op].kind)) anchor_operand(f, &f->groups.at[group], n, i);
-        bool widens = n->op == OP_broadcast && !dim_same(type_elements(f->cx, n->type), type_elements(f->cx, node(f->g, v)->type));
+        bool widens =
+            n->op == OP_broadcast && !dim_same(type_elements(f->cx, n->type), type_elements(f->cx, node(f->g, v)->type));
         if (widens && kind_of(f, v) == KIND_EW && !f->group[v.id] && !made_of_extents(f, v, 4)) f->stored[v.id] = true;
         Val kept = worth_storing(f, n, i);
         if (kept.id) f->stored[kept.id] = true;
-        if (op_info[n->op].kind == KIND_VIEW || op_info[n->op].kind == KIND_INDEXED) f->space_uses[v.id] += n->op != OP_broadcast;
+        if (op_info[n->op].kind == KIND_VIEW || op_info[n->op].kind == KIND_INDEXED)
+            f->space_uses[v.id] += n->op != OP_broadcast;
         if (!group && !f->stored[user.id] && f->depth[user.id] >= f->depth[v.id]) f->depth[v.id] = f->depth[user.id] + 1;
     }
 }

@@ -1,8 +1,8 @@
 /* fuse_kernels.c: pass `fuse`: a kernel node for every group, and the graph around them.
  *
- * A kernel's body holds the group's members and, again for each kernel, what is computed where it is read; its parameters are what
- * lives in memory.  Invariant: every result of a function is a kernel's, written where the caller wants it, unless its extents are
- * only found while running.
+ * A kernel's body holds the group's members and, again for each kernel, what is computed where it is read; its parameters are
+ * what lives in memory.  Invariant: every result of a function is a kernel's, written where the caller wants it, unless its
+ * extents are only found while running.
  */
 #include "fuse.h"
 

@@ -12,7 +12,8 @@
 
 enum { LEAST_CHANNELS = 8, FEW_ROWS = 4 };
 
-/* Takes bf16 operands made while running: not of few rows, which read each number of w for as many products, nor of little depth. */
+/* Takes bf16 operands made while running: not of few rows, which read each number of w for as many products, nor of little
+ * depth. */
 static bool meets_in_pairs(const Graph *g, const Node *n) {
     Scalar splat;
     if (n->op != OP_dot && n->op != OP_attend) return false;
@@ -21,7 +22,8 @@ static bool meets_in_pairs(const Graph *g, const Node *n) {
     if (val_splat(g, n->in[0], &splat) || val_splat(g, n->in[1], &splat)) return false;
     uint32_t batch = (uint32_t)attr_int(n, ATTR_batch);
     int64_t rows, depth;
-    if (dim_const_value(g->cx, dim_product(g->cx, y->dims + batch, y->rank - batch - 1), &rows) && rows <= FEW_ROWS) return false;
+    if (dim_const_value(g->cx, dim_product(g->cx, y->dims + batch, y->rank - batch - 1), &rows) && rows <= FEW_ROWS)
+        return false;
     return !dim_const_value(g->cx, w->dims[w->rank - 2], &depth) || depth >= LEAST_CHANNELS;
 }
 
@@ -45,7 +47,8 @@ static Val product_of(const Graph *g, Val v, uint32_t fuel) {
     const Node *n = node(g, v);
     if (op_info[n->op].kind == KIND_CONTRACT) return val_dtype(g, v) == DT_f32 ? v : (Val){0};
     Val found = {0};
-    for (uint32_t i = 0; i < n->n_in && fuel && !found.id && op_info[n->op].kind == KIND_EW; i++) found = product_of(g, n->in[i], fuel - 1);
+    for (uint32_t i = 0; i < n->n_in && fuel && !found.id && op_info[n->op].kind == KIND_EW; i++)
+        found = product_of(g, n->in[i], fuel - 1);
     return found;
 }
 

@@ -54,13 +54,14 @@ int64_t body_elements(Context *, const Graph *body);
 /* template.c: the template that computes an anchor; and for a reduction over exactly the innermost axes (a row kernel) the
  * number of outer axes, else -1. */
 Template anchor_template(const Graph *, const Node *anchor);
-/* A depthwise convolution of images whose channels lie first: template `planes`, where its result is wanted so as well (fuse). */
+/* A depthwise convolution of images whose channels lie first: template `planes`, where its result is wanted so as well
+ * (fuse). */
 bool reads_planes(const Graph *, const Node *conv);
 /* With so many filters a group, the convolution is one for template `grouped`. */
 bool shares_vectors(const Graph *, const Node *conv, int64_t filters);
 int reduces_rows(const Graph *, const Node *);
-/* A grouped convolution and one of one tap that takes what is made of it, element by element: template `separable` computes both
- * where that pays. */
+/* A grouped convolution and one of one tap that takes what is made of it, element by element: template `separable` computes
+ * both where that pays. */
 bool pays_as_separable(const Graph *, const Node *grouped, const Node *product, const Tiers *);
 
 /* For a body without an anchor: the result axis along which everything it reads is contiguous, while nothing is along the

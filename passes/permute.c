@@ -4,9 +4,10 @@
  * behind it, operation by operation, and cancels against the one in front of the next convolution (fold: permute of permute),
  * so that a CNN computes in one layout from its first convolution to its last.
  * Laws, each exact: f(permute a, permute b) = permute f(a, b) elementwise; the same for windows, reductions, pads, slices,
- * gathers along an axis and concatenations with their per-axis attributes permuted; an operand that is no permutation is permuted the other way, which
- * must be free (a splat, a broadcast of a smaller value).  Behind a reshape a permutation goes where another one waits further
- * down, block of axes by block: tokens that become an image, channels that are shuffled between convolutions.
+ * gathers along an axis and concatenations with their per-axis attributes permuted; an operand that is no permutation is
+ * permuted the other way, which must be free (a splat, a broadcast of a smaller value).  Behind a reshape a permutation goes
+ * where another one waits further down, block of axes by block: tokens that become an image, channels that are shuffled
+ * between convolutions.
  */
 #include "passes.h"
 

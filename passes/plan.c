@@ -39,7 +39,8 @@ static void find_last_uses(Planner *p) {
             Val m = graph_memory(g, g->nodes.at[i].in[o], NULL);
             if (p->last_use[m.id] < i) p->last_use[m.id] = i;
             /* A loop or branch may hand on its operands' memory. */
-            if (op_info[g->nodes.at[i].op].kind == KIND_CONTROL && p->last_use[m.id] < g->nodes.n) p->last_use[m.id] = g->nodes.n;
+            if (op_info[g->nodes.at[i].op].kind == KIND_CONTROL && p->last_use[m.id] < g->nodes.n)
+                p->last_use[m.id] = g->nodes.n;
         }
     }
     for (uint32_t i = 0; i < g->results.n; i++) p->last_use[graph_memory(g, g->results.at[i], NULL).id] = g->nodes.n;
@@ -53,8 +54,8 @@ static Dim aligned_bytes(const Planner *p, Val v, uint32_t element) {
     if (!elements.id) {
         Text text = text_new(p->arena);
         type_print(cx, &text, type);
-        diag_error(cx, node(p->g, v)->loc, "a value of type %s has no largest size; declare the range of its symbols, as in --dim n=..4096",
-                   text.at);
+        diag_error(cx, node(p->g, v)->loc,
+                   "a value of type %s has no largest size; declare the range of its symbols, as in --dim n=..4096", text.at);
         return dim_const(cx, 0);
     }
     Dim bytes = dim_muli(cx, elements, dtype_bytes(type_info(cx, type)->dtype));
@@ -95,7 +96,8 @@ static int64_t dying_operand(Planner *p, uint32_t i, Dim bytes) {
         int64_t b = p->slots[m.id][0];
         if (b < 0 || !dim_same(p->lives.at[b].bytes, bytes) || p->lives.at[b].last != i) continue;
         bool once = true;
-        for (uint32_t other = 0; other < n->n_in; other++) once &= other == o || graph_memory(p->g, n->in[other], NULL).id != m.id;
+        for (uint32_t other = 0; other < n->n_in; other++)
+            once &= other == o || graph_memory(p->g, n->in[other], NULL).id != m.id;
         if (once && overwrites_safely(attr_graph(n, ATTR_body), o, 0)) return b;
     }
     return -1;
@@ -126,7 +128,9 @@ static void require_donor(Planner *p, uint32_t i) {
     for (uint32_t b = 1; body && b < body->nodes.n; b++) overwrites |= (op_info[body->nodes.at[b].op].traits & OVERWRITES) != 0;
     int64_t slot = p->slots[i][0];
     if (overwrites && (slot >= 0 || graph_donor(p->g, (uint32_t)(-1 - slot)) < 0))
-        diag_error(p->cx, n->loc, "what is overwritten here must lie in a parameter that a result takes the memory of, in whole lines of 64 bytes");
+        diag_error(
+            p->cx, n->loc,
+            "what is overwritten here must lie in a parameter that a result takes the memory of, in whole lines of 64 bytes");
 }
 
 static void plan_node(Planner *p, uint32_t i) {
@@ -152,7 +156,8 @@ static void plan_node(Planner *p, uint32_t i) {
     }
     for (uint32_t c = 0; c < carried; c++) *slot++ = new_buffer(p, i, p->last_use[i], aligned_bytes(p, (Val){i}, c), NULL);
     for (uint32_t a = 0; n->op != OP_kernel && a < n->n_attrs; a++)
-        if (attr_info[n->attrs[a].key].type == AT_GRAPH) *slot++ = new_buffer(p, i, i, dim_const(p->cx, 0), n->attrs[a].as.graph);
+        if (attr_info[n->attrs[a].key].type == AT_GRAPH)
+            *slot++ = new_buffer(p, i, i, dim_const(p->cx, 0), n->attrs[a].as.graph);
 }
 
 /* ---- packing at the hints ------------------------------------------------------------------------------------------------ */
@@ -210,7 +215,8 @@ static Graph *attach(Planner *p, Graph *to, Val *map, const Graph *const *const 
         if (p->slots[i]) {
             uint32_t count = 0, results = type_info(p->cx, n->type)->dtype == DT_none ? type_info(p->cx, n->type)->rank : 1;
             count = results + carried_of(n);
-            for (uint32_t a = 0; n->op != OP_kernel && a < n->n_attrs; a++) count += attr_info[n->attrs[a].key].type == AT_GRAPH;
+            for (uint32_t a = 0; n->op != OP_kernel && a < n->n_attrs; a++)
+                count += attr_info[n->attrs[a].key].type == AT_GRAPH;
             Attr *attrs = arena_new_array(to->arena, Attr, n->n_attrs + 1);
             for (uint32_t a = 0; a < n->n_attrs; a++) attrs[a] = n->attrs[a];
             attrs[n->n_attrs] = (Attr){.key = ATTR_buffers, .n = count, .as.ints = p->slots[i]};
@@ -240,7 +246,8 @@ Graph *pass_plan(Context *cx, const Graph *g, const Tiers *tiers) {
         const Node *nd = &g->nodes.at[i];
         regions[i] = arena_new_array(p.arena, const Graph *, nd->n_attrs);
         for (uint32_t a = 0, r = 0; nd->op != OP_kernel && a < nd->n_attrs; a++)
-            if (attr_info[nd->attrs[a].key].type == AT_GRAPH && !(regions[i][r++] = pass_plan(cx, nd->attrs[a].as.graph, tiers)))
+            if (attr_info[nd->attrs[a].key].type == AT_GRAPH &&
+                !(regions[i][r++] = pass_plan(cx, nd->attrs[a].as.graph, tiers)))
                 return NULL;
     }
     for (uint32_t i = 1; i < n; i++) {

@@ -1,4 +1,5 @@
-/* regroup.c: pass `regroup`: pointwise ops behind a reshape of normalised rows go before it, so that they join the rows' kernel.
+/* regroup.c: pass `regroup`: pointwise ops behind a reshape of normalised rows go before it, so that they join the rows'
+ * kernel.
  *
  * A group norm normalises [n, groups, rest] and scales [n, channels, y, x]: between the two stands a reshape, which ends the
  * kernel of template `row`.  f(reshape(r), w) becomes reshape(f(r, reshape(w))), where w is of the same elements or one number

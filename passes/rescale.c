@@ -1,8 +1,8 @@
 /* rescale.c: pass `rescale`, run for --numerics=fast: a constant scale per column behind a contraction goes into its constant.
  *
  * (sum of x w + b) * s  becomes  sum of x (w s) + b s, which rounds otherwise: what batch normalisation behind a convolution
- * is, once its parameters are folded.  Runs after layout, so that the scale lies along the last axis, as columns do; what is left of the
- * normalisation is one addition in the contraction's epilogue.
+ * is, once its parameters are folded.  Runs after layout, so that the scale lies along the last axis, as columns do; what is
+ * left of the normalisation is one addition in the contraction's epilogue.
  */
 #include "passes.h"
 

@@ -106,12 +106,14 @@ static void tile(Schedule *s, const Target *t, DType compute, bool halves, int64
     while (panels > 1 && rows > 6 && rows <= 14 && (rows + 1) * panels * each > room) panels--;
     int64_t most = halves ? (room - 1) / (panels * each) - 2 : room / (panels * each) - 1;
     if (most > 14) most = 14;
-    if (rows <= 0 && panels == 1 && most > 8) most = 8; /* eight chains keep the units busy; any number of rows is code of its own */
+    if (rows <= 0 && panels == 1 && most > 8)
+        most = 8; /* eight chains keep the units busy; any number of rows is code of its own */
     s->field[SCHED_tile_n] = panels;
     s->field[SCHED_tile_m] = most < 1 ? 1 : rows > 0 && rows < most ? rows : most;
 }
 
-/* Some result is the contraction's with its columns elsewhere: stored along the rows of a tile, which is better longer than wide. */
+/* Some result is the contraction's with its columns elsewhere: stored along the rows of a tile, which is better longer than
+ * wide. */
 static bool crosses_rows(const Graph *body, const Node *anchor) {
     uint32_t rank = type_info(body->cx, anchor->type)->rank, axes;
     for (uint32_t i = 0; i < body->results.n; i++) {
@@ -144,8 +146,8 @@ static int64_t known(Context *cx, Dim d) {
     return dim_const_value(cx, d, &value) ? value : 0;
 }
 
-/* A tile keeps the sum of K's parts beside that of the one at hand: few columns, where the panel lies in cache, or registers for
- * both. */
+/* A tile keeps the sum of K's parts beside that of the one at hand: few columns, where the panel lies in cache, or registers
+ * for both. */
 static bool chains(const Choice *c, const Schedule *s) {
     int64_t each = PANEL * 4 / c->target->vector_bytes, panels = s->field[SCHED_tile_n];
     if (each < 1) each = 1;
@@ -168,7 +170,8 @@ static void blocks(const Choice *c, Schedule *s) {
     int64_t rows = dim_hint(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
     int64_t depth = dim_hint(cx, contract_depth(body, anchor)), part = depth < chunk ? depth : chunk;
     int64_t others = dim_hint(cx, dim_product(cx, y->dims, batch)) * divide_up(dim_hint(cx, y->dims[y->rank - 1]), width);
-    bool packs = w->encoding == ENCODING_DENSE, chained = depth > chunk && !packs && chains(c, s), parts = depth > chunk && !chained;
+    bool packs = w->encoding == ENCODING_DENSE, chained = depth > chunk && !packs && chains(c, s),
+         parts = depth > chunk && !chained;
     /* All of K stays with a block: where that leaves it few rows, the panels would be read again and again. */
     int64_t least = rows > 0 && rows < 32 ? rows : 32;
     if (chained && t->l2_bytes / 8 * 7 < 4 * depth * (2 * width + least)) chained = false, parts = true;
@@ -212,7 +215,8 @@ static void contraction(const Choice *c, Schedule *s) {
     uint32_t batch = contract_batch(anchor);
     DType compute = dtype_bytes(y->dtype) < 4 ? DT_f32 : y->dtype;
     int64_t rows = known(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
-    int64_t columns = known(cx, y->dims[y->rank - 1]), groups = node_attr(anchor, ATTR_groups) ? attr_int(anchor, ATTR_groups) : 1;
+    int64_t columns = known(cx, y->dims[y->rank - 1]),
+            groups = node_attr(anchor, ATTR_groups) ? attr_int(anchor, ATTR_groups) : 1;
     bool halves = val_dtype(body, anchor->in[1]) == DT_bf16 && !t->dot_bf16;
     bool crosses = crosses_rows(body, anchor);
     tile(s, t, compute, halves, rows, columns / groups, crosses ? 2 : 4);
@@ -227,7 +231,9 @@ static void contraction(const Choice *c, Schedule *s) {
 static bool fits_tiles(const Choice *c) {
     enum { MOST_SPARED = 4 };
     const Node *n = c->anchor;
-    if (!c->target->tiles_bf16 || !n || op_info[n->op].kind != KIND_CONTRACT || val_type(c->body, n->in[1])->encoding != ENCODING_PAIR16) return false;
+    if (!c->target->tiles_bf16 || !n || op_info[n->op].kind != KIND_CONTRACT ||
+        val_type(c->body, n->in[1])->encoding != ENCODING_PAIR16)
+        return false;
     if (node_attr(n, ATTR_groups) && attr_int(n, ATTR_groups) != 1) return false;
     for (uint32_t i = 1; i < c->body->nodes.n; i++)
         if (op_info[c->body->nodes.at[i].op].traits & FAILS) return false; /* a kernel that fails keeps the registers */
@@ -239,7 +245,8 @@ static bool fits_tiles(const Choice *c) {
 /* A block's rows of x fill half of the cache, past which the panels stream. */
 static void matrix(const Choice *c, Schedule *s) {
     enum { ROWS = 32 };
-    int64_t depth = dim_hint(c->cx, contract_depth(c->body, c->anchor)), rows = c->target->l2_bytes / 4 / (depth < 1 ? 1 : depth);
+    int64_t depth = dim_hint(c->cx, contract_depth(c->body, c->anchor)),
+            rows = c->target->l2_bytes / 4 / (depth < 1 ? 1 : depth);
     s->field[SCHED_block_m] = rows < ROWS ? ROWS : rows / ROWS * ROWS;
 }
 
@@ -251,8 +258,10 @@ static void channel_blocks(const Choice *c, Schedule *s) {
     const TypeInfo *x = val_type(c->body, c->anchor->in[0]), *w = val_type(c->body, c->anchor->in[1]);
     uint32_t spatial = x->rank - 2, lines = spatial - 2;
     if (spatial < 2) return;
-    int64_t stride = attr_ints(c->anchor, ATTR_stride, NULL)[lines], dilation = attr_ints(c->anchor, ATTR_dilation, NULL)[lines];
-    int64_t width = dim_hint(cx, x->dims[spatial]), channels = known(cx, x->dims[x->rank - 1]), taps = known(cx, w->dims[lines]);
+    int64_t stride = attr_ints(c->anchor, ATTR_stride, NULL)[lines],
+            dilation = attr_ints(c->anchor, ATTR_dilation, NULL)[lines];
+    int64_t width = dim_hint(cx, x->dims[spatial]), channels = known(cx, x->dims[x->rank - 1]),
+            taps = known(cx, w->dims[lines]);
     if (channels < 1 || taps < 1) return;
     int64_t moved = sat_mul(s->field[SCHED_unroll], stride), seen = sat_add(moved - stride + 1, sat_mul(taps - 1, dilation));
     int64_t line = sat_mul(width < 1 ? 1 : width, dtype_bytes(x->dtype)); /* of one channel */
@@ -285,8 +294,8 @@ static void grouped(const Choice *c, Schedule *s) {
     channel_blocks(c, s);
 }
 
-/* Both convolutions' own numbers; but tiles that fill lines, whose rows lie at constant distances in the strip, and strips that leave
- * most of the second cache to the image. */
+/* Both convolutions' own numbers; but tiles that fill lines, whose rows lie at constant distances in the strip, and strips
+ * that leave most of the second cache to the image. */
 static void separable(const Choice *c, Schedule *s) {
     Context *cx = c->cx;
     Choice first = *c;
@@ -333,7 +342,8 @@ static void attention(const Choice *c, Schedule *s) {
     const TypeInfo *y = type_info(cx, anchor->type);
     uint32_t batch = contract_batch(anchor);
     int64_t keys = attr_int(anchor, ATTR_chunk), columns = dim_hint(cx, y->dims[y->rank - 1]), rows = 256;
-    int64_t all = dim_hint(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1)), others = dim_hint(cx, dim_product(cx, y->dims, batch));
+    int64_t all = dim_hint(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1)),
+            others = dim_hint(cx, dim_product(cx, y->dims, batch));
     bool halves = val_dtype(c->body, anchor->in[1]) == DT_bf16 && !c->target->dot_bf16;
     tile(s, c->target, y->dtype, halves, 0, keys, 4);
     while (rows > 64 && others * divide_up(all, rows) < (rows > 128 ? 32 : 8)) rows /= 2;
@@ -390,10 +400,10 @@ static void rows(const Choice *c, Schedule *s) {
 /* The numbers of a template beyond those that all have, `lanes` and `grain`. */
 typedef void Numbers(const Choice *c, Schedule *s);
 static Numbers *const numbers[TEMPLATE_COUNT] = {
-    [TEMPLATE_map] = pointwise,   [TEMPLATE_transpose] = transposed,    [TEMPLATE_row] = rows,
-    [TEMPLATE_grouped] = grouped, [TEMPLATE_planes] = planes, [TEMPLATE_contraction] = contraction, [TEMPLATE_convolution] = contraction,
-    [TEMPLATE_attention] = attention, [TEMPLATE_winograd] = winograd, [TEMPLATE_separable] = separable,
-    [TEMPLATE_matrix] = matrix,
+    [TEMPLATE_map] = pointwise,           [TEMPLATE_transpose] = transposed, [TEMPLATE_row] = rows,
+    [TEMPLATE_grouped] = grouped,         [TEMPLATE_planes] = planes,        [TEMPLATE_contraction] = contraction,
+    [TEMPLATE_convolution] = contraction, [TEMPLATE_attention] = attention,  [TEMPLATE_winograd] = winograd,
+    [TEMPLATE_separable] = separable,     [TEMPLATE_matrix] = matrix,
 };
 
 /* Elements of the first result whose work is worth a thread. */

@@ -1,10 +1,10 @@
 /* schedule_text.c: schedules as a text of their own: printed, and read back over what pass `schedule` chose.
  *
- * A line is a kernel: the nodes it comes from, in quotes; the k-th of several such kernels says #k; `on x86-64-v4` says which CPU
- * tier is meant, where it is not all; then fields in braces.  Lines for CPUs that are not compiled for change nothing.
+ * A line is a kernel: the nodes it comes from, in quotes; the k-th of several such kernels says #k; `on x86-64-v4` says which
+ * CPU tier is meant, where it is not all; then fields in braces.  Lines for CPUs that are not compiled for change nothing.
  * Fields that are not given keep their numbers; # starts a comment.  Only what the kernel's template reads may be given, and
- * only numbers that it can work with: an override either has its effect or is an error at its place.  No field changes a bit of a
- * result.  docs/cli.md has an example.
+ * only numbers that it can work with: an override either has its effect or is an error at its place.  No field changes a bit
+ * of a result.  docs/cli.md has an example.
  */
 #include "passes.h"
 #include <inttypes.h>
@@ -29,7 +29,7 @@ typedef struct Override {
     uint32_t number;         /* of the line */
 } Override;
 
-/* ---- kernels ---------------------------------------------------------------------------------------------------------------- */
+/* ---- kernels ------------------------------------------------------------------------------------------------------------ */
 
 static void add_tiers(Override *o, Kernel k, const Attr *schedules) {
     for (uint32_t t = 0; t < (o->tiers ? o->tiers->n : schedules->n); t++) {
@@ -46,7 +46,8 @@ static void collect(Override *o, const Graph *g) {
         for (uint32_t a = 0; n->op != OP_kernel && a < n->n_attrs; a++)
             if (attr_info[n->attrs[a].key].type == AT_GRAPH) collect(o, n->attrs[a].as.graph);
         if (n->op != OP_kernel) continue;
-        Kernel k = {.g = g, .id = i, .number = 1, .from = intern(o->cx, loc_string(o->cx, n->loc)), .body = attr_graph(n, ATTR_body)};
+        Kernel k = {
+            .g = g, .id = i, .number = 1, .from = intern(o->cx, loc_string(o->cx, n->loc)), .body = attr_graph(n, ATTR_body)};
         for (uint32_t e = 0; e < o->kernels.n; e++)
             if (o->kernels.at[e].from == k.from) k.number = o->kernels.at[e].number + 1; /* interned */
         add_tiers(o, k, node_attr(n, ATTR_schedule));
@@ -73,12 +74,13 @@ void schedule_print(const Graph *g, Text *out) {
         if (k->target) text_add(out, " on %s", k->target->name);
         text_add(out, " {template=%s", template_name[k->schedule.field[SCHED_template_]]);
         for (int f = 0; f < SCHED_COUNT; f++)
-            if (has_word(fields_of(&k->schedule), schedule_field_name[f])) text_add(out, ", %s=%" PRId64, schedule_field_name[f], k->schedule.field[f]);
+            if (has_word(fields_of(&k->schedule), schedule_field_name[f]))
+                text_add(out, ", %s=%" PRId64, schedule_field_name[f], k->schedule.field[f]);
         text_add(out, "}\n");
     }
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------------------------ */
 
 static Loc here(const Override *o) { return loc_text(o->cx, o->file, o->number, (uint32_t)(o->at - o->line) + 1); }
 
@@ -99,7 +101,9 @@ static bool expect(Override *o, char c, const char *before) {
     return false;
 }
 
-static int hex_digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
+static int hex_digit(char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
 
 /* As text_quote writes them; NULL after a diagnostic. */
 static const char *read_quoted(Override *o) {
@@ -148,7 +152,9 @@ static Kernel *find_kernel(Override *o, Loc at, const char *from, int64_t number
     }
     const char *close = known ? NULL : closest_word(from, names, o->kernels.n);
     if (known) diag_usage(o->cx, at, "there is no kernel #%" PRId64 " of these nodes: they have %u", number, known);
-    else diag_usage(o->cx, at, "no kernel comes from these nodes%s%s%s; --print-schedule lists all", close ? " (did you mean \"" : "", close ? close : "", close ? "\"?)" : "");
+    else
+        diag_usage(o->cx, at, "no kernel comes from these nodes%s%s%s; --print-schedule lists all",
+                   close ? " (did you mean \"" : "", close ? close : "", close ? "\"?)" : "");
     return NULL;
 }
 
@@ -169,8 +175,8 @@ static int find_field(Override *o, Loc at, const Kernel *k, const char *word) {
     }
     close = has_word(takes, word) ? NULL : closest_word(word, names, SCHED_COUNT);
     if (close && (!has_word(takes, close) || strcmp(close, word) == 0)) close = NULL;
-    diag_usage(o->cx, at, "template %s takes no '%s'%s%s%s; it takes %s", template_name[k->schedule.field[SCHED_template_]], word, close ? " (did you mean '" : "",
-               close ? close : "", close ? "'?)" : "", takes);
+    diag_usage(o->cx, at, "template %s takes no '%s'%s%s%s; it takes %s", template_name[k->schedule.field[SCHED_template_]],
+               word, close ? " (did you mean '" : "", close ? close : "", close ? "'?)" : "", takes);
     return -1;
 }
 
@@ -179,9 +185,17 @@ static bool check_value(Override *o, Loc at, const Kernel *k, int f, int64_t val
     const SchedRange *range = &schedule_range[f];
     int64_t may = f == SCHED_stage ? schedule_stageable(o->cx, k->body) : 0;
     bool power = f != SCHED_lanes || (value & (value - 1)) == 0;
-    if (f == SCHED_stage && (value & ~may)) diag_usage(o->cx, at, "stage = %" PRId64 ", which names nodes that cannot be kept: expected bits of %" PRId64, value, may);
-    else if (value < range->least || value > range->most) diag_usage(o->cx, at, "%s = %" PRId64 ", expected %" PRId64 "..%" PRId64, schedule_field_name[f], value, range->least, range->most);
-    else if (f == SCHED_tile_n && !schedule_panels_fit(o->cx, k->body, value)) diag_usage(o->cx, at, "tile_n = %" PRId64 ", panels of which do not divide the groups of the convolution, or the panels of the constant", value);
+    if (f == SCHED_stage && (value & ~may))
+        diag_usage(o->cx, at, "stage = %" PRId64 ", which names nodes that cannot be kept: expected bits of %" PRId64, value,
+                   may);
+    else if (value < range->least || value > range->most)
+        diag_usage(o->cx, at, "%s = %" PRId64 ", expected %" PRId64 "..%" PRId64, schedule_field_name[f], value, range->least,
+                   range->most);
+    else if (f == SCHED_tile_n && !schedule_panels_fit(o->cx, k->body, value))
+        diag_usage(o->cx, at,
+                   "tile_n = %" PRId64
+                   ", panels of which do not divide the groups of the convolution, or the panels of the constant",
+                   value);
     else if (!power) diag_usage(o->cx, at, "lanes = %" PRId64 ", expected a power of two", value);
     else return true;
     return false;
@@ -247,7 +261,7 @@ static bool read_line(Override *o) {
     return false;
 }
 
-/* ---- applying ---------------------------------------------------------------------------------------------------------------- */
+/* ---- applying ----------------------------------------------------------------------------------------------------------- */
 
 static Val attach(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     const Override *o = rw->user;
@@ -257,14 +271,16 @@ static Val attach(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
         Schedule s[MAX_TIERS];
         for (uint32_t t = 0; t < o->tiers->n; t++) s[t] = k[t].schedule;
         uint32_t n = schedule_join(o->tiers, s);
-        Attr attrs[] = {{.key = ATTR_body, .as.graph = attr_graph(old, ATTR_body)}, {.key = ATTR_schedule, .n = n, .as.schedule = s}};
+        Attr attrs[] = {{.key = ATTR_body, .as.graph = attr_graph(old, ATTR_body)},
+                        {.key = ATTR_schedule, .n = n, .as.schedule = s}};
         return emit(rw->to, OP_kernel, old->loc, in, old->n_in, attrs, 2);
     }
     return (Val){0};
 }
 
 Graph *schedule_override(Context *cx, const Graph *g, const Tiers *tiers, const char *file, const char *text, size_t n) {
-    Override o = {.cx = cx, .arena = cx->arena, .tiers = tiers, .file = file, .line = text, .at = text, .end = text + n, .number = 1};
+    Override o = {
+        .cx = cx, .arena = cx->arena, .tiers = tiers, .file = file, .line = text, .at = text, .end = text + n, .number = 1};
     bool fine = true;
     collect(&o, g);
     for (; o.at < o.end; o.number++) {

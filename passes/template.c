@@ -62,7 +62,8 @@ static bool small_groups(const Graph *g, const Node *n) {
 bool reads_planes(const Graph *g, const Node *n) {
     enum { LEAST_WIDTH = 7, MOST_STRIDE = 2 };
     static const int64_t last[] = {0, 2, 3, 1};
-    if (n->op != OP_conv || val_op(g, n->in[0]) != OP_permute || val_rank(g, n->in[0]) != COUNT(last) || !small_groups(g, n)) return false;
+    if (n->op != OP_conv || val_op(g, n->in[0]) != OP_permute || val_rank(g, n->in[0]) != COUNT(last) || !small_groups(g, n))
+        return false;
     const TypeInfo *x = val_type(g, n->in[0]), *w = val_type(g, n->in[1]);
     if (memcmp(attr_ints(node(g, n->in[0]), ATTR_perm, NULL), last, sizeof last)) return false;
     if (!dim_is(g->cx, w->dims[2], 1) || !dim_is(g->cx, w->dims[3], attr_int(n, ATTR_groups))) return false;
@@ -83,7 +84,8 @@ static bool reduces_columns(const Graph *g, const Node *n) {
 
 Template anchor_template(const Graph *g, const Node *anchor) {
     if (op_template[anchor->op]) return op_template[anchor->op];
-    if (op_info[anchor->op].kind == KIND_CONTRACT && val_type(g, anchor->in[1])->encoding != ENCODING_DENSE) return TEMPLATE_convolution;
+    if (op_info[anchor->op].kind == KIND_CONTRACT && val_type(g, anchor->in[1])->encoding != ENCODING_DENSE)
+        return TEMPLATE_convolution;
     if (reads_planes(g, anchor)) return TEMPLATE_planes;
     if (anchor->op == OP_conv && small_groups(g, anchor)) return TEMPLATE_grouped;
     if (reduces_rows(g, anchor) >= 0) return TEMPLATE_row;
@@ -98,8 +100,8 @@ static bool is_one_tap(const Graph *g, const Node *n) {
     const TypeInfo *x = val_type(g, n->in[0]), *w = val_type(g, n->in[1]), *y = type_info(cx, n->type);
     if (n->op != OP_conv || attr_int(n, ATTR_groups) != 1 || w->encoding == ENCODING_DENSE) return false;
     for (uint32_t i = 0; i + 2 < w->rank; i++)
-        if (!dim_is(cx, w->dims[i], 1) || !dim_same(x->dims[i + 1], y->dims[i + 1]) || attr_ints(n, ATTR_stride, NULL)[i] != 1 ||
-            !dim_is(cx, attr_dims(n, ATTR_low, NULL)[i], 0))
+        if (!dim_is(cx, w->dims[i], 1) || !dim_same(x->dims[i + 1], y->dims[i + 1]) ||
+            attr_ints(n, ATTR_stride, NULL)[i] != 1 || !dim_is(cx, attr_dims(n, ATTR_low, NULL)[i], 0))
             return false;
     return prove(cx, NULL, REL_LE, w->dims[w->rank - 2], dim_const(cx, attr_int(n, ATTR_chunk))) == YES;
 }

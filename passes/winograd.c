@@ -3,8 +3,8 @@
  * A tile of 4 x 4 results takes 36 products a channel and filter instead of 144 (of 2 x 2: 16 instead of 36), between
  * transforms of the image and of the results; the filter is transformed here, in double, and rounded once.  It is 4 (16 / 9)
  * times as large.  Runs after `rescale`, so that scales are inside the filter, and before `pack`, which lays it out in panels.
- * The rule is fitted to ResNet-50's layers on Zen 5: 128 channels of 28 x 28 take 0.89 ms by taps, 0.44 by tiles of 2, 0.26 of 4;
- * 256 of 14 x 14 0.89, 0.45 and 0.50; 512 of 7 x 7, where the filter is most of it, 1.00, 0.89 and 1.07.
+ * The rule is fitted to ResNet-50's layers on Zen 5: 128 channels of 28 x 28 take 0.89 ms by taps, 0.44 by tiles of 2, 0.26
+ * of 4; 256 of 14 x 14 0.89, 0.45 and 0.50; 512 of 7 x 7, where the filter is most of it, 1.00, 0.89 and 1.07.
  * Source: Lavin and Gray, arXiv 1509.09308; the transforms: ir/ops/winograd.c.
  */
 #include "passes.h"
@@ -21,8 +21,9 @@ static bool is_plain(const Graph *g, const Node *n, ConstView *view) {
     return attr_int(n, ATTR_groups) == 1 && !val_splat(g, n->in[0], &(Scalar){0}) && find_view(g, n->in[1], view);
 }
 
-/* What one image takes, in cycles of a core of 16 lanes that adds 32 products a cycle and reads 10 bytes of a filter; transforms
- * take TRANSFORM for each point of a vector of channels, on either side.  The same for all tiers, so that bits are. */
+/* What one image takes, in cycles of a core of 16 lanes that adds 32 products a cycle and reads 10 bytes of a filter;
+ * transforms take TRANSFORM for each point of a vector of channels, on either side.  The same for all tiers, so that bits
+ * are. */
 enum { PRODUCTS = 32, BYTES = 10, LANES = 16, TRANSFORM = 5 };
 
 static int64_t taps_cost(int64_t pixels, int64_t each) {

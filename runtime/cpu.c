@@ -3,17 +3,22 @@
  * Compiled for the baseline.  An unknown leaf reads as a lower one on old machines; what needs leaf 7 needs features of leaf
  * 1 that these lack, too.  xgetbv comes last, so the machine has it; it is spelt in bytes for assemblers without it.
  * A text that a C compiler compiled for one tier (INGOT_RT_TIER) runs on no other.
- * Tiles (AMX) are the process's once it asks for them; Linux may say no, for instance where a thread's signal stack is too small.
+ * Tiles (AMX) are the process's once it asks for them; Linux may say no, for instance where a thread's signal stack is too
+ * small.
  * Source: Intel SDM 2A, CPUID and XGETBV; Linux, Documentation/arch/x86/xstate.rst.
  */
 #include "ingot_frame.h"
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__TINYC__)) && INGOT_RT_GRANTS
-/* Bit `component` where the process may use it: arch_prctl(ARCH_REQ_XCOMP_PERM, component), by its bytes: libc has no name for it. */
+/* Bit `component` where the process may use it: arch_prctl(ARCH_REQ_XCOMP_PERM, component), by its bytes: libc has no name
+ * for it. */
 static uint32_t granted(uint32_t component) {
     int64_t result = -1;
 #if defined(__linux__)
-    __asm__ volatile(".byte 0x0f, 0x05" : "=a"(result) : "a"((int64_t)158), "D"((int64_t)0x1023), "S"((int64_t)component) : "rcx", "r11", "memory");
+    __asm__ volatile(".byte 0x0f, 0x05"
+                     : "=a"(result)
+                     : "a"((int64_t)158), "D"((int64_t)0x1023), "S"((int64_t)component)
+                     : "rcx", "r11", "memory");
 #endif
     return (uint32_t)(result == 0) << component;
 }

@@ -6,8 +6,8 @@
  * whose fields were read, which fails once the job has ended: all its slots were claimed by then.  The caller takes part, and
  * returns when `done` reaches all slots; it waits for work, never for threads.
  * One job at a time: a second caller at the same time, or a child after fork, runs its indices itself, in order.
- * Few CPUs: there are no more threads than CPUs (affinity, cgroup quota); who finds itself on the caller's CPU sleeps instead of
- * spinning; sleepers that came too late for a number of jobs are woken for few.
+ * Few CPUs: there are no more threads than CPUs (affinity, cgroup quota); who finds itself on the caller's CPU sleeps instead
+ * of spinning; sleepers that came too late for a number of jobs are woken for few.
  * Fork: the page is wiped in children (MADV_WIPEONFORK), where `alive` therefore reads 0.
  * Workers block all signals.  Where a thread cannot be made, the pool has fewer.
  */
@@ -77,8 +77,10 @@ static void work(Pool *p, int32_t id) {
         int64_t slot = first + k < slots ? first + k : first + k - slots;
         uint64_t last = LOAD(&p->taken[slot]);
         if (last > job) return;
-        if (last == job || !__atomic_compare_exchange_n(&p->taken[slot], &last, job, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) continue;
-        int64_t each = n / slots, rest = n % slots, lo = slot * each + (slot < rest ? slot : rest), hi = lo + each + (slot < rest);
+        if (last == job || !__atomic_compare_exchange_n(&p->taken[slot], &last, job, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+            continue;
+        int64_t each = n / slots, rest = n % slots, lo = slot * each + (slot < rest ? slot : rest),
+                hi = lo + each + (slot < rest);
         for (int64_t i = lo; i < hi; i++) task(arg, i, id);
         if (id) STORE(&p->alone, 0);
         if (__atomic_add_fetch(&p->done, 1, __ATOMIC_SEQ_CST) == (int32_t)slots && LOAD(&p->waiting)) futex_wake(&p->done, 1);
@@ -169,7 +171,8 @@ static int32_t cpus(void) {
 
 ingot_status ingot_rt_pool_open(int32_t workers, ingot_parallel *out, ingot_error *err) {
     int32_t available = cpus();
-    if (!out || workers < 0) return ingot_rt_error(err, "\001pool_open: found %d workers, expected at least 0", NULL, workers, 0, 0);
+    if (!out || workers < 0)
+        return ingot_rt_error(err, "\001pool_open: found %d workers, expected at least 0", NULL, workers, 0, 0);
     if (workers == 0) workers = available;
     if (workers > FRAME_MAX_WORKERS) workers = FRAME_MAX_WORKERS;
     size_t bytes = (sizeof(Pool) + (size_t)workers * sizeof(Worker) + 4095) & ~(size_t)4095;
@@ -177,7 +180,8 @@ ingot_status ingot_rt_pool_open(int32_t workers, ingot_parallel *out, ingot_erro
     if (p == MAP_FAILED) return ingot_rt_error(err, "\010no memory for a pool: %d bytes", NULL, (int64_t)bytes, 0, 0);
     if (madvise(p, bytes, MADV_WIPEONFORK)) {
         munmap(p, bytes);
-        return ingot_rt_error(err, "\021this kernel lacks MADV_WIPEONFORK (Linux 4.14), which a pool needs to survive fork", NULL, 0, 0, 0);
+        return ingot_rt_error(err, "\021this kernel lacks MADV_WIPEONFORK (Linux 4.14), which a pool needs to survive fork",
+                              NULL, 0, 0, 0);
     }
     p->bytes = (int64_t)bytes;
     p->alive = 1;

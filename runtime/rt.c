@@ -132,7 +132,8 @@ static ingot_status check(const ingot_tensor_info *const *info, const ingot_tens
     for (; n--; x++) {
         const ingot_tensor_info *t = *info++;
         const char *what = "\017'%s' is on device %d, expected the CPU: %d";
-        int64_t found = x->device, expected = 1, dense = 1, strided = 0, other = 0, width = (t->dtype + 0x700) >> 11, bytes = width;
+        int64_t found = x->device, expected = 1, dense = 1, strided = 0, other = 0, width = (t->dtype + 0x700) >> 11,
+                bytes = width;
         if (found > expected) goto bad;
         what = "\003'%s' has dtype %d, expected %d", found = x->dtype, expected = t->dtype;
         if (found != expected) goto bad;
@@ -186,8 +187,8 @@ ingot_status ingot_rt_run(ingot_context *c, const ingot_call *call, ingot_error 
     if (call->size < sizeof *call) return mismatch(err, OLD_STRUCT, call->size, sizeof *call);
     if ((call->n_inputs ^ m->n_inputs) | (call->n_outputs ^ m->n_outputs) | call->entry ||
         (uintptr_t)call->state | (uintptr_t)call->stream)
-        return refuse(err, "\001found %d inputs and %d outputs, expected %d of entry 0, without state and stream", NULL, call->n_inputs,
-                    call->n_outputs, m->n_inputs);
+        return refuse(err, "\001found %d inputs and %d outputs, expected %d of entry 0, without state and stream", NULL,
+                      call->n_inputs, call->n_outputs, m->n_inputs);
 #if INGOT_RT_THREADS
     c->workers = call->max_workers > 0 && call->max_workers < c->pool ? call->max_workers : c->pool;
 #endif
@@ -195,7 +196,8 @@ ingot_status ingot_rt_run(ingot_context *c, const ingot_call *call, ingot_error 
     rc = check(m->tensors, call->inputs, m->n_inputs, NULL, 0, err);
     if (rc) return rc;
     while ((rc = m->start(c)) > 0)
-        if ((rc = reserve(c, c->wanted, c->lends & ~call->flags, "\011these sizes need %d bytes, reserved are %d", err))) return rc;
+        if ((rc = reserve(c, c->wanted, c->lends & ~call->flags, "\011these sizes need %d bytes, reserved are %d", err)))
+            return rc;
     if (!rc) {
         rc = check(m->tensors + m->n_inputs, call->outputs, m->n_outputs, call->inputs, m->n_inputs, err);
         if (rc) return rc;

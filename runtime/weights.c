@@ -89,7 +89,8 @@ static ingot_status weights_check(const ingot_rt_model *m, const uint8_t *at, ui
         return ingot_rt_error(err, "\014%s: found %d bytes of weights, expected %d", from, (int64_t)(n - HEADER),
                               (int64_t)m->weights_bytes, 0);
     if (h.layout != m->weights_layout)
-        return ingot_rt_error(err, "\014%s: packed for another layout: pack them with the compiler that made the library", from, 0, 0, 0);
+        return ingot_rt_error(err, "\014%s: packed for another layout: pack them with the compiler that made the library", from,
+                              0, 0, 0);
     if ((flags & 1) && !hash_is(at + HEADER, h.bytes, h.sha256))
         return ingot_rt_error(err, "\014%s: the hash of the weights is wrong: the data is damaged", from, 0, 0, 0);
     return INGOT_OK;
@@ -137,10 +138,12 @@ static ingot_status beside(ingot_weights *w, const ingot_rt_model *m, uint32_t f
                            char *path, size_t room, ingot_error *err) {
     Dl_info info;
     size_t folder = 0;
-    if (!dladdr((const void *)m, &info) || !info.dli_fname) return ingot_rt_error(err, "\014the folder of %s is unknown: give a path", m->name, 0, 0, 0);
+    if (!dladdr((const void *)m, &info) || !info.dli_fname)
+        return ingot_rt_error(err, "\014the folder of %s is unknown: give a path", m->name, 0, 0, 0);
     for (size_t i = 0; info.dli_fname[i]; i++)
         if (info.dli_fname[i] == '/') folder = i + 1;
-    if (folder + strlen(m->name) + sizeof ".weights" > room) return ingot_rt_error(err, "\014the path of the weights is too long", NULL, 0, 0, 0);
+    if (folder + strlen(m->name) + sizeof ".weights" > room)
+        return ingot_rt_error(err, "\014the path of the weights is too long", NULL, 0, 0, 0);
     memcpy(path, info.dli_fname, folder);
     strcpy(path + folder, m->name);
     strcat(path, ".weights");
@@ -193,7 +196,8 @@ static ingot_status weights_open(const ingot_rt_model *m, const ingot_source *so
     return rc;
 }
 
-ingot_status ingot_rt_weights_open(const ingot_model *model, const ingot_source *source, ingot_weights **out, ingot_error *err) {
+ingot_status ingot_rt_weights_open(const ingot_model *model, const ingot_source *source, ingot_weights **out,
+                                   ingot_error *err) {
     return weights_open((const ingot_rt_model *)model->own, source, out, err);
 }
 

@@ -70,7 +70,15 @@ static double peak(const Target *target) {
     return 2e-9 * (double)(TRIPS * CHAINS) * lanes / best;
 }
 
-typedef struct Bench { const Target *target; double peak; const char *filter; int64_t symbol; double ratio; uint32_t n; char **fields; } Bench;
+typedef struct Bench {
+    const Target *target;
+    double peak;
+    const char *filter;
+    int64_t symbol;
+    double ratio;
+    uint32_t n;
+    char **fields;
+} Bench;
 typedef struct Model { Context *cx; Graph *g; char name[64]; double flops, bytes; } Model;
 
 static Model begin(void) {
@@ -197,7 +205,8 @@ static void gemm(Bench *bench, int64_t rows, int64_t depth, int64_t columns, boo
     Val x = tensor(&m, false, 2, DIMS(rows, depth));
     if (symbolic) {
         bench->symbol = rows;
-        Symbol s = symbol_new(m.cx, &(SymbolInfo){.name = intern(m.cx, "m"), .kind = SYMBOL_INPUT, .min = 1, .max = INT64_MAX, .multiple = 1});
+        Symbol s = symbol_new(
+            m.cx, &(SymbolInfo){.name = intern(m.cx, "m"), .kind = SYMBOL_INPUT, .min = 1, .max = INT64_MAX, .multiple = 1});
         x = b_param(m.g, (Loc){0}, "x", DT_f32, 2, (Dim[]){dim_symbol(m.cx, s), dim_const(m.cx, depth)});
     }
     Val y = b_dot(m.g, (Loc){0}, x, tensor(&m, constant, 2, DIMS(depth, columns)), 0);
@@ -209,7 +218,8 @@ static void gemm(Bench *bench, int64_t rows, int64_t depth, int64_t columns, boo
 static void attention(Bench *bench, int64_t length, int64_t heads, int64_t size, bool scores) {
     Model m = begin();
     Loc l = {0};
-    snprintf(m.name, sizeof m.name, "%s %lld, %lld heads of %lld", scores ? "scores" : "values", (long long)length, (long long)heads, (long long)size);
+    snprintf(m.name, sizeof m.name, "%s %lld, %lld heads of %lld", scores ? "scores" : "values", (long long)length,
+             (long long)heads, (long long)size);
     m.flops = 2.0 * (double)length * (double)length * (double)heads * (double)size;
     Val q = b_permute(m.g, l, tensor(&m, false, 4, DIMS(1, length, heads, size)), DIMS(0, 2, 1, 3));
     Val k = tensor(&m, false, 4, DIMS(1, length, heads, size));
@@ -224,9 +234,10 @@ static void attention(Bench *bench, int64_t length, int64_t heads, int64_t size,
 static void conv(Bench *bench, int64_t h, int64_t c, int64_t f, int64_t r, int64_t stride, bool planes) {
     Model m = begin();
     Loc l = {0};
-    snprintf(m.name, sizeof m.name, "conv %lldx%lld %lld>%lld %lldx%lld/%lld%s", (long long)h, (long long)h, (long long)c, (long long)f, (long long)r,
-             (long long)r, (long long)stride, planes ? " planes" : "");
-    Val x = planes ? b_permute(m.g, l, tensor(&m, false, 4, DIMS(1, c, h, h)), DIMS(0, 2, 3, 1)) : tensor(&m, false, 4, DIMS(1, h, h, c));
+    snprintf(m.name, sizeof m.name, "conv %lldx%lld %lld>%lld %lldx%lld/%lld%s", (long long)h, (long long)h, (long long)c,
+             (long long)f, (long long)r, (long long)r, (long long)stride, planes ? " planes" : "");
+    Val x = planes ? b_permute(m.g, l, tensor(&m, false, 4, DIMS(1, c, h, h)), DIMS(0, 2, 3, 1))
+                   : tensor(&m, false, 4, DIMS(1, h, h, c));
     int64_t strides[] = {stride, stride}, ones[] = {1, 1};
     Dim pad[] = {dim_const(m.cx, r / 2), dim_const(m.cx, r / 2)};
     Attr attrs[] = {{.key = ATTR_stride, .n = 2, .as.ints = strides}, {.key = ATTR_dilation, .n = 2, .as.ints = ones},
@@ -241,7 +252,10 @@ static void conv(Bench *bench, int64_t h, int64_t c, int64_t f, int64_t r, int64
 }
 
 int main(int argc, char **argv) {
-    Bench bench = {.target = target_find(argc > 1 ? argv[1] : "x86-64-v4"), .filter = argc > 2 ? argv[2] : NULL, .symbol = 1, .fields = argv + (argc > 3 ? 3 : argc)};
+    Bench bench = {.target = target_find(argc > 1 ? argv[1] : "x86-64-v4"),
+                   .filter = argc > 2 ? argv[2] : NULL,
+                   .symbol = 1,
+                   .fields = argv + (argc > 3 ? 3 : argc)};
     if (!bench.target) return fprintf(stderr, "unknown target\n"), 2;
     bench.peak = peak(bench.target);
     printf("%s: peak %.1f GF/s\n", bench.target->name, bench.peak);
@@ -258,11 +272,13 @@ int main(int argc, char **argv) {
     attention(&bench, 128, 12, 64, false);
     attention(&bench, 512, 12, 64, true);
     attention(&bench, 512, 12, 64, false);
-    static const int64_t resnet[][5] = {{56, 64, 64, 3, 1},   {28, 128, 128, 3, 1},  {14, 256, 256, 3, 1},   {7, 512, 512, 3, 1},   {56, 64, 256, 1, 1},
-                                        {56, 256, 64, 1, 1},  {28, 512, 128, 1, 1},  {28, 128, 512, 1, 1},   {14, 1024, 256, 1, 1}, {14, 256, 1024, 1, 1},
-                                        {7, 2048, 512, 1, 1}, {7, 512, 2048, 1, 1},  {56, 128, 128, 3, 2},   {28, 256, 256, 3, 2},  {14, 512, 512, 3, 2},
-                                        {56, 256, 512, 1, 2}, {224, 3, 64, 7, 2}};
-    for (uint32_t i = 0; i < COUNT(resnet); i++) conv(&bench, resnet[i][0], resnet[i][1], resnet[i][2], resnet[i][3], resnet[i][4], false);
+    static const int64_t resnet[][5] = {
+        {56, 64, 64, 3, 1},   {28, 128, 128, 3, 1}, {14, 256, 256, 3, 1}, {7, 512, 512, 3, 1},   {56, 64, 256, 1, 1},
+        {56, 256, 64, 1, 1},  {28, 512, 128, 1, 1}, {28, 128, 512, 1, 1}, {14, 1024, 256, 1, 1}, {14, 256, 1024, 1, 1},
+        {7, 2048, 512, 1, 1}, {7, 512, 2048, 1, 1}, {56, 128, 128, 3, 2}, {28, 256, 256, 3, 2},  {14, 512, 512, 3, 2},
+        {56, 256, 512, 1, 2}, {224, 3, 64, 7, 2}};
+    for (uint32_t i = 0; i < COUNT(resnet); i++)
+        conv(&bench, resnet[i][0], resnet[i][1], resnet[i][2], resnet[i][3], resnet[i][4], false);
     conv(&bench, 224, 3, 64, 7, 2, true);
     if (bench.n) printf("mean of %u: %.1f %% of peak\n", bench.n, 100 * bench.ratio / bench.n);
     return 0;

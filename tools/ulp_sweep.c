@@ -87,7 +87,8 @@ static Compiled *compile(Context *cx, const Options *o) {
     LoadedCode *code = NULL;
     Text text = text_new(cx->arena);
     if (o->tcc && emit_c(m, &(EmitC){0}, &text)) code = tcc_load(cx, text.at, NULL, 0);
-    if (!o->tcc && emit_llvm(m, &(EmitLlvm){.verify = true, .opt_level = 2}, LLVM_OBJECT, &object, &n)) code = llvm_load(cx, object, n, NULL, 0);
+    if (!o->tcc && emit_llvm(m, &(EmitLlvm){.verify = true, .opt_level = 2}, LLVM_OBJECT, &object, &n))
+        code = llvm_load(cx, object, n, NULL, 0);
     Compiled *f = NULL;
     if (code) *(void **)&f = code_find(code, "f");
     return f;
@@ -146,7 +147,10 @@ static void sweep_f64(const Options *o, Compiled *f, Worst *w) {
             uint64_t bits = random_bits(&state);
             double unit = (double)(int64_t)random_bits(&state) * 0x1p-63;
             if (i % 4 == 0) memcpy(&x[i], &bits, sizeof bits);
-            else x[i] = i % 4 == 1 ? unit * 8 : i % 4 == 2 ? ldexp(unit, (int)(bits % 30) - 20) : 1 + ldexp(unit, -(int)(bits % 40));
+            else
+                x[i] = i % 4 == 1   ? unit * 8
+                       : i % 4 == 2 ? ldexp(unit, (int)(bits % 30) - 20)
+                                    : 1 + ldexp(unit, -(int)(bits % 40));
         }
         f(x, r);
         for (int i = 0; i < BLOCK; i++) judge(w, x[i], r[i], o->function->wide((Wide)x[i]), true);
@@ -156,7 +160,10 @@ static void sweep_f64(const Options *o, Compiled *f, Worst *w) {
 int main(int argc, char **argv) {
     Options o;
     if (!options_read(argc, argv, &o)) {
-        fprintf(stderr, "usage: ulp_sweep FUNCTION [--stride N] [--f64 SAMPLES] [--target NAME] [--lanes N] [--by llvm|tcc] [--bound ULP]\n");
+        fprintf(
+            stderr,
+            "usage: ulp_sweep FUNCTION [--stride N] [--f64 SAMPLES] [--target NAME] [--lanes N] [--by llvm|tcc] [--bound "
+            "ULP]\n");
         return 2;
     }
     Context *cx = context_new(NULL);
@@ -169,8 +176,9 @@ int main(int argc, char **argv) {
     if (f && o.f64) sweep_f64(&o, f, &w);
     if (f && !o.f64) sweep_f32(&o, f, &w);
     if (f)
-        printf("%-9s %s %-12s x%-2u %.4f ulp at %a: got %a, exactly %La; %llu values, hash %016llx\n", o.function->name, o.f64 ? "f64" : "f32",
-               o.target, o.lanes, w.error, w.x, w.got, w.exact, (unsigned long long)w.n, (unsigned long long)w.hash);
+        printf("%-9s %s %-12s x%-2u %.4f ulp at %a: got %a, exactly %La; %llu values, hash %016llx\n", o.function->name,
+               o.f64 ? "f64" : "f32", o.target, o.lanes, w.error, w.x, w.got, w.exact, (unsigned long long)w.n,
+               (unsigned long long)w.hash);
     context_free(cx);
     return !f ? 2 : o.bound > 0 && w.error > o.bound;
 }

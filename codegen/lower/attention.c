@@ -7,7 +7,8 @@
  *
  * Order law: blocks hold `chunk` keys, counted from key 0.  In a block the products with the values are one ascending chain
  * from +0, added to the rescaled sum; exponentials are added in 16 lanes (key mod 16), lanes by a fixed tree at the end.
- * Values of bf16 meet exponentials rounded to bf16, two products at a time (ENCODING_PAIR16); totals are of exponentials in f32.
+ * Values of bf16 meet exponentials rounded to bf16, two products at a time (ENCODING_PAIR16); totals are of exponentials in
+ * f32.
  * A block whose exponentials are all 0 leaves the row's sums as they are, whatever its values.  Sums are multiplied by one over
  * the total.  A row without any score but -inf gives NaN, as softmax does; without keys, 0.
  * Source: Dao et al. 2022 (arXiv 2205.14135), algorithm 1; Milakov and Gimelshein 2018 (arXiv 1805.02867).
@@ -29,7 +30,8 @@ static Val find_op(const Graph *g, bool contraction) {
 static bool fits(Kernel *k, const Attention *a) {
     const TypeInfo *scores = a->values.x, *made = a->product.y;
     bool same = scores->rank == made->rank && a->product.batch == a->values.batch && a->product.whole && a->product.packs;
-    for (uint32_t i = 0; same && i < made->rank; i++) same = prove(k->cx, k->scope, REL_EQ, made->dims[i], scores->dims[i]) == YES;
+    for (uint32_t i = 0; same && i < made->rank; i++)
+        same = prove(k->cx, k->scope, REL_EQ, made->dims[i], scores->dims[i]) == YES;
     return same;
 }
 
@@ -39,7 +41,8 @@ static Attention attention_of(Kernel *k) {
     if (!attend.id) diag_fatal(k->cx, "schedule: template attention without attend");
     a.values = blocks_at(k, attend);
     if (product.id) a.product = blocks_at(k, product);
-    if (product.id && !fits(k, &a)) diag_fatal(k->cx, "schedule: the contraction in a kernel of template attention does not make its scores");
+    if (product.id && !fits(k, &a))
+        diag_fatal(k->cx, "schedule: the contraction in a kernel of template attention does not make its scores");
     a.keys = a.values.chunk;
     a.most_rows = (int64_t)a.values.block_tiles * a.values.tile_m;
     int64_t columns, needed = MAX_TILE_PANELS;
@@ -89,7 +92,8 @@ Dim scratch_attention(Kernel *k) {
     Place places[PLACES];
     Dim bytes = dim_const(k->cx, 0);
     list_places(k, &a, places);
-    for (uint32_t i = 0; i < PLACES; i++) bytes = dim_add(k->cx, bytes, dim_muli(k->cx, places[i].elements, dtype_bytes(a.values.compute)));
+    for (uint32_t i = 0; i < PLACES; i++)
+        bytes = dim_add(k->cx, bytes, dim_muli(k->cx, places[i].elements, dtype_bytes(a.values.compute)));
     return bytes;
 }
 
@@ -105,7 +109,7 @@ static void place_scratch(Kernel *k, Attention *a) {
     }
 }
 
-/* ---- pieces --------------------------------------------------------------------------------------------------------------- */
+/* ---- pieces ------------------------------------------------------------------------------------------------------------- */
 
 static void fill(Kernel *k, LVal to, LVal elements, LVal value) {
     LVal at;
@@ -114,9 +118,13 @@ static void fill(Kernel *k, LVal to, LVal elements, LVal value) {
     l_for_end(k->b, &loop, NULL, 0);
 }
 
-LVal attention_splat(Kernel *k, const Attention *a, double value) { return l_float(k->b, lt_vector(a->values.compute, PANEL), value); }
+LVal attention_splat(Kernel *k, const Attention *a, double value) {
+    return l_float(k->b, lt_vector(a->values.compute, PANEL), value);
+}
 
-static LVal vectors(Kernel *k, LVal n) { return l_bin(k->b, LOP_and, l_add(k->b, n, l_i64(k->b, PANEL - 1)), l_i64(k->b, -PANEL)); }
+static LVal vectors(Kernel *k, LVal n) {
+    return l_bin(k->b, LOP_and, l_add(k->b, n, l_i64(k->b, PANEL - 1)), l_i64(k->b, -PANEL));
+}
 
 /* The scores' contraction while `between` is evaluated, the anchor while results are stored. */
 static LVal attention_value(Kernel *k, Val v, const Dim *at) {
@@ -128,7 +136,7 @@ static LVal attention_value(Kernel *k, Val v, const Dim *at) {
     return a->counts.id ? l_select(k->b, l_splat(k->b, a->counts, PANEL), sum, attention_splat(k, a, 0)) : sum;
 }
 
-/* ---- scores ----------------------------------------------------------------------------------------------------------------- */
+/* ---- scores ------------------------------------------------------------------------------------------------------------- */
 
 /* Sums of the scores' contraction for the group's keys, from the block's key `at` on. */
 static void multiply_group(Kernel *k, Attention *a, LVal at, const Group *group) {
@@ -176,7 +184,7 @@ static void multiply_keys(Kernel *k, Attention *a) {
     if (few == UNKNOWN) l_if_end(b, &branch, NULL, 0, NULL);
 }
 
-/* ---- values ----------------------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------------------------- */
 
 /* Keys lie one after the other in whole panels: the tile reads them where they are. */
 static bool find_lines(Kernel *k, const Attention *a, Lines *lines) {
@@ -186,11 +194,13 @@ static bool find_lines(Kernel *k, const Attention *a, Lines *lines) {
 }
 
 /* Rows of exponentials against the values of the block's keys. */
-static void accumulate_values(Kernel *k, Blocks *s, const Part *part, LVal first_row, uint32_t rows, const Group *gr, LVal *acc) {
+static void accumulate_values(Kernel *k, Blocks *s, const Part *part, LVal first_row, uint32_t rows, const Group *gr,
+                              LVal *acc) {
     LoopBuilder *b = k->b;
     Attention *a = s->state;
     Lines lines;
-    Tile t = {.rows = rows, .panels = gr->panels, .x = s->pairs ? DT_bf16 : s->compute, .stride = l_i64(b, 1), .count = part->count};
+    Tile t = {
+        .rows = rows, .panels = gr->panels, .x = s->pairs ? DT_bf16 : s->compute, .stride = l_i64(b, 1), .count = part->count};
     LVal local = l_mul(b, l_sub(b, first_row, a->begin), l_i64(b, a->keys)), weights = s->pairs ? a->weights : a->scores;
     for (uint32_t i = 0; i < rows; i++) t.row[i] = l_offset(b, weights, l_add(b, local, l_i64(b, (int64_t)i * a->keys)));
     if (a->in_place && find_lines(k, a, &lines)) {
@@ -234,7 +244,8 @@ static void each_group(Kernel *k, Attention *a, GroupFn *body) {
 /* Where the group's packed values lie: panels one after the other, `keys` long. */
 static void place_values(Kernel *k, Attention *a) {
     LVal size = l_i64(k->b, (a->values.pairs ? a->keys / 2 : a->keys) * PANEL);
-    a->values.panels = l_offset(k->b, a->value_panels, l_mul(k->b, kernel_dim(k, a->values.panel), size)), a->values.panel_stride = size;
+    a->values.panels = l_offset(k->b, a->value_panels, l_mul(k->b, kernel_dim(k, a->values.panel), size)),
+    a->values.panel_stride = size;
 }
 
 static void pack_values(Kernel *k, Attention *a, const Group *gr) {
@@ -257,7 +268,7 @@ static void multiply_values(Kernel *k, Attention *a, const Group *gr) {
     blocks_sum_tiles(k, s, &part, gr, &a->tile, &sums);
 }
 
-/* ---- tasks ------------------------------------------------------------------------------------------------------------------ */
+/* ---- tasks -------------------------------------------------------------------------------------------------------------- */
 
 static void begin_rows(Kernel *k, Attention *a) {
     LoopBuilder *b = k->b;
@@ -304,8 +315,10 @@ static LVal look(Kernel *k, Attention *a, Dim first) {
     LType scalar = lt_scalar(a->values.compute);
     LVal tile, seen = l_i64(b, 0);
     LFor tiles = l_for(b, a->rows.begin, a->rows.end, 1, LOOP_SERIAL, &seen, 1, &tile);
-    LVal sees = attention_sees(k, a, first, rows_start(k, &a->rows, tile), rows_start(k, &a->rows, l_add(b, tile, l_i64(b, 1))));
-    l_store(b, a->seen, l_sub(b, tile, a->rows.begin), l_select(b, sees, l_float(b, scalar, 1), l_float(b, scalar, 0)), (LVal){0});
+    LVal sees =
+        attention_sees(k, a, first, rows_start(k, &a->rows, tile), rows_start(k, &a->rows, l_add(b, tile, l_i64(b, 1))));
+    l_store(b, a->seen, l_sub(b, tile, a->rows.begin), l_select(b, sees, l_float(b, scalar, 1), l_float(b, scalar, 0)),
+            (LVal){0});
     seen = l_add(b, seen, l_convert(b, sees, DT_i64));
     l_for_end(b, &tiles, &seen, 1);
     return seen;
@@ -326,7 +339,8 @@ static void run_block(Kernel *k, Attention *a, Dim first) {
 }
 
 static void store_group(Kernel *k, Attention *a, const Group *gr) {
-    LVal pitch = kernel_dim(k, a->pitch), sums = l_offset(k->b, group_sums(k, a), l_mul(k->b, l_sub(k->b, a->row, a->begin), pitch));
+    LVal pitch = kernel_dim(k, a->pitch),
+         sums = l_offset(k->b, group_sums(k, a), l_mul(k->b, l_sub(k->b, a->row, a->begin), pitch));
     blocks_store_rows(k, &a->values, gr, a->row, l_add(k->b, a->row, l_i64(k->b, 1)), sums, pitch);
 }
 

@@ -1,15 +1,18 @@
 /* attention_few.c: template `attention`: the scores of few rows, such as a decoder's one query, from keys where they lie.
  *
- * Packing keys into panels pays where many rows read them.  For few, sixteen keys by sixteen of depth are transposed in registers
- * and multiplied there: keys are read once, nothing is written, and the speed is that of memory.  The sums are the tile's: for
- * every key one ascending chain over the depth, so that this choice, made by the number of rows while running, changes no bit.
+ * Packing keys into panels pays where many rows read them.  For few, sixteen keys by sixteen of depth are transposed in
+ * registers and multiplied there: keys are read once, nothing is written, and the speed is that of memory.  The sums are the
+ * tile's: for every key one ascending chain over the depth, so that this choice, made by the number of rows while running,
+ * changes no bit.
  */
 #include "attention.h"
 
 Truth attention_few(Kernel *k, const Attention *a) {
     const Blocks *s = &a->product;
     Lines lines;
-    if (s->pairs || !blocks_columns(k, s, &lines) || prove(k->cx, k->scope, REL_DIVIDES, dim_const(k->cx, PANEL), s->channels) != YES) return NO;
+    if (s->pairs || !blocks_columns(k, s, &lines) ||
+        prove(k->cx, k->scope, REL_DIVIDES, dim_const(k->cx, PANEL), s->channels) != YES)
+        return NO;
     return prove(k->cx, k->scope, REL_LE, s->rows, dim_const(k->cx, FEW));
 }
 
@@ -26,8 +29,10 @@ static void accumulate_few(Kernel *k, Blocks *s, const Part *part, LVal first_ro
     blocks_columns(k, s, &lines);
     Tile t = contraction_rows(k, s, part, first_row, rows);
     LVal key = l_mul(b, kernel_dim(k, s->panel), l_i64(b, PANEL)), last = l_sub(b, kernel_dim(k, s->columns), l_i64(b, 1));
-    LVal start = l_offset(b, lines.pointer, kernel_dim(k, lines.start)), pitch = kernel_dim(k, lines.along), line[PANEL], v[PANEL], at;
-    for (uint32_t i = 0; i < PANEL; i++) line[i] = l_offset(b, start, l_mul(b, l_min(b, l_add(b, key, l_i64(b, i)), last), pitch));
+    LVal start = l_offset(b, lines.pointer, kernel_dim(k, lines.start)), pitch = kernel_dim(k, lines.along), line[PANEL],
+         v[PANEL], at;
+    for (uint32_t i = 0; i < PANEL; i++)
+        line[i] = l_offset(b, start, l_mul(b, l_min(b, l_add(b, key, l_i64(b, i)), last), pitch));
     LFor loop = l_for(b, l_i64(b, 0), part->count, PANEL, LOOP_SERIAL, acc, rows, &at);
     LVal next = l_add(b, at, l_mul(b, pitch, l_i64(b, PANEL)));
     for (uint32_t i = 0; i < PANEL; i++) {

@@ -1,8 +1,9 @@
 /* attention_hidden.c: template `attention`: blocks of keys that a mask hides from a tile of rows are not visited.
  *
- * Nothing is known of masks but where they enter: a `select` between the scores and one number, or -inf added to them.  Before a
- * block its mask alone is evaluated, last row first, up to the first key that is seen: next to nothing where a block is seen,
- * little where it is skipped.  This is causal, windowed, padded and packed attention, from constants, inputs or positions.
+ * Nothing is known of masks but where they enter: a `select` between the scores and one number, or -inf added to them.
+ * Before a block its mask alone is evaluated, last row first, up to the first key that is seen: next to nothing where a block
+ * is seen, little where it is skipped.  This is causal, windowed, padded and packed attention, from constants, inputs or
+ * positions.
  *
  * Skipping changes no bit: exponentials of such a block would all be +0, and such a block leaves a row as it is (attention.c).
  * A number other than -inf hides only where it lies so far below the row's largest score up to here that this holds.  Where
@@ -33,7 +34,8 @@ static void find_at(Kernel *k, Attention *a, const bool *leads, Val v, Val view,
         Val scores = n->in[i], other = n->in[3 - i];
         if (!leads[scores.id] || leads[other.id] || !val_splat(k->body, other, &s)) continue;
         bool never = s.f == -INFINITY;
-        if (never || (top && a->values.compute == DT_f32 && s.f < far_below)) add_hider(a, (Hider){n->in[0], {0}, i == 2, s.f, view});
+        if (never || (top && a->values.compute == DT_f32 && s.f < far_below))
+            add_hider(a, (Hider){n->in[0], {0}, i == 2, s.f, view});
         if (never) find_at(k, a, leads, scores, view, false);
     }
 }
@@ -63,7 +65,9 @@ static LVal hider_value(Kernel *k, const Hider *h, const Dim *at) {
     return l_splat(k->b, kernel_eval(k, h->bias.id ? h->bias : h->flag, at), PANEL);
 }
 
-static LVal is_never(Kernel *k, const Attention *a, LVal bias) { return l_bin(k->b, LOP_eq, bias, attention_splat(k, a, -INFINITY)); }
+static LVal is_never(Kernel *k, const Attention *a, LVal bias) {
+    return l_bin(k->b, LOP_eq, bias, attention_splat(k, a, -INFINITY));
+}
 
 LVal attention_hide(Kernel *k, const Attention *a, LVal score, const Dim *at) {
     for (uint32_t i = 0; i < a->n_hiders; i++) {

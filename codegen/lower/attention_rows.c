@@ -56,7 +56,8 @@ static void full_scores(Kernel *k, Scoring *s, LVal *x) {
     KernelScope scope;
     kernel_enter(k, &scope, whole, 1);
     k->lanes = LANES;
-    for (uint32_t j = 0; j < a->keys / PANEL; j++) x[j] = finished_scores(k, s, dim_addi(k->cx, dim_symbol(k->cx, k->lane), (int64_t)j * PANEL));
+    for (uint32_t j = 0; j < a->keys / PANEL; j++)
+        x[j] = finished_scores(k, s, dim_addi(k->cx, dim_symbol(k->cx, k->lane), (int64_t)j * PANEL));
     k->lanes = 1;
     kernel_leave(k, &scope);
 }
@@ -127,10 +128,13 @@ static LVal sum_exponentials(Kernel *k, Attention *a, Scoring *s, LVal best, boo
 static LVal soften_row(Kernel *k, Attention *a, Scoring *s, Dim row, bool full) {
     LoopBuilder *b = k->b;
     LVal local = attention_enter_row(k, a, s, row), at = l_mul(b, local, l_i64(b, PANEL)), none = {0};
-    LVal best = reference_of(k, a, l_splat(b, l_load(b, a->best, local, 1, none), PANEL)), factor = l_load(b, a->factor, local, 1, none);
-    LVal sum = sum_exponentials(k, a, s, best, full), total = l_mul(b, l_load(b, a->total, at, PANEL, none), l_splat(b, factor, PANEL));
+    LVal best = reference_of(k, a, l_splat(b, l_load(b, a->best, local, 1, none), PANEL)),
+         factor = l_load(b, a->factor, local, 1, none);
+    LVal sum = sum_exponentials(k, a, s, best, full),
+         total = l_mul(b, l_load(b, a->total, at, PANEL, none), l_splat(b, factor, PANEL));
     l_store(b, a->total, at, l_add(b, total, sum), none);
-    LVal some = l_bin(b, LOP_ne, sum, attention_splat(k, a, 0)), touched = l_inst(b, LOP_reduce_or, lt_scalar(DT_bool), &some, 1, 0);
+    LVal some = l_bin(b, LOP_ne, sum, attention_splat(k, a, 0)),
+         touched = l_inst(b, LOP_reduce_or, lt_scalar(DT_bool), &some, 1, 0);
     l_store(b, a->factor, local, l_select(b, touched, factor, l_float(b, lt_scalar(a->values.compute), -1)), none);
     return l_convert(b, touched, DT_i64);
 }

@@ -1,9 +1,9 @@
 /* blocks.c: the loops around the register tile: tasks and parts of K; tiles of rows and the epilogue are in sums.c.
  *
  * A task is a batch element, a block of rows and a block of column groups, each as many panels as a tile is wide.  For each
- * part of K, for each group (packing w where it is no constant), all row tiles of the block run; sums of parts gather in scratch
- * until the last part's tiles give them to the epilogue.  So a part of x lies in cache, and w streams past it.  Where K is one
- * pass, a tile goes over all parts, and keeps their sum in registers.
+ * part of K, for each group (packing w where it is no constant), all row tiles of the block run; sums of parts gather in
+ * scratch until the last part's tiles give them to the epilogue.  So a part of x lies in cache, and w streams past it.  Where
+ * K is one pass, a tile goes over all parts, and keeps their sum in registers.
  * Source: cpu.md sections 1, 3 and "Second machine".
  */
 #include "tile.h"
@@ -55,7 +55,8 @@ void blocks_sizes(Kernel *k, Blocks *s) {
     bool matrix = k->schedule->field[SCHED_template_] == TEMPLATE_matrix;
     if (matrix) m = 2 * TILE_SIDE, n = 2;
     else if (m < 1 || m > MAX_TILE_ROWS || n < 1 || n > MAX_TILE_PANELS)
-        diag_fatal(cx, "schedule: a register tile of %lld x %lld panels, at most %d x %d are possible", (long long)m, (long long)n, MAX_TILE_ROWS, MAX_TILE_PANELS);
+        diag_fatal(cx, "schedule: a register tile of %lld x %lld panels, at most %d x %d are possible", (long long)m,
+                   (long long)n, MAX_TILE_ROWS, MAX_TILE_PANELS);
     s->tile_m = (uint32_t)m, s->tile_n = (uint32_t)n;
     if (s->together > 1 && s->together % s->tile_n)
         diag_fatal(cx, "schedule: tiles of %u panels of a constant in which %u lie together", s->tile_n, s->together);
@@ -71,7 +72,9 @@ Dim blocks_count(Kernel *k, const Blocks *s) { return dim_cdiv(k->cx, blocks_til
 /* ---- scratch: sums of parts, then panels of w ------------------------------------------------------------------------- */
 
 static int64_t sums_bytes(const Blocks *s) {
-    return s->whole || s->chained ? 0 : (int64_t)s->block_groups * s->block_tiles * s->tile_m * s->tile_n * PANEL * dtype_bytes(s->compute);
+    return s->whole || s->chained
+               ? 0
+               : (int64_t)s->block_groups * s->block_tiles * s->tile_m * s->tile_n * PANEL * dtype_bytes(s->compute);
 }
 
 /* Vectors of a panel packed while running. */
@@ -123,7 +126,8 @@ Source blocks_source(Kernel *k, Val x, const Dim *at) {
     Scalar splat;
     Source s = {0};
     if (val_splat(k->body, x, &splat)) return (Source){.same = kernel_eval(k, x, at), .offset = dim_const(k->cx, 0)};
-    if (!blocks_where(k, x, at, &s.base, &s.offset)) diag_fatal(k->cx, "schedule: an operand of a tiled contraction is no view of a buffer");
+    if (!blocks_where(k, x, at, &s.base, &s.offset))
+        diag_fatal(k->cx, "schedule: an operand of a tiled contraction is no view of a buffer");
     s.pointer = k->pointers[attr_int(node(k->body, s.base), ATTR_index)];
     return s;
 }
@@ -236,7 +240,8 @@ static void run_group(Kernel *k, Blocks *s, Dim column, const Unit *u) {
         return;
     }
     int64_t width = (int64_t)s->tile_n * PANEL, full = columns / width, rest = columns - full * width;
-    Group all = {s->tile_n, COLUMNS_FULL}, tail = {(uint32_t)((rest + PANEL - 1) / PANEL), rest % PANEL ? COLUMNS_TAIL : COLUMNS_FULL};
+    Group all = {s->tile_n, COLUMNS_FULL},
+          tail = {(uint32_t)((rest + PANEL - 1) / PANEL), rest % PANEL ? COLUMNS_TAIL : COLUMNS_FULL};
     if (!rest || !full) {
         enter_group(k, s, full ? &all : &tail, column, u);
         return;
@@ -248,7 +253,7 @@ static void run_group(Kernel *k, Blocks *s, Dim column, const Unit *u) {
     l_if_end(b, &branch, NULL, 0, NULL);
 }
 
-/* ---- parts of K --------------------------------------------------------------------------------------------------------------- */
+/* ---- parts of K --------------------------------------------------------------------------------------------------------- */
 
 Part blocks_part(Kernel *k, const Blocks *s, LVal i) {
     LoopBuilder *b = k->b;
@@ -302,7 +307,7 @@ static void run_parts(Kernel *k, Blocks *s, const Dim *task, Dim all, Dim column
     l_for_end(b, &parts, NULL, 0);
 }
 
-/* ---- tasks ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- tasks -------------------------------------------------------------------------------------------------------------- */
 
 /* All of K is one part. */
 static void run_whole(Kernel *k, Blocks *s, const Dim *task, Dim column) {

@@ -80,7 +80,8 @@ static void clear_step(Kernel *k, void *user, Dim column, LVal *carried) {
     for (uint32_t i = 0; i < s->order; i++) l_store(k->b, s->sums, accumulator(k, at, i), nothing, k->mask);
 }
 
-/* Into the cache, what the next rows read: a block is a short piece of each row, too short for the machine to foresee the next. */
+/* Into the cache, what the next rows read: a block is a short piece of each row, too short for the machine to foresee the
+ * next. */
 static void fetch_ahead(Kernel *k, const Columns *s, const Dim *at) {
     Context *cx = k->cx;
     const Graph *g = k->body;

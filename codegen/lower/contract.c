@@ -84,7 +84,8 @@ static void tap_axis(Kernel *k, Contraction *c, uint32_t axis, LVal *acc);
 
 /* Under the lanes for which `ok` holds; the others keep their sum. */
 typedef void TapsFn(Kernel *, Contraction *, uint32_t axis, LVal *acc);
-static void masked_taps(Kernel *k, Contraction *c, const Fact *inside, uint32_t n, LVal ok, TapsFn *taps, uint32_t axis, LVal *acc) {
+static void masked_taps(Kernel *k, Contraction *c, const Fact *inside, uint32_t n, LVal ok, TapsFn *taps, uint32_t axis,
+                        LVal *acc) {
     LVal outer = k->mask, before = *acc;
     KernelScope scope;
     ok = l_splat(k->b, ok, k->lanes);

@@ -25,7 +25,8 @@ Tile contraction_rows(Kernel *k, const Blocks *s, const Part *part, LVal first_r
     blocks_row(k, s, row, at);
     at[s->x->rank - 1] = channel;
     Source x = blocks_source(k, s->node->in[0], at);
-    if (!dim_affine(cx, x.offset, channel_symbol, &stride, &origin)) diag_fatal(cx, "schedule: the left operand of a contraction has no stride along k");
+    if (!dim_affine(cx, x.offset, channel_symbol, &stride, &origin))
+        diag_fatal(cx, "schedule: the left operand of a contraction has no stride along k");
     Tile t = {.rows = rows, .x = s->x->dtype, .same = x.same, .count = part->count};
     t.stride = kernel_dim(k, stride);
     bool regular = dim_affine(cx, origin, row_symbol, &step, &rest);

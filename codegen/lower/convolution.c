@@ -35,7 +35,8 @@ static void plan_runs(Kernel *k, const Blocks *s, Image *im) {
     int64_t channels, taps, span;
     bool contiguous = dim_is(cx, im->channel, 1);
     if (!dim_const_value(cx, s->channels, &channels) || !dim_const_value(cx, s->w->dims[im->spatial - 1], &taps)) return;
-    bool lines = s->whole || (s->chained && channels * taps <= s->chunk && s->chunk / channels % taps == 0); /* of taps, each part */
+    bool lines =
+        s->whole || (s->chained && channels * taps <= s->chunk && s->chunk / channels % taps == 0); /* of taps, each part */
     bool merges = lines && !s->pairs && channels <= FEW_CHANNELS && taps > 1;
     span = contiguous ? run_elements(cx, im, channels, taps) : 0;
     if (merges && (!contiguous || (span > 0 && span < MOST_ZEROS))) im->merged = (uint32_t)taps;

@@ -50,7 +50,8 @@ static void evaluate_row(Kernel *k, Blocks *s, const Square *q, uint32_t i, LVal
         Dim at[MAX_RANK];
         Kept kept = {.n = 0};
         if (!kernel_forward(k, s->anchor, result, s->value_at, at, &kept))
-            diag_fatal(k->cx, "schedule: result %u of the kernel is not made of its contraction by pointwise ops and views alone", r);
+            diag_fatal(k->cx,
+                       "schedule: result %u of the kernel is not made of its contraction by pointwise ops and views alone", r);
         for (uint32_t f = 0; f < kept.n; f++) {
             LVal holds = l_splat(b, kernel_fact(k, kept.facts[f]), LANES);
             k->mask = k->mask.id ? l_bin(b, LOP_and, k->mask, holds) : holds;
@@ -81,7 +82,9 @@ static void evaluate(Kernel *k, Blocks *s, const Square *q, uint32_t panel, Lane
         kernel_enter(k, &inner, facts, COUNT(facts));
         blocks_row(k, s, row, s->value_at);
         if (t->acc) value = t->acc[i * t->group->panels + panel];
-        else value = l_load(b, t->sums, l_add(b, l_mul(b, number, t->pitch), l_i64(b, (int64_t)panel * PANEL)), PANEL, (LVal){0});
+        else
+            value =
+                l_load(b, t->sums, l_add(b, l_mul(b, number, t->pitch), l_i64(b, (int64_t)panel * PANEL)), PANEL, (LVal){0});
         k->lanes = LANES, k->mask = q->mask;
         evaluate_row(k, s, q, i, value, v);
         k->lanes = 1, k->mask = (LVal){0};

@@ -339,8 +339,8 @@ static void run_patch(Kernel *k, Grouped *s, uint32_t lines, uint32_t columns, b
 static bool tiles_leave(Kernel *k, const Grouped *s) {
     uint32_t last = s->image.spatial - 1;
     int64_t extent = 0, low = 0, width = 0, tile = s->columns.tile;
-    bool all_known = dim_const_value(k->cx, s->y->dims[last + 1], &extent) && dim_const_value(k->cx, s->x->dims[last + 1], &width) &&
-                     dim_const_value(k->cx, s->image.low[last], &low);
+    bool all_known = dim_const_value(k->cx, s->y->dims[last + 1], &extent) &&
+                     dim_const_value(k->cx, s->x->dims[last + 1], &width) && dim_const_value(k->cx, s->image.low[last], &low);
     if (!all_known || extent / tile != 2 || low < 1) return false;
     return tile * s->columns.stride - low + extent_seen(&s->columns, s->columns.tile) > width;
 }

@@ -125,7 +125,7 @@ static void add_weights(Program *p) {
     vec_push(p->arena, &p->m->datas, data);
 }
 
-/* ---- memory --------------------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------------------- */
 
 static LVal recast(Program *p, LVal pointer, DType t) {
     if (loop_type(p->b, pointer).dtype == t) return pointer;
@@ -141,7 +141,8 @@ static LVal pointer_of(Host *h, Frame *fr, Val v) {
     if (n->op == OP_const) {
         Const c = node_attr(n, ATTR_data)->as.data;
         for (uint32_t i = 0; i < p->constants.n; i++)
-            if (p->constants.at[i].data.id == c.id) return l_offset(p->b, h->weights, l_i64(p->b, (int64_t)p->constants.at[i].offset));
+            if (p->constants.at[i].data.id == c.id)
+                return l_offset(p->b, h->weights, l_i64(p->b, (int64_t)p->constants.at[i].offset));
     }
     if (!fr->pointers[v.id]) BUG(p->cx, "value %%%u (%s) has no memory", v.id, op_info[n->op].name);
     return fr->pointers[v.id][element];
@@ -169,7 +170,7 @@ static void copy_bytes(Host *h, LVal to, LVal from, LVal bytes) {
     l_for_end(b, &loop, NULL, 0);
 }
 
-/* ---- kernels -------------------------------------------------------------------------------------------------------------- */
+/* ---- kernels ------------------------------------------------------------------------------------------------------------ */
 
 /* A node may become several launches: each has a name of its own, so that profiles tell them apart. */
 static const char *launch_name(Program *p, const char *node) {
@@ -242,7 +243,7 @@ static void launch(Host *h, Frame *fr, Val v) {
     if (info->found.id) program_late_guards(p, fr->g, fr->region, fr->checked, h->fail);
 }
 
-/* ---- regions -------------------------------------------------------------------------------------------------------------- */
+/* ---- regions ------------------------------------------------------------------------------------------------------------ */
 
 /* Runs a region's graph in a frame of its own and sees that result k lies at outputs[k]. */
 static void run_region(Host *h, Frame *parent, int64_t frame_buffer, const Graph *g, const LVal *params, const LVal *outputs) {
@@ -377,7 +378,7 @@ static void run_graph(Host *h, Frame *fr) {
     for (uint32_t i = 1; i < fr->g->nodes.n; i++) run_node(h, fr, (Val){i});
 }
 
-/* ---- the module ------------------------------------------------------------------------------------------------------------- */
+/* ---- the module --------------------------------------------------------------------------------------------------------- */
 
 static LVal frame_slot(Program *p, int slot, DType t) {
     LVal in[] = {p->frame, l_i64(p->b, slot)};

@@ -89,7 +89,8 @@ static bool solve(Solver *s, Dim d, LVal value, const char *where) {
     LVal left = l_sub(b, value, program_dim(p, rest));
     if (scale != 1) {
         LVal k = l_i64(b, scale);
-        const char *text = arena_print(p->arena, "%s: found %%d, which fits no %s (%s)", where, symbol_info(p->cx, sym)->name, dim_string(p->cx, d));
+        const char *text = arena_print(p->arena, "%s: found %%d, which fits no %s (%s)", where, symbol_info(p->cx, sym)->name,
+                                       dim_string(p->cx, d));
         check(s, l_bin(b, LOP_eq, l_bin(b, LOP_rem, left, k), l_i64(b, 0)), text, value, k);
         left = l_bin(b, LOP_div, left, k);
     }
@@ -110,7 +111,8 @@ static void bind_element(Solver *s, const SymbolBinding *e) {
     Dim elements = type_elements(p->cx, node(s->g, v)->type);
     if (!dim_const_value(p->cx, elements, &known)) { /* before it is read: the guards come later */
         LVal least = l_i64(b, (int64_t)e->element + 1), n = program_dim(p, elements);
-        check(s, l_bin(b, LOP_le, least, n), arena_print(p->arena, "%s: found %%d elements, expected at least %%d", where), n, least);
+        check(s, l_bin(b, LOP_le, least, n), arena_print(p->arena, "%s: found %%d elements, expected at least %%d", where), n,
+              least);
     }
     LVal in[] = {s->inputs, l_i64(b, e->param)};
     LVal pointer = l_inst(b, LOP_load_pointer, lt_pointer(loop_memory_dtype(t)), in, 2, 0);
@@ -148,11 +150,14 @@ static void bind_dims(Solver *s) {
         if (all.at[i].done) continue;
         Symbol unused;
         if (unbound(s, all.at[i].dim, &unused)) /* the symbol is used elsewhere: there is nothing to go on with */
-            diag_fatal(p->cx, "%s: extent %s does not determine its symbols; declare another input's extent in them", all.at[i].where, dim_string(p->cx, all.at[i].dim));
+            diag_fatal(p->cx, "%s: extent %s does not determine its symbols; declare another input's extent in them",
+                       all.at[i].where, dim_string(p->cx, all.at[i].dim));
         LVal expected = program_dim(p, all.at[i].dim);
-        const char *text = arena_print(p->arena, "%s: found %%d, expected %%d (%s)", all.at[i].where, dim_string(p->cx, all.at[i].dim));
+        const char *text =
+            arena_print(p->arena, "%s: found %%d, expected %%d (%s)", all.at[i].where, dim_string(p->cx, all.at[i].dim));
         int64_t constant;
-        if (dim_const_value(p->cx, all.at[i].dim, &constant)) text = arena_print(p->arena, "%s: found %%d, expected %%d", all.at[i].where);
+        if (dim_const_value(p->cx, all.at[i].dim, &constant))
+            text = arena_print(p->arena, "%s: found %%d, expected %%d", all.at[i].where);
         check(s, l_bin(p->b, LOP_eq, all.at[i].value, expected), text, all.at[i].value, expected);
     }
 }
@@ -164,7 +169,8 @@ static void check_guards(Solver *s) {
         if (program_guard_is_late(p, guard)) continue;
         LVal x, y, holds = program_guard(p, guard, &x, &y);
         const char *where = loc_string(p->cx, guard->loc);
-        const char *text = arena_print(p->arena, "%s%s%s: found %%d and %%d", plain(s, guard->message), *where ? ", required by " : "", plain(s, where));
+        const char *text = arena_print(p->arena, "%s%s%s: found %%d and %%d", plain(s, guard->message),
+                                       *where ? ", required by " : "", plain(s, where));
         check(s, holds, text, x, y);
     }
 }
@@ -174,7 +180,8 @@ void program_bind(Program *p, const Graph *g) {
     p->b = loop_begin(p->m, program_name(p, "bind"), LF_EXPORT, &param, 1, lt_scalar(DT_i32));
     p->frame = loop_param(p->b, 0);
     p->symbols = arena_new_array(p->arena, LVal, symbol_count(p->cx) + 1);
-    Solver s = {p, g, frame_pointer(p, FRAME_INPUT_DIMS, DT_i64), frame_pointer(p, FRAME_INPUTS, DT_u64), frame_pointer(p, FRAME_FAIL, DT_i64)};
+    Solver s = {p, g, frame_pointer(p, FRAME_INPUT_DIMS, DT_i64), frame_pointer(p, FRAME_INPUTS, DT_u64),
+                frame_pointer(p, FRAME_FAIL, DT_i64)};
     bind_dims(&s);
     bind_others(&s);
     check_guards(&s);

@@ -1,9 +1,10 @@
 /* host_kernel.c: the functions that a kernel node becomes, and what the host program passes to launch them.
  *
  * Equal kernels (body and schedules) share one entry.  An entry has a function for the lowest tier, and a variant for each
- * higher one whose schedule differs, or whose registers or instructions do more with the text than those the code is for (erf and exp over
- * vectors of 16: 1.6 times faster so).  Templates know a tier by its schedule alone, so equal schedules are equal texts.  Parameters are the same for all tiers: a scratch that
- * some variant needs, all get.  Extent and pieces may differ; the host program selects them by the frame's tier.
+ * higher one whose schedule differs, or whose registers or instructions do more with the text than those the code is for (erf
+ * and exp over vectors of 16: 1.6 times faster so).  Templates know a tier by its schedule alone, so equal schedules are
+ * equal texts.  Parameters are the same for all tiers: a scratch that some variant needs, all get.  Extent and pieces may
+ * differ; the host program selects them by the frame's tier.
  */
 #include "program.h"
 #include <string.h>
@@ -112,7 +113,8 @@ static LVal select_above(Program *p, LVal tier, uint32_t t, LVal here, LVal belo
 LVal program_extent(Program *p, const KernelEntry *e, LVal tier) {
     LVal v = program_dim(p, e->info[0].range);
     for (uint32_t t = 1; t < p->m->tiers.n; t++)
-        if (!dim_same(e->info[t].range, e->info[t - 1].range)) v = select_above(p, tier, t, program_dim(p, e->info[t].range), v);
+        if (!dim_same(e->info[t].range, e->info[t - 1].range))
+            v = select_above(p, tier, t, program_dim(p, e->info[t].range), v);
     return v;
 }
 

@@ -24,7 +24,8 @@ Image image_of(Kernel *k, const Node *conv) {
     Context *cx = k->cx;
     const TypeInfo *x = val_type(k->body, conv->in[0]);
     Image im = {.spatial = x->rank - 2};
-    if (node_attr(conv, ATTR_stride)) im.stride = attr_ints(conv, ATTR_stride, NULL), im.dilation = attr_ints(conv, ATTR_dilation, NULL);
+    if (node_attr(conv, ATTR_stride))
+        im.stride = attr_ints(conv, ATTR_stride, NULL), im.dilation = attr_ints(conv, ATTR_dilation, NULL);
     im.low = attr_dims(conv, ATTR_low, NULL);
     const Dim *high = attr_dims(conv, ATTR_high, NULL);
     Dim at[MAX_RANK], rest;

@@ -14,7 +14,8 @@ Symbol kernel_index_symbol(Kernel *k, Dim index) {
 void kernel_bind(Kernel *k, Symbol s, LVal value) { vec_push(k->arena, &k->symbols, (SymbolValue){s, value}); }
 
 Dim kernel_index(Kernel *k, LVal value) {
-    if (k->next_index >= MAX_INDEX - 1) diag_fatal(k->cx, "a kernel needs more than %d nested indices; use fewer axes", MAX_INDEX - 1);
+    if (k->next_index >= MAX_INDEX - 1)
+        diag_fatal(k->cx, "a kernel needs more than %d nested indices; use fewer axes", MAX_INDEX - 1);
     Symbol s = index_symbol(k->cx, k->next_index++);
     kernel_bind(k, s, value);
     return dim_symbol(k->cx, s);

@@ -101,7 +101,8 @@ static Signature make_signature(Kernel *k, const KernelInfo *info, Arena *arena,
     for (uint32_t i = 0; i < 3; i++) add_param(arena, &s, leading[i], i64, 0);
     s.first_pointer = s.params.n;
     for (uint32_t i = 0; i < g->params.n; i++)
-        add_param(arena, &s, arena_print(arena, "in%u", i), lt_pointer(loop_memory_dtype(val_dtype(g, g->params.at[i]))), LP_READONLY);
+        add_param(arena, &s, arena_print(arena, "in%u", i), lt_pointer(loop_memory_dtype(val_dtype(g, g->params.at[i]))),
+                  LP_READONLY);
     s.first_output = s.params.n;
     for (uint32_t i = 0; i < g->results.n; i++)
         add_param(arena, &s, arena_print(arena, "out%u", i), lt_pointer(loop_memory_dtype(val_dtype(g, g->results.at[i]))),

@@ -114,8 +114,9 @@ LVal kernel_reduce(Kernel *, Val reduction, const Dim *at);
 LVal reduce_identity(Kernel *, Op, DType compute, uint32_t lanes);
 LVal reduce_combine(Kernel *, Op, LVal a, LVal b);
 LVal reduce_lanes(Kernel *, Op, LVal vector);
-/* A reduction in steps, where its order is of sixteen lanes and at[] is uniform: the lanes' sums over a row; those of no element;
- * sums with x taken in; the value that the combination of all lanes (reduce_combine, vectors of several rows too) stands for. */
+/* A reduction in steps, where its order is of sixteen lanes and at[] is uniform: the lanes' sums over a row; those of no
+ * element; sums with x taken in; the value that the combination of all lanes (reduce_combine, vectors of several rows too)
+ * stands for. */
 LVal reduce_accumulate(Kernel *, Val reduction, const Dim *at);
 LVal reduce_nothing(Kernel *, Val reduction);
 LVal reduce_take(Kernel *, Val reduction, LVal sums, LVal x);

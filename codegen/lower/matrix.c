@@ -1,12 +1,13 @@
 /* matrix.c: template `matrix`: a contraction or convolution of bf16, its constant in pairs, on tile registers (AMX).
  *
- * A unit is 32 rows by two panels: four tiles of sums, 0 to 3, over all of K without a pause; per 32 k two tiles of x, 4 and 5, and
- * two of w, 6 and 7.  A tile of w is sixteen vectors of a panel as every tier has them (ENCODING_PAIR16).  Rows of x are read where
- * they lie if these are lines at constant distances; else (taps, views) a block of rows is copied to scratch first, tap beside tap.
- * Channels of a tap are padded with zeros to 32 k, in copies of x and, where they need it, of w.  Rows that two tiles share at the
- * end of a unit come out the same twice.  The sums pass through memory to the epilogue.
- * Order law of its own, the hardware's: sums grow by 32 k of a tap at a time (tile_dot_bf16), in order.  Neither blocks of rows nor
- * threads change a bit.
+ * A unit is 32 rows by two panels: four tiles of sums, 0 to 3, over all of K without a pause; per 32 k two tiles of x, 4 and
+ * 5, and two of w, 6 and 7.  A tile of w is sixteen vectors of a panel as every tier has them (ENCODING_PAIR16).  Rows of x
+ * are read where they lie if these are lines at constant distances; else (taps, views) a block of rows is copied to scratch
+ * first, tap beside tap.
+ * Channels of a tap are padded with zeros to 32 k, in copies of x and, where they need it, of w.  Rows that two tiles share
+ * at the end of a unit come out the same twice.  The sums pass through memory to the epilogue.
+ * Order law of its own, the hardware's: sums grow by 32 k of a tap at a time (tile_dot_bf16), in order.  Neither blocks of
+ * rows nor threads change a bit.
  * Source: cpu.md section 2 (blocking, why there is one configuration).
  */
 #include "tile.h"
@@ -34,7 +35,9 @@ static bool is_pointwise(Kernel *k, const Matrix *m) {
     if (s->node->op != OP_conv) return true;
     const int64_t *stride = attr_ints(s->node, ATTR_stride, NULL);
     for (uint32_t i = 0; i + 2 < s->x->rank; i++)
-        if (stride[i] != 1 || !dim_is(k->cx, attr_dims(s->node, ATTR_low, NULL)[i], 0) || !dim_same(s->x->dims[i + 1], s->y->dims[i + 1])) return false;
+        if (stride[i] != 1 || !dim_is(k->cx, attr_dims(s->node, ATTR_low, NULL)[i], 0) ||
+            !dim_same(s->x->dims[i + 1], s->y->dims[i + 1]))
+            return false;
     return m->taps == 1;
 }
 
@@ -50,14 +53,16 @@ static void find_lines(Kernel *k, Matrix *m) {
     probe.scope = &scope;
     blocks_row(&probe, s, dim_symbol(cx, row), at);
     at[s->x->rank - 1] = dim_symbol(cx, channel);
-    m->in_place = blocks_where(&probe, s->node->in[0], at, &m->base, &offset) && dim_affine(cx, offset, channel, &along, &rest) &&
-                  dim_is(cx, along, 1) && dim_affine(cx, rest, row, &m->step, &m->start);
+    m->in_place = blocks_where(&probe, s->node->in[0], at, &m->base, &offset) &&
+                  dim_affine(cx, offset, channel, &along, &rest) && dim_is(cx, along, 1) &&
+                  dim_affine(cx, rest, row, &m->step, &m->start);
 }
 
 static Matrix matrix_of(Kernel *k) {
     Matrix m = {.s = blocks_of(k)};
     Blocks *s = &m.s;
-    bool known = s->batch == 0 && s->pairs && !s->packs && dim_const_value(k->cx, s->taps, &m.taps) && dim_const_value(k->cx, s->channels, &m.channels);
+    bool known = s->batch == 0 && s->pairs && !s->packs && dim_const_value(k->cx, s->taps, &m.taps) &&
+                 dim_const_value(k->cx, s->channels, &m.channels);
     if (!known || (s->node->op == OP_conv && attr_int(s->node, ATTR_groups) != 1))
         diag_fatal(k->cx, "schedule: template matrix takes contractions of one group with a constant in pairs of bf16");
     m.depth = (m.channels + DEPTH - 1) / DEPTH * DEPTH;
@@ -76,7 +81,7 @@ static int64_t rows_bytes(Kernel *k, const Matrix *m) {
     return copies ? (int64_t)m->s.block_tiles * ROWS * whole_depth(m) * 2 : 0;
 }
 
-/* ---- rows of x to scratch ------------------------------------------------------------------------------------------------- */
+/* ---- rows of x to scratch ----------------------------------------------------------------------------------------------- */
 
 typedef struct Copy { Matrix *m; Dim at[MAX_RANK]; LVal to; } Copy; /* to: pointer to the tap's first channel */
 
@@ -183,13 +188,14 @@ static void begin_block(Kernel *k, Blocks *s, const Dim *task) {
     m->at = few.id ? l_select(b, few, at, m->at) : at, m->pitch = few.id ? l_select(b, few, pitch, m->pitch) : pitch;
 }
 
-/* ---- units ------------------------------------------------------------------------------------------------------------------ */
+/* ---- units -------------------------------------------------------------------------------------------------------------- */
 
 /* The group's panels, with 32 k for each 32 or less of a tap. */
 static void padded_panels(Kernel *k, Matrix *m, const Group *gr, LVal *panel) {
     LoopBuilder *b = k->b;
     int64_t vectors = (m->channels + 1) / 2, padded = m->depth / 2;
-    LVal bytes = l_offset(b, k->scratch, l_i64(b, rows_bytes(k, m))), all = l_inst(b, LOP_recast, lt_pointer(DT_u32), &bytes, 1, 0);
+    LVal bytes = l_offset(b, k->scratch, l_i64(b, rows_bytes(k, m))),
+         all = l_inst(b, LOP_recast, lt_pointer(DT_u32), &bytes, 1, 0);
     for (uint32_t j = 0; j < gr->panels; j++) {
         LVal tap, v, to = l_offset(b, all, l_i64(b, j * m->taps * padded * PANEL));
         LFor taps = l_for(b, l_i64(b, 0), l_i64(b, m->taps), 1, LOOP_SERIAL, NULL, 0, &tap);
@@ -205,7 +211,8 @@ static void padded_panels(Kernel *k, Matrix *m, const Group *gr, LVal *panel) {
 }
 
 /* Sums of 16 rows from `row[0]` on, and of 16 from row[1] on where there are two, to the places sums[]. */
-static void products(Kernel *k, const Matrix *m, const Group *gr, const LVal *row, uint32_t rows, const LVal *panel, const LVal *sums) {
+static void products(Kernel *k, const Matrix *m, const Group *gr, const LVal *row, uint32_t rows, const LVal *panel,
+                     const LVal *sums) {
     LoopBuilder *b = k->b;
     LVal at, zero = l_i64(b, 0), pitch = l_i64(b, (int64_t)gr->panels * PANEL);
     for (uint32_t c = 0; c < 2 * rows; c++)
@@ -241,7 +248,8 @@ static void run_group(Kernel *k, Blocks *s, const Group *gr, const Rows *r, LVal
     LFor loop = l_for(b, r->begin, r->end, 1, LOOP_SERIAL, NULL, 0, &tile);
     LVal first = rows_start(k, r, tile), end = rows_start(k, r, l_add(b, tile, one)), count = l_sub(b, end, first);
     LVal second = l_sub(b, l_sub(b, end, side), m->first); /* the last sixteen */
-    LVal row[] = {l_offset(b, m->at, l_mul(b, l_sub(b, first, m->first), m->pitch)), l_offset(b, m->at, l_mul(b, second, m->pitch))};
+    LVal row[] = {l_offset(b, m->at, l_mul(b, l_sub(b, first, m->first), m->pitch)),
+                  l_offset(b, m->at, l_mul(b, second, m->pitch))};
     LVal place[] = {sums, l_offset(b, sums, l_mul(b, l_sub(b, count, side), pitch))};
     Truth two = two_tiles(k, m);
     LIf branch = {0};
@@ -254,7 +262,7 @@ static void run_group(Kernel *k, Blocks *s, const Group *gr, const Rows *r, LVal
     l_for_end(b, &loop, NULL, 0);
 }
 
-/* ---- the template ------------------------------------------------------------------------------------------------------------ */
+/* ---- the template ------------------------------------------------------------------------------------------------------- */
 
 Dim range_matrix(Kernel *k) {
     Matrix m = matrix_of(k);

@@ -13,7 +13,8 @@ static const Node *anchor_of(Kernel *k) {
     };
     for (uint32_t i = 1; i < k->body->nodes.n; i++)
         if (served_by[k->body->nodes.at[i].op] == k->schedule->field[SCHED_template_]) return &k->body->nodes.at[i];
-    diag_fatal(k->cx, "schedule: no operation of this kernel is one for template %s", template_name[k->schedule->field[SCHED_template_]]);
+    diag_fatal(k->cx, "schedule: no operation of this kernel is one for template %s",
+               template_name[k->schedule->field[SCHED_template_]]);
 }
 
 /* Lines of operand 0 along its axis: at[] has every axis but that one bound to loop values. */

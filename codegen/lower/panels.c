@@ -1,8 +1,8 @@
 /* panels.c: a contraction's run-time operand copied into panels of 16 columns, for one part of K and one group of columns.
  *
  * Whatever is fused before the operand is evaluated here (kernel_eval).  A plain view whose k is contiguous in memory (keys
- * against queries) is transposed in registers, 16 x 16, instead of gathered.  Tail columns become zero.  Operands of bf16 become
- * pairs along k (ENCODING_PAIR16), which the tile multiplies two at a time.
+ * against queries) is transposed in registers, 16 x 16, instead of gathered.  Tail columns become zero.  Operands of bf16
+ * become pairs along k (ENCODING_PAIR16), which the tile multiplies two at a time.
  */
 #include "tile.h"
 
@@ -52,7 +52,8 @@ static void pack_row(Kernel *k, const Pack *p, Dim row, Dim column, bool alone, 
     l_store(b, to, l_mul(b, place, l_i64(b, PANEL)), value, (LVal){0});
 }
 
-/* Panels [from, from + n) of the task, rows from p->first to `end`, each alone or in pairs; masked: the last is cut off by it. */
+/* Panels [from, from + n) of the task, rows from p->first to `end`, each alone or in pairs; masked: the last is cut off by
+ * it. */
 static void pack_run(Kernel *k, const Pack *p, LVal end, bool alone, uint32_t from, uint32_t n, LVal mask) {
     Context *cx = k->cx;
     const Blocks *s = p->s;
@@ -126,14 +127,17 @@ static LVal load_column(Kernel *k, const Blocks *s, const Lines *lines, LVal col
     return l_inst(b, LOP_load, lt_vector(DT_u32, PANEL), (LVal[]){pairs, l_i64(b, 0)}, 2, dtype_bytes(DT_bf16));
 }
 
-/* Panel j: blocks of sixteen loads, then the rest row by row.  left: so many of its columns are there, others become zero; or 0: all. */
+/* Panel j: blocks of sixteen loads, then the rest row by row.  left: so many of its columns are there, others become zero; or
+ * 0: all. */
 static void pack_lines(Kernel *k, const Pack *p, const Lines *lines, uint32_t j, LVal left) {
     LoopBuilder *b = k->b;
     const Blocks *s = p->s;
     int64_t depth = lines->dtype == DT_bf16 ? 2 * PANEL : PANEL; /* k of a load */
     bool joins = s->pairs && lines->dtype != DT_bf16;
-    Dim first = dim_add(k->cx, lines->start, dim_mul(k->cx, dim_muli(k->cx, dim_addi(k->cx, s->panel, j), PANEL), lines->along));
-    LVal from = l_offset(b, lines->pointer, kernel_dim(k, first)), pitch = kernel_dim(k, lines->along), at, v[PANEL], line[PANEL], mask = {0};
+    Dim first =
+        dim_add(k->cx, lines->start, dim_mul(k->cx, dim_muli(k->cx, dim_addi(k->cx, s->panel, j), PANEL), lines->along));
+    LVal from = l_offset(b, lines->pointer, kernel_dim(k, first)), pitch = kernel_dim(k, lines->along), at, v[PANEL],
+         line[PANEL], mask = {0};
     LVal to = panel_at(k, s, j), whole = l_add(b, p->first, l_bin(b, LOP_and, l_sub(b, p->end, p->first), l_i64(b, -depth)));
     if (left.id) mask = l_inst(b, LOP_lane_mask, lt_vector(DT_bool, LANES), &left, 1, 0);
     for (uint32_t i = 0; i < PANEL; i++) {

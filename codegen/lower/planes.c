@@ -1,9 +1,9 @@
-/* planes.c: template `planes`: depthwise convolution of images whose channels lie first, on both sides.  The lanes are pixels of a
- * line, so that nothing is transposed.
+/* planes.c: template `planes`: depthwise convolution of images whose channels lie first, on both sides.  The lanes are pixels
+ * of a line, so that nothing is transposed.
  *
- * A tile is a few lines of one channel's plane; a step takes sixteen columns of them: each vector of the operand is loaded once for
- * all the lines that see it, at any offset; under a stride of 2 two vectors are dealt into even and odd columns.  Where a step may
- * leave the image its loads are masked: lanes outside read 0.
+ * A tile is a few lines of one channel's plane; a step takes sixteen columns of them: each vector of the operand is loaded
+ * once for all the lines that see it, at any offset; under a stride of 2 two vectors are dealt into even and odd columns.
+ * Where a step may leave the image its loads are masked: lanes outside read 0.
  * Order law (contract.c's): K is one chunk, an ascending chain over taps.
  * Source: cpu.md section 3 ("Depthwise"), with lanes along the width.
  */
@@ -38,8 +38,10 @@ static Planes planes_of(Kernel *k) {
     bool ok = s.y->rank == 4 && s.w->encoding == ENCODING_DENSE && stride[0] <= MAX_STRIDE && stride[1] <= MAX_STRIDE;
     for (uint32_t i = 0; i < 2 && ok; i++) ok = dim_const_value(k->cx, s.w->dims[i], &s.taps[i]);
     ok = ok && dim_const_value(k->cx, s.w->dims[2], &channels) && dim_const_value(k->cx, s.w->dims[3], &filters);
-    if (!ok || channels != 1 || filters != attr_int(s.node, ATTR_groups) || s.taps[0] * s.taps[1] > attr_int(s.node, ATTR_chunk))
-        diag_fatal(k->cx, "schedule: template planes takes depthwise convolutions of images, of strides 1 and 2 and known taps");
+    if (!ok || channels != 1 || filters != attr_int(s.node, ATTR_groups) ||
+        s.taps[0] * s.taps[1] > attr_int(s.node, ATTR_chunk))
+        diag_fatal(k->cx,
+                   "schedule: template planes takes depthwise convolutions of images, of strides 1 and 2 and known taps");
     return s;
 }
 
@@ -83,7 +85,8 @@ static LVal load_line(Kernel *k, const Planes *s, int64_t line, Dim x, bool insi
     LVal mask = {0};
     if (!inside) { /* counted, not asked of the scope: what it knows of the lanes is about those that are stored */
         LType lanes = lt_vector(DT_bool, LANES);
-        LVal above = kernel_fact(k, (Fact){REL_LE, dim_const(cx, 0), y}), below = kernel_fact(k, (Fact){REL_LT, y, s->x->dims[1]});
+        LVal above = kernel_fact(k, (Fact){REL_LE, dim_const(cx, 0), y}),
+             below = kernel_fact(k, (Fact){REL_LT, y, s->x->dims[1]});
         LVal before = kernel_dim(k, kernel_simplify(k, dim_muli(cx, x, -1)));
         LVal within = kernel_dim(k, kernel_simplify(k, dim_sub(cx, s->x->dims[2], x)));
         mask = l_un(b, LOP_not, l_inst(b, LOP_lane_mask, lanes, &before, 1, 0));

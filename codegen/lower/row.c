@@ -14,7 +14,8 @@
 /* The first reduction gives the split: its operand's dims are outer ++ inner. */
 static const Node *first_reduction(Kernel *k) {
     for (uint32_t i = 1; i < k->body->nodes.n; i++)
-        if (op_info[k->body->nodes.at[i].op].kind == KIND_REDUCE && node_attr(&k->body->nodes.at[i], ATTR_axes)) return &k->body->nodes.at[i];
+        if (op_info[k->body->nodes.at[i].op].kind == KIND_REDUCE && node_attr(&k->body->nodes.at[i], ATTR_axes))
+            return &k->body->nodes.at[i];
     diag_fatal(k->cx, "schedule: template row without a reduction");
 }
 
@@ -146,7 +147,8 @@ static void row_result(Kernel *k, Rows *r, uint32_t result) {
 static void fetch_next(Kernel *k, const Dim *at) {
     const Graph *g = k->body;
     const Rows *r = k->state;
-    Dim whole = dim_product(k->cx, r->full->dims, r->full->rank), first = access_offset(k->cx, r->full->dims, at, r->full->rank);
+    Dim whole = dim_product(k->cx, r->full->dims, r->full->rank),
+        first = access_offset(k->cx, r->full->dims, at, r->full->rank);
     first = dim_add(k->cx, dim_substitute(k->cx, first, &k->lane, (Dim[]){dim_const(k->cx, 0)}, 1), r->inner);
     for (uint32_t i = 0; i < g->params.n && !k->mask.id; i++) {
         const TypeInfo *t = val_type(g, g->params.at[i]);

@@ -10,7 +10,8 @@ Dim scratch_scatter(Kernel *k) { return dim_const(k->cx, 0); }
 
 static const Node *scatter_node(Kernel *k) {
     for (uint32_t i = 1; i < k->body->nodes.n; i++)
-        if (k->body->nodes.at[i].op == OP_scatter_nd || k->body->nodes.at[i].op == OP_scatter_elements) return &k->body->nodes.at[i];
+        if (k->body->nodes.at[i].op == OP_scatter_nd || k->body->nodes.at[i].op == OP_scatter_elements)
+            return &k->body->nodes.at[i];
     diag_fatal(k->cx, "schedule: template scatter without a scatter");
 }
 
@@ -85,7 +86,8 @@ static void update_step(Kernel *k, void *user, Dim linear, LVal *carried) {
     kernel_store(k, k->outputs[0], x->dtype, offset, l_round(k->b, value, x->dtype));
 }
 
-/* A place moves along its axes in vectors: their elements are different ones of the result, so that only places have an order. */
+/* A place moves along its axes in vectors: their elements are different ones of the result, so that only places have an
+ * order. */
 void lower_scatter(Kernel *k, LVal lo, LVal hi) {
     (void)lo, (void)hi;
     Context *cx = k->cx;

@@ -1,5 +1,5 @@
-/* separable.c: template `separable`: a grouped convolution (depthwise), what is pointwise behind it, and a convolution of one tap
- * over that, without a trip to memory between them.
+/* separable.c: template `separable`: a grouped convolution (depthwise), what is pointwise behind it, and a convolution of one
+ * tap over that, without a trip to memory between them.
  *
  * A strip is block_m of template grouped's tiles of lines.  Their values go to scratch, which stays in cache; the register tile
  * then takes its rows from there, all columns, and gives its sums to the epilogue.  The range is template grouped's.
@@ -88,8 +88,12 @@ static void run_strip(Kernel *k, Separable *s, Grouped *grouped, LVal first, LVa
     LVal scratch = l_inst(b, LOP_recast, lt_pointer(memory), &k->scratch, 1, 0);
     grouped_keep(k, grouped, first, end, p->node->in[0], l_offset(b, scratch, l_mul(b, l_mul(b, begin, pitch), l_i64(b, -1))));
     LVal tiles = l_bin(b, LOP_div, l_add(b, rows, l_sub(b, m, one)), m);
-    Rows r = {.begin = l_i64(b, 0), .end = tiles, .size = l_bin(b, LOP_div, rows, tiles), .larger = l_bin(b, LOP_rem, rows, tiles),
-              .first = begin, .sizes = tile_sizes(k, s)};
+    Rows r = {.begin = l_i64(b, 0),
+              .end = tiles,
+              .size = l_bin(b, LOP_div, rows, tiles),
+              .larger = l_bin(b, LOP_rem, rows, tiles),
+              .first = begin,
+              .sizes = tile_sizes(k, s)};
     p->made = scratch, p->made_first = begin, p->made_pitch = pitch, p->made_dtype = p->x->dtype;
     blocks_strip(k, p, &r);
 }

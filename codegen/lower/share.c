@@ -1,8 +1,9 @@
-/* share.c: what a share [lo, hi) of the launch's range is of a tiled contraction: whole tasks, and at its ends some tiles of one.
+/* share.c: what a share [lo, hi) of the launch's range is of a tiled contraction: whole tasks, and at its ends some tiles of
+ * one.
  *
- * The range counts panels of row tiles, in the order of the tasks: batch element, block of rows, group of panels, and in it tile
- * by tile.  So threads get equal work whatever the number of tasks, and blocks may be as large as the caches allow.  An end that
- * lies inside of a tile means the tile's end: shares that meet agree on it, and cover the range together.
+ * The range counts panels of row tiles, in the order of the tasks: batch element, block of rows, group of panels, and in it
+ * tile by tile.  So threads get equal work whatever the number of tasks, and blocks may be as large as the caches allow.  An
+ * end that lies inside of a tile means the tile's end: shares that meet agree on it, and cover the range together.
  */
 #include "tile.h"
 
@@ -60,7 +61,8 @@ static LVal tiles_before(Kernel *k, LVal unit, LVal start, LVal width, LVal tile
 Rows share_rows(Kernel *k, const Blocks *s, const Dim *task, uint32_t panels) {
     LoopBuilder *b = k->b;
     Rows r = blocks_rows(k, s, task[1]);
-    LVal all = kernel_dim(k, panel_count(k, s)), begin = r.begin, tiles = l_sub(b, r.end, begin), column = kernel_dim(k, s->panel);
+    LVal all = kernel_dim(k, panel_count(k, s)), begin = r.begin, tiles = l_sub(b, r.end, begin),
+         column = kernel_dim(k, s->panel);
     LVal start = l_add(b, l_mul(b, begin, all), l_mul(b, tiles, column)), width = l_i64(b, panels);
     int64_t columns;
     if (!dim_const_value(k->cx, s->columns, &columns)) width = l_min(b, width, l_sub(b, all, column));

@@ -5,14 +5,15 @@
  */
 #include "tile.h"
 
-/* ---- the epilogue --------------------------------------------------------------------------------------------------------- */
+/* ---- the epilogue ------------------------------------------------------------------------------------------------------- */
 
 LVal blocks_value(Kernel *k, const Blocks *s, Val v, const Dim *at) {
     if (v.id != s->anchor.id) return (LVal){0};
     /* Views lead back to the same place, perhaps spelt in another way. */
     for (uint32_t i = 0; i < s->y->rank; i++)
         if (prove(k->cx, k->scope, REL_EQ, at[i], s->value_at[i]) == NO)
-            diag_fatal(k->cx, "schedule: the contraction of a tiled kernel is read at '%s', expected '%s'", dim_string(k->cx, at[i]), dim_string(k->cx, s->value_at[i]));
+            diag_fatal(k->cx, "schedule: the contraction of a tiled kernel is read at '%s', expected '%s'",
+                       dim_string(k->cx, at[i]), dim_string(k->cx, s->value_at[i]));
     return l_round(k->b, s->value, s->y->dtype);
 }
 
@@ -40,7 +41,8 @@ void store_results(Kernel *k, Val anchor, const Dim *place) {
         Dim at[MAX_RANK];
         Kept kept = {.n = 0};
         if (!kernel_forward(k, anchor, k->body->results.at[r], place, at, &kept))
-            diag_fatal(k->cx, "schedule: result %u of the kernel is not made of its contraction by pointwise ops and views alone", r);
+            diag_fatal(k->cx,
+                       "schedule: result %u of the kernel is not made of its contraction by pointwise ops and views alone", r);
         store_result(k, r, at, &kept);
     }
     k->memo.n = memo;
@@ -68,7 +70,8 @@ static void store_row(Kernel *k, Blocks *s, const Group *gr, Dim row, LVal sums,
     blocks_row(k, s, row, s->value_at);
     for (uint32_t j = 0; j < gr->panels; j++) {
         Dim first = dim_muli(cx, dim_addi(cx, s->panel, j), PANEL), column = dim_add(cx, first, dim_symbol(cx, k->lane));
-        LVal left = kernel_dim(k, kernel_simplify(k, dim_sub(cx, s->columns, first))), mask = {0}, at = l_i64(b, (int64_t)j * PANEL);
+        LVal left = kernel_dim(k, kernel_simplify(k, dim_sub(cx, s->columns, first))), mask = {0},
+             at = l_i64(b, (int64_t)j * PANEL);
         bool full = gr->kind == COLUMNS_FULL || (gr->kind == COLUMNS_TAIL && j + 1 < gr->panels);
         LIf some = {0};
         if (gr->kind == COLUMNS_DYNAMIC) some = l_if(b, l_lt(b, l_i64(b, 0), left));
@@ -92,7 +95,9 @@ void blocks_store_rows(Kernel *k, Blocks *s, const Group *gr, LVal first, LVal e
     if (blocks_cross(k, s)) {
         LVal from;
         LFor squares = l_for(b, first, end, PANEL, LOOP_SERIAL, NULL, 0, &from);
-        CrossedRows rows = {gr, from, l_min(b, l_i64(b, PANEL), l_sub(b, end, from)), PANEL, NULL, l_offset(b, sums, l_mul(b, l_sub(b, from, first), pitch)), pitch};
+        CrossedRows rows = {gr,    from, l_min(b, l_i64(b, PANEL), l_sub(b, end, from)),
+                            PANEL, NULL, l_offset(b, sums, l_mul(b, l_sub(b, from, first), pitch)),
+                            pitch};
         blocks_store_crossed(k, s, &rows);
         l_for_end(b, &squares, NULL, 0);
         return;
@@ -103,7 +108,7 @@ void blocks_store_rows(Kernel *k, Blocks *s, const Group *gr, LVal first, LVal e
     kernel_loop_end(k, &loop, NULL, 0);
 }
 
-/* ---- tiles of rows ---------------------------------------------------------------------------------------------------------- */
+/* ---- tiles of rows ------------------------------------------------------------------------------------------------------ */
 
 LVal rows_start(Kernel *k, const Rows *r, LVal tile) {
     LVal row = l_add(k->b, l_mul(k->b, tile, r->size), l_min(k->b, tile, r->larger));
@@ -220,7 +225,8 @@ static void run_tile(Kernel *k, const TileRun *t, uint32_t rows, LVal size) {
     else sum_part(k, t, t->part, rows, acc);
     s->last = (LVal){0};
     if (t->then == SUMS_FINISH && blocks_cross(k, s)) {
-        CrossedRows all = {.group = t->group, .first = t->first, .count = size.id ? size : l_i64(b, rows), .most = rows, .acc = acc};
+        CrossedRows all = {
+            .group = t->group, .first = t->first, .count = size.id ? size : l_i64(b, rows), .most = rows, .acc = acc};
         blocks_store_crossed(k, s, &all);
         return;
     }
@@ -233,7 +239,8 @@ static void run_tile(Kernel *k, const TileRun *t, uint32_t rows, LVal size) {
     }
 }
 
-/* Tiles have m rows or, few of them, one less: these may as well compute their last row twice, and need no code of their own. */
+/* Tiles have m rows or, few of them, one less: these may as well compute their last row twice, and need no code of their
+ * own. */
 static bool repeats_rows(Kernel *k, const Blocks *s, uint32_t sizes) {
     enum { FEW = 32 };
     int64_t low, high, m = s->tile_m, step = dim_multiple(k->cx, s->rows);
@@ -278,9 +285,9 @@ static LVal halvings(Kernel *k, const Blocks *s, LVal tiles) {
     return slow;
 }
 
-/* Constant panels are read from memory once a task: while its tiles run, those that come next are fetched, evenly: of one panel a
- * tile, a line for each k, or for every second, fourth, eighth where there are tiles enough; of several panels where there are
- * fewer tiles than panels, of two where nobody knows. */
+/* Constant panels are read from memory once a task: while its tiles run, those that come next are fetched, evenly: of one
+ * panel a tile, a line for each k, or for every second, fourth, eighth where there are tiles enough; of several panels where
+ * there are fewer tiles than panels, of two where nobody knows. */
 static void fetch_ahead(Kernel *k, Blocks *s, const Rows *r, const Part *part, LVal tile) {
     LoopBuilder *b = k->b;
     int64_t rows, tiles = MAX_TILE_PANELS / 2;

@@ -68,7 +68,8 @@ struct Blocks {
     uint32_t tile_m, tile_n;     /* rows and panels of a tile */
     uint32_t block_tiles, block_groups; /* tiles of a block of rows, groups of a block of columns */
     AccumulateFn *accumulate;
-    /* Instead of tiles of accumulators: before a block of rows; and a group's columns of rows of it, with room for a tile's sums. */
+    /* Instead of tiles of accumulators: before a block of rows; and a group's columns of rows of it, with room for a tile's
+     * sums. */
     void (*begin)(Kernel *, Blocks *, const Dim *task);
     void (*group)(Kernel *, Blocks *, const Group *, const Rows *, LVal sums);
     void *state;                 /* accumulate's own; theirs */
@@ -80,7 +81,7 @@ struct Blocks {
     LVal next;                   /* elements from here to the panels that are worked on next */
     LVal ahead[MAX_TILE_PANELS], slow; /* of the tile at hand: Tile.ahead, Tile.slow */
     bool repeats;                /* accumulate heeds `last` */
-    LVal last;                   /* of the tile at hand: the row in its last place, which may be that before once more; or 0: its own */
+    LVal last; /* of the tile at hand: the row in its last place, which may be that before once more; or 0: its own */
     LVal made, made_first, made_pitch; /* x's rows as the template made them in scratch: from which one on, and apart; or 0 */
     DType made_dtype;            /* graph dtype of those */
     LVal value;                  /* of the anchor at value_at */
@@ -94,7 +95,8 @@ Dim blocks_tiles(Kernel *, const Blocks *);  /* of all rows */
 Dim blocks_count(Kernel *, const Blocks *);  /* blocks of rows */
 Dim blocks_scratch(Kernel *, const Blocks *);
 void blocks_lower(Kernel *, Blocks *, LVal lo, LVal hi);
-/* The results of these rows, all columns, where K is one part: for templates whose tasks are other rows than a contraction's. */
+/* The results of these rows, all columns, where K is one part: for templates whose tasks are other rows than a
+ * contraction's. */
 void blocks_strip(Kernel *, Blocks *, const Rows *);
 /* at[] of the row axes of the result from the flat row. */
 void blocks_row(Kernel *, const Blocks *, Dim row, Dim *at);
@@ -113,9 +115,9 @@ Rows blocks_rows(Kernel *, const Blocks *, Dim block);
 LVal rows_start(Kernel *, const Rows *, LVal tile);   /* its first row */
 /* All tiles of the rows: s->accumulate, then the results (with room for the sums of one tile) … */
 void blocks_finish_tiles(Kernel *, Blocks *, const Part *, const Group *, const Rows *, LVal room);
-/* … or the sums, into memory or onto what is there: row r of the rows at at[(r - first) * pitch].  scale (add): what is there is
- * first multiplied by scale[r - first]; below 0 it stays as it is.  only: tiles whose element, counted from the first, is not 0.
- * last: where it holds, the results follow. */
+/* … or the sums, into memory or onto what is there: row r of the rows at at[(r - first) * pitch].  scale (add): what is there
+ * is first multiplied by scale[r - first]; below 0 it stays as it is.  only: tiles whose element, counted from the first, is
+ * not 0. last: where it holds, the results follow. */
 typedef struct Sums { LVal at, pitch; bool add; LVal scale, only, last; } Sums;
 void blocks_sum_tiles(Kernel *, Blocks *, const Part *, const Group *, const Rows *, const Sums *);
 /* Results of rows [first, end), whose sums start at `sums`. */
@@ -134,7 +136,8 @@ Tile contraction_rows(Kernel *, const Blocks *, const Part *, LVal first_row, ui
  * that rounded to bf16. */
 typedef struct Lines { LVal pointer; Dim start, down, along; DType dtype; } Lines;
 bool blocks_lines(Kernel *, const Blocks *, Lines *);
-/* The same, where the k of a column lie side by side, as those of keys do against queries, and vectors of them can be transposed. */
+/* The same, where the k of a column lie side by side, as those of keys do against queries, and vectors of them can be
+ * transposed. */
 bool blocks_columns(Kernel *, const Blocks *, Lines *);
 /* Copies the part of w under the group's panels to s->panels; columns outside become zero.  panels.c */
 void blocks_pack(Kernel *, Blocks *, const Part *, const Group *);
@@ -142,7 +145,8 @@ void blocks_pack(Kernel *, Blocks *, const Part *, const Group *);
 /* x read at `at`: the parameter behind its views, and the offset there.  splat: x is one number, in *same. */
 typedef struct Source { Val base; LVal pointer, same; Dim offset; } Source;
 Source blocks_source(Kernel *, Val x, const Dim *at);
-bool blocks_where(Kernel *, Val x, const Dim *at, Val *base, Dim *offset); /* the same, without code; false: x is no view of memory */
+bool blocks_where(Kernel *, Val x, const Dim *at, Val *base,
+                  Dim *offset); /* the same, without code; false: x is no view of memory */
 
 /* ---- crossed.c ---------------------------------------------------------------------------------------------------- */
 
@@ -170,8 +174,8 @@ typedef struct Image {           /* x at [n, y.., c]: offset origin + n * step +
     uint32_t merged;             /* few channels: a run covers all taps of the innermost axis, this many; or 0 */
 } Image;
 Image image_of(Kernel *, const Node *conv);
-/* Tile `tile` of an axis of the image: `size` lines together, or, of what is left over behind the whole tiles, one: run(k, user,
- * lines) with *at the first of them. */
+/* Tile `tile` of an axis of the image: `size` lines together, or, of what is left over behind the whole tiles, one: run(k,
+ * user, lines) with *at the first of them. */
 typedef void LinesFn(Kernel *, void *user, uint32_t lines);
 void image_lines(Kernel *, Dim tile, Dim extent, int64_t size, Dim *at, LinesFn *run, void *user);
 /* A read-only object of zeros that the module's convolutions share: at least `bytes`. */
@@ -179,9 +183,9 @@ LVal zero_row(Kernel *, DType memory, int64_t bytes);
 
 /* ---- grouped.c ---------------------------------------------------------------------------------------------------- */
 
-/* A grouped convolution on template grouped's tiles, for a template that goes on from their values: how many tiles of lines there
- * are, the product of dims[0 .. the returned number), an image's last; where its operand lies; the elements of tiles [lo, hi) of
- * `value`, which is made of its results one by one, at `to`, where they lie from each other as in memory. */
+/* A grouped convolution on template grouped's tiles, for a template that goes on from their values: how many tiles of lines
+ * there are, the product of dims[0 .. the returned number), an image's last; where its operand lies; the elements of tiles
+ * [lo, hi) of `value`, which is made of its results one by one, at `to`, where they lie from each other as in memory. */
 typedef struct Grouped Grouped;
 uint32_t grouped_range(Kernel *, Val conv, SchedField pixels, Dim *dims);
 Grouped *grouped_place(Kernel *, Val conv, SchedField pixels);
@@ -190,7 +194,7 @@ void grouped_keep(Kernel *, Grouped *, LVal lo, LVal hi, Val value, LVal to);
 /* ---- share.c ------------------------------------------------------------------------------------------------------ */
 
 Dim share_range(Kernel *, const Blocks *);                   /* units to launch over: panels of row tiles */
-void share_tasks(Kernel *, const Blocks *, Dim *dims);       /* of all units: batch elements, blocks of rows, groups of panels */
+void share_tasks(Kernel *, const Blocks *, Dim *dims); /* of all units: batch elements, blocks of rows, groups of panels */
 LVal share_task(Kernel *, const Blocks *, LVal unit);        /* that the unit belongs to, counted in those dims */
 /* Rows of the task (its place in those dims) that lie in s->lo .. s->hi; its panels start at s->panel. */
 Rows share_rows(Kernel *, const Blocks *, const Dim *task, uint32_t panels);

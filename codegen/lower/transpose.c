@@ -20,8 +20,12 @@ static Crossing crossing_of(Kernel *k) {
     const Graph *g = k->body;
     Crossing c = {.type = val_type(g, g->results.at[0]), .result = g->results.at[0]};
     int64_t axis = k->schedule->field[SCHED_axis];
-    if (g->results.n != 1 || c.type->rank < 2 || axis < 0 || axis + 1 >= c.type->rank || dtype_bytes(loop_compute_dtype(c.type->dtype)) != 4)
-        diag_fatal(k->cx, "schedule: template transpose needs one result, of elements that are 4 bytes in registers, and an axis before its last");
+    if (g->results.n != 1 || c.type->rank < 2 || axis < 0 || axis + 1 >= c.type->rank ||
+        dtype_bytes(loop_compute_dtype(c.type->dtype)) != 4)
+        diag_fatal(
+            k->cx,
+            "schedule: template transpose needs one result, of elements that are 4 bytes in registers, and an axis before its "
+            "last");
     c.axis = (uint32_t)axis, c.last = c.type->rank - 1;
     for (uint32_t i = 0; i < c.last; i++)
         if (i != c.axis) c.other[c.others++] = i;

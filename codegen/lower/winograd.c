@@ -148,7 +148,8 @@ static void column_in(Kernel *k, Filtering *f, LVal j, LVal channel) {
     KernelScope scope;
     kernel_enter(k, &scope, NULL, 0);
     Dim across = dim_add(cx, f->left, kernel_index(k, j)), zero = dim_const(cx, 0);
-    LVal in = l_bin(b, LOP_and, kernel_fact(k, (Fact){REL_LE, zero, across}), kernel_fact(k, (Fact){REL_LT, across, f->s.x->dims[2]}));
+    LVal in = l_bin(b, LOP_and, kernel_fact(k, (Fact){REL_LE, zero, across}),
+                    kernel_fact(k, (Fact){REL_LT, across, f->s.x->dims[2]}));
     LVal moved = kernel_dim(k, dim_mul(cx, across, f->im.axis[1]));
     for (uint32_t i = 0; i < f->points; i++) {
         LVal pixel = l_offset(b, f->im.x.pointer, l_add(b, f->lines[i], moved));
@@ -170,7 +171,8 @@ static void channels_in(Kernel *k, void *user, Dim at, LVal *carried) {
     l_for_end(b, &columns, NULL, 0);
     LFor lines = begin(k, f->points, &i);
     LVal d[MOST_POINTS], v[MOST_POINTS], point = l_mul(b, i, l_i64(b, f->points)), to = l_add(b, f->row, channel);
-    for (uint32_t c = 0; c < f->points; c++) d[c] = l_load(b, f->half, vector_place(k, i, f->points, l_i64(b, c)), LANES, (LVal){0});
+    for (uint32_t c = 0; c < f->points; c++)
+        d[c] = l_load(b, f->half, vector_place(k, i, f->points, l_i64(b, c)), LANES, (LVal){0});
     transform_in(k, &f->w, d, v);
     for (uint32_t c = 0; c < f->points; c++) {
         LVal place = l_mul(b, l_add(b, point, l_i64(b, c)), l_i64(b, f->v_point));
@@ -215,7 +217,7 @@ static void square_in(Kernel *k, Filtering *f, LVal number) {
     kernel_vector_loop(k, f->s.channels, LANES, NULL, 0, channels_in, f);
 }
 
-/* ---- M: products ----------------------------------------------------------------------------------------------------------- */
+/* ---- M: products -------------------------------------------------------------------------------------------------------- */
 
 static void accumulate(Kernel *k, Blocks *s, const Part *part, LVal first_row, uint32_t rows, const Group *gr, LVal *acc) {
     const Filtering *f = s->state;
@@ -245,7 +247,7 @@ static void multiply(Kernel *k, Filtering *f, const Rows *rows) {
     l_for_end(b, &points, NULL, 0);
 }
 
-/* ---- y: results -------------------------------------------------------------------------------------------------------------- */
+/* ---- y: results --------------------------------------------------------------------------------------------------------- */
 
 /* Results [0, least of m and what is left of the axis) of the square along it, with the facts that they are there. */
 typedef struct Side { KernelLoop loop; KernelScope scope; Fact fact; } Side;
@@ -254,7 +256,8 @@ static LVal begin_side(Kernel *k, Filtering *f, uint32_t axis, Side *side) {
     Context *cx = k->cx;
     Dim first = dim_muli(cx, f->at[axis], f->w.tile), extent = f->s.y->dims[axis];
     LVal left = kernel_dim(k, dim_sub(cx, extent, first));
-    Dim i = kernel_loop(k, &side->loop, l_i64(k->b, 0), l_min(k->b, left, l_i64(k->b, f->w.tile)), dim_const(cx, f->w.tile), 1, NULL, 0);
+    Dim i = kernel_loop(k, &side->loop, l_i64(k->b, 0), l_min(k->b, left, l_i64(k->b, f->w.tile)), dim_const(cx, f->w.tile), 1,
+                        NULL, 0);
     f->s.value_at[axis] = dim_add(cx, first, i);
     side->fact = (Fact){REL_LT, f->s.value_at[axis], extent};
     kernel_enter(k, &side->scope, &side->fact, 1);
@@ -271,7 +274,8 @@ static void line_out(Kernel *k, Filtering *f, LVal i, LVal mask) {
     LoopBuilder *b = k->b;
     LVal m[MOST_POINTS], y[MOST_POINTS];
     Side side;
-    for (uint32_t c = 0; c < f->points; c++) m[c] = l_load(b, f->half, vector_place(k, i, f->points, l_i64(b, c)), LANES, (LVal){0});
+    for (uint32_t c = 0; c < f->points; c++)
+        m[c] = l_load(b, f->half, vector_place(k, i, f->points, l_i64(b, c)), LANES, (LVal){0});
     transform_out(k, &f->w, m, y);
     for (uint32_t c = 0; c < f->w.tile; c++) l_store(b, f->line, l_i64(b, c * LANES), y[c], (LVal){0});
     LVal column = begin_side(k, f, 2, &side);
@@ -288,7 +292,8 @@ static void panel_out(Kernel *k, Filtering *f, LVal number, Dim panel) {
     LoopBuilder *b = k->b;
     Dim first = dim_muli(cx, dim_add(cx, f->s.panel, panel), PANEL), column = dim_add(cx, first, dim_symbol(cx, k->lane));
     LVal mask = {0}, left = kernel_dim(k, dim_sub(cx, f->s.columns, first)), j;
-    LVal from = l_add(b, l_mul(b, number, l_i64(b, (int64_t)f->s.tile_n * PANEL)), l_mul(b, kernel_dim(k, panel), l_i64(b, PANEL)));
+    LVal from =
+        l_add(b, l_mul(b, number, l_i64(b, (int64_t)f->s.tile_n * PANEL)), l_mul(b, kernel_dim(k, panel), l_i64(b, PANEL)));
     Fact inside[] = {{REL_LT, column, f->s.columns}};
     KernelScope scope;
     if (known(k, f->s.columns, "filters") % PANEL) mask = l_inst(b, LOP_lane_mask, lt_vector(DT_bool, LANES), &left, 1, 0);
@@ -318,7 +323,7 @@ static void square_out(Kernel *k, Filtering *f, LVal number) {
     kernel_loop_end(k, &loop, NULL, 0);
 }
 
-/* ---- tasks ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- tasks -------------------------------------------------------------------------------------------------------------- */
 
 static void run_block(Kernel *k, Filtering *f, Dim block, LVal lo, LVal hi) {
     LoopBuilder *b = k->b;
@@ -342,7 +347,8 @@ void lower_winograd(Kernel *k, LVal lo, LVal hi) {
     f.s.state = &f, f.s.accumulate = accumulate;
     k->state = &f.s, k->anchor = blocks_anchor, k->lane = lane_symbol(k->cx, LANES);
     f.im = image_of(k, f.s.node);
-    if (!dim_is(k->cx, f.im.channel, 1) || f.im.x.same.id) diag_fatal(k->cx, "schedule: template winograd asks for contiguous channels");
+    if (!dim_is(k->cx, f.im.channel, 1) || f.im.x.same.id)
+        diag_fatal(k->cx, "schedule: template winograd asks for contiguous channels");
     f.im.zeros = zero_row(k, DT_f32, f.depth * dtype_bytes(DT_f32));
     f.half = l_alloc(b, DT_f32, (int64_t)f.points * f.points * LANES), f.line = l_alloc(b, DT_f32, (int64_t)f.w.tile * LANES);
     f.v = l_inst(b, LOP_recast, lt_pointer(DT_f32), &k->scratch, 1, 0);

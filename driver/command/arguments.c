@@ -109,11 +109,13 @@ static int unknown_option(const Command *c, const char *word, size_t n) {
     char name[64];
     snprintf(name, sizeof name, "%.*s", (int)(n < 60 ? n : 60), word);
     for (size_t i = 0; i < OPT_COUNT; i++)
-        if (spelt(options[i].id, word, n)) return fail_usage("ingot %s has no option --%s; try ingot %s --help", c->name, name, c->name);
+        if (spelt(options[i].id, word, n))
+            return fail_usage("ingot %s has no option --%s; try ingot %s --help", c->name, name, c->name);
     OptionName names[OPT_COUNT];
     for (size_t i = 0; i < OPT_COUNT; i++) option_name(i, names[i]);
     const char *close = closest(name, candidate, names, OPT_COUNT);
-    return fail_usage("no option '--%s'%s%s%s; try ingot %s --help", name, close ? " (did you mean '--" : "", close ? close : "", close ? "'?)" : "", c->name);
+    return fail_usage("no option '--%s'%s%s%s; try ingot %s --help", name, close ? " (did you mean '--" : "",
+                      close ? close : "", close ? "'?)" : "", c->name);
 }
 
 static int set_option(Arguments *a, size_t i, const char *value) {
@@ -142,7 +144,8 @@ static int take_option(Arguments *a, const char *word, const char *next, int *us
         if (!o->argument && value) return fail_usage("--%s takes no value, found '%s'", option_name(i, shown), value);
         bool number = next && *next && next[strspn(next, "0123456789,")] == 0;
         if (!o->argument || (optional && !value && !number)) return set_option(a, i, "");
-        if (!value && !next) return fail_usage("%s%s needs a value: %s", i == OPT_o ? "-" : "--", option_name(i, shown), o->argument);
+        if (!value && !next)
+            return fail_usage("%s%s needs a value: %s", i == OPT_o ? "-" : "--", option_name(i, shown), o->argument);
         if (!value) *used = 2;
         return set_option(a, i, value ? value : next);
     }
@@ -155,7 +158,8 @@ int arguments_parse(Arguments *a, int argc, char **argv) {
         used = 1;
         int status = EXIT_YES;
         if (!only_words && strcmp(argv[i], "--") == 0) only_words = true;
-        else if (!only_words && argv[i][0] == '-' && argv[i][1]) status = take_option(a, argv[i], i + 1 < argc ? argv[i + 1] : NULL, &used);
+        else if (!only_words && argv[i][0] == '-' && argv[i][1])
+            status = take_option(a, argv[i], i + 1 < argc ? argv[i + 1] : NULL, &used);
         else if (!list_push(&a->rest, argv[i])) status = fail_machine("out of memory");
         if (status) return status;
     }
@@ -195,7 +199,8 @@ bool option_count(Arguments *a, Option option, uint64_t least, uint64_t most, ui
     uint64_t x = strtoull(text, &end, 10);
     if (*text < '0' || *text > '9' || *end || errno || x < least || x > most) {
         OptionName name;
-        fail_usage("--%s=%s: expected a whole number from %" PRIu64 " to %" PRIu64, option_name(option, name), text, least, most);
+        fail_usage("--%s=%s: expected a whole number from %" PRIu64 " to %" PRIu64, option_name(option, name), text, least,
+                   most);
         return false;
     }
     *value = x;
@@ -206,11 +211,14 @@ bool option_count(Arguments *a, Option option, uint64_t least, uint64_t most, ui
 
 void print_help(FILE *to, const Command *c) {
     if (!c) {
-        fprintf(to, "ingot casts machine-learning models into native libraries that stand alone\n\nusage: ingot COMMAND ...\n\n");
+        fprintf(to,
+                "ingot casts machine-learning models into native libraries that stand alone\n\nusage: ingot COMMAND ...\n\n");
         for (size_t i = 0; i < n_commands; i++) fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].summary);
-        fprintf(to, "\nexamples:\n  ingot compile model.onnx -o libmodel.so\n  ingot run model.onnx --random\n\n"
-                    "ingot COMMAND --help tells more; exit status: 0 yes, 1 no (not supported, mismatch), 2 usage, 3 a bug of ingot,\n"
-                    "4 the machine (files, tools, memory)\n");
+        fprintf(
+            to,
+            "\nexamples:\n  ingot compile model.onnx -o libmodel.so\n  ingot run model.onnx --random\n\n"
+            "ingot COMMAND --help tells more; exit status: 0 yes, 1 no (not supported, mismatch), 2 usage, 3 a bug of ingot,\n"
+            "4 the machine (files, tools, memory)\n");
         return;
     }
     fprintf(to, "usage: ingot %s %s\n\n%s\n\noptions:\n", c->name, c->usage, c->summary);

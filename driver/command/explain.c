@@ -11,7 +11,9 @@ int command_explain(Arguments *a) {
     if (a->rest.n != 1) return fail_usage("expected one model; usage: ingot explain %s", a->command->usage);
     int status = prepare(a, &p);
     ingot_input in = {.size = sizeof in, .path = a->rest.at[0]};
-    if (!status) status = exit_status(ingot_explain(&in, &p.settings, a->value[OPT_json] ? INGOT_JSON : INGOT_TEXT, to_stdout, NULL, NULL));
+    if (!status)
+        status =
+            exit_status(ingot_explain(&in, &p.settings, a->value[OPT_json] ? INGOT_JSON : INGOT_TEXT, to_stdout, NULL, NULL));
     prepared_free(&p);
     return status;
 }

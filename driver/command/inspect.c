@@ -10,7 +10,7 @@ static void print_hash(const uint8_t *hash) {
     for (int i = 0; i < 32; i++) printf("%02x", hash[i]);
 }
 
-/* ---- text ----------------------------------------------------------------------------------------------------------------- */
+/* ---- text --------------------------------------------------------------------------------------------------------------- */
 
 /* others: the outputs, of an input; the inputs, of an output. */
 static void print_tensor(const ingot_tensor_info *t, const ingot_tensor_info *const *others, bool input) {
@@ -35,12 +35,14 @@ static uint32_t n_tiers(const ingot_model *m) { return INGOT_HAS(ingot_model, m,
 
 static void print_text(const Session *s, long long file_bytes) {
     const ingot_model *m = s->model;
-    printf("%s: model %s\n  made by %s for %s\n  needs %s\n", s->path, m->name, m->compiler, m->target, *m->cpu ? m->cpu : "nothing beyond the baseline");
+    printf("%s: model %s\n  made by %s for %s\n  needs %s\n", s->path, m->name, m->compiler, m->target,
+           *m->cpu ? m->cpu : "nothing beyond the baseline");
     if (n_tiers(m)) printf("  variants");
     for (uint32_t i = 0; i < n_tiers(m); i++) printf("%s %s", i ? "," : "", m->tiers[i]);
     printf("%s  numerics %s, precision %s\n", n_tiers(m) ? "\n" : "", m->numerics, session_precision(s));
     if (*m->licence) printf("  licence %s\n", m->licence);
-    printf("  %s, weights %" PRIu64 " bytes %s\n", m->pool_open ? "threads" : "single-threaded", m->weights_bytes, m->weights_open ? "outside" : "embedded");
+    printf("  %s, weights %" PRIu64 " bytes %s\n", m->pool_open ? "threads" : "single-threaded", m->weights_bytes,
+           m->weights_open ? "outside" : "embedded");
     if (m->self_test) printf("  self-tests: ingot verify runs them\n");
     if (profile_has_work(m)) printf("  profile of %u kernels: ingot bench --profile shows it\n", m->n_kernels);
     if (file_bytes >= 0) printf("  file %lld bytes\n", file_bytes);
@@ -59,7 +61,7 @@ static void print_text(const Session *s, long long file_bytes) {
     }
 }
 
-/* ---- JSON ----------------------------------------------------------------------------------------------------------------- */
+/* ---- JSON --------------------------------------------------------------------------------------------------------------- */
 
 static void json_field(const char *key, const char *value) {
     printf("  \"%s\": ", key);
@@ -67,7 +69,8 @@ static void json_field(const char *key, const char *value) {
     printf(",\n");
 }
 
-static void json_tensors(const char *key, const ingot_tensor_info *const *list, uint32_t n, const ingot_tensor_info *const *others) {
+static void json_tensors(const char *key, const ingot_tensor_info *const *list, uint32_t n,
+                         const ingot_tensor_info *const *others) {
     printf("\"%s\": [", key);
     for (uint32_t i = 0; i < n; i++) {
         printf("%s{\"name\": ", i ? ", " : "");
@@ -102,8 +105,11 @@ static void print_json(const Session *s, long long file_bytes) {
     json_field("numerics", m->numerics);
     json_field("precision", session_precision(s));
     json_field("licence", m->licence);
-    printf("  \"abi\": %u, \"alignment\": %u, \"threads\": %s, \"self_test\": %s, \"profile\": %s, \"file_bytes\": %lld,\n", m->abi, m->alignment, m->pool_open ? "true" : "false", m->self_test ? "true" : "false", profile_has_work(m) ? "true" : "false", file_bytes);
-    printf("  \"weights_bytes\": %" PRIu64 ", \"weights\": \"%s\",\n  \"model_sha256\": \"", m->weights_bytes, m->weights_open ? "outside" : "embedded");
+    printf("  \"abi\": %u, \"alignment\": %u, \"threads\": %s, \"self_test\": %s, \"profile\": %s, \"file_bytes\": %lld,\n",
+           m->abi, m->alignment, m->pool_open ? "true" : "false", m->self_test ? "true" : "false",
+           profile_has_work(m) ? "true" : "false", file_bytes);
+    printf("  \"weights_bytes\": %" PRIu64 ", \"weights\": \"%s\",\n  \"model_sha256\": \"", m->weights_bytes,
+           m->weights_open ? "outside" : "embedded");
     print_hash(m->model_sha256);
     printf("\", \"weights_sha256\": \"");
     print_hash(m->weights_sha256);
@@ -112,7 +118,8 @@ static void print_json(const Session *s, long long file_bytes) {
         const ingot_symbol *y = m->symbols[i];
         printf("%s{\"name\": ", i ? ", " : "");
         json_string(stdout, y->name);
-        printf(", \"min\": %" PRId64 ", \"max\": %" PRId64 ", \"multiple\": %" PRId64 ", \"found\": %s}", y->min, y->max, y->multiple, y->flags & 1 ? "true" : "false");
+        printf(", \"min\": %" PRId64 ", \"max\": %" PRId64 ", \"multiple\": %" PRId64 ", \"found\": %s}", y->min, y->max,
+               y->multiple, y->flags & 1 ? "true" : "false");
     }
     printf("],\n  \"entries\": [");
     for (uint32_t e = 0; e < m->n_entries; e++) {
@@ -128,7 +135,7 @@ static void print_json(const Session *s, long long file_bytes) {
     printf("]\n}\n");
 }
 
-/* ---- compatibility -------------------------------------------------------------------------------------------------------- */
+/* ---- compatibility ------------------------------------------------------------------------------------------------------ */
 
 typedef struct Differences { bool json; int n; } Differences;
 
@@ -150,7 +157,8 @@ static const ingot_tensor_info *find_tensor(const ingot_tensor_info *const *list
     return NULL;
 }
 
-static void compare_tensors(const char *kind, const ingot_tensor_info *const *old, uint32_t n_old, const ingot_tensor_info *const *new_, uint32_t n_new, Differences *differences) {
+static void compare_tensors(const char *kind, const ingot_tensor_info *const *old, uint32_t n_old,
+                            const ingot_tensor_info *const *new_, uint32_t n_new, Differences *differences) {
     for (uint32_t i = 0; i < n_old; i++) {
         const ingot_tensor_info *a = old[i], *b = find_tensor(new_, n_new, a->name);
         if (!b) {
@@ -158,10 +166,12 @@ static void compare_tensors(const char *kind, const ingot_tensor_info *const *ol
             continue;
         }
         if (i < n_new && new_[i] != b) differ(differences, "%s '%s' moved", kind, a->name);
-        if (a->dtype != b->dtype) differ(differences, "'%s' changes from %s to %s", a->name, ingot_dtype_name(a->dtype), ingot_dtype_name(b->dtype));
+        if (a->dtype != b->dtype)
+            differ(differences, "'%s' changes from %s to %s", a->name, ingot_dtype_name(a->dtype), ingot_dtype_name(b->dtype));
         if (a->rank != b->rank) differ(differences, "'%s' changes its rank from %d to %d", a->name, a->rank, b->rank);
         for (int32_t d = 0; d < a->rank && d < b->rank; d++)
-            if (strcmp(a->dim_text[d], b->dim_text[d]) != 0) differ(differences, "'%s' has an extent that changes from %s to %s", a->name, a->dim_text[d], b->dim_text[d]);
+            if (strcmp(a->dim_text[d], b->dim_text[d]) != 0)
+                differ(differences, "'%s' has an extent that changes from %s to %s", a->name, a->dim_text[d], b->dim_text[d]);
     }
     for (uint32_t i = 0; i < n_new; i++)
         if (!find_tensor(old, n_old, new_[i]->name)) differ(differences, "%s '%s' is new", kind, new_[i]->name);
@@ -173,7 +183,8 @@ static void compare_symbols(const ingot_model *old, const ingot_model *new_, Dif
         for (uint32_t k = 0; k < new_->n_symbols; k++)
             if (strcmp(new_->symbols[k]->name, a->name) == 0) b = new_->symbols[k];
         if (!b) differ(differences, "size %s is gone", a->name);
-        else if (b->min > a->min || b->max < a->max || (a->multiple % b->multiple)) differ(differences, "size %s has a smaller range", a->name);
+        else if (b->min > a->min || b->max < a->max || (a->multiple % b->multiple))
+            differ(differences, "size %s has a smaller range", a->name);
     }
 }
 
@@ -188,13 +199,14 @@ static int compare(Arguments *a, const Session *old, const Session *new_) {
     return d.n ? EXIT_NO : EXIT_YES;
 }
 
-/* ---- the command ---------------------------------------------------------------------------------------------------------- */
+/* ---- the command -------------------------------------------------------------------------------------------------------- */
 
 int command_inspect(Arguments *a) {
     bool compat = a->value[OPT_compat] != NULL;
     Session s = {0}, other = {0};
     struct stat st;
-    if (a->rest.n != (compat ? 2 : 1)) return fail_usage("expected %s; usage: ingot inspect %s", compat ? "two libraries" : "one library", a->command->usage);
+    if (a->rest.n != (compat ? 2 : 1))
+        return fail_usage("expected %s; usage: ingot inspect %s", compat ? "two libraries" : "one library", a->command->usage);
     int status = session_open(&s, a, a->rest.at[0], NULL, 1);
     if (!status && compat) status = session_open(&other, a, a->rest.at[1], NULL, 1);
     long long bytes = stat(a->rest.at[0], &st) ? -1 : (long long)st.st_size;

@@ -165,9 +165,13 @@ static int tell_crash(Arguments *a, const Child *c, int signal) {
     if (*c->stage) snprintf(where, sizeof where, " in stage '%s'", c->stage);
     if (c->late) return fail_no("stopped%s: compiling took longer than the limit of %g seconds", where, c->seconds - grace);
     if (used > c->memory / 10 * 8)
-        return fail_no("stopped%s: compiling needs more than the %.0f MiB of memory allowed; raise --limits (or ulimit), or compile a smaller model", where, (double)c->memory * 0x1p-20);
+        return fail_no(
+            "stopped%s: compiling needs more than the %.0f MiB of memory allowed; raise --limits (or ulimit), or compile a "
+            "smaller model",
+            where, (double)c->memory * 0x1p-20);
     if (signal == SIGKILL)
-        return fail_machine("the compiler was killed%s, with %.1f GiB of memory in use: is there enough?", where, (double)used * 0x1p-30);
+        return fail_machine("the compiler was killed%s, with %.1f GiB of memory in use: is there enough?", where,
+                            (double)used * 0x1p-30);
     snprintf(text, sizeof text, "ingot %s was ended by signal %d (%s)%s", ingot_version(), signal, strsignal(signal), where);
     fail_no("internal error: %s; please report this as a bug, with the model and the command line", text);
     size_t n = strlen(text);

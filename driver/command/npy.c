@@ -58,13 +58,15 @@ static const char *read_shape(const char *at, ingot_tensor *t, uint64_t *element
 }
 
 static const char *parse_header(const char *header, ingot_tensor *t, uint64_t *bytes) {
-    const char *descr = find_key(header, "descr"), *order = find_key(header, "fortran_order"), *shape = find_key(header, "shape");
+    const char *descr = find_key(header, "descr"), *order = find_key(header, "fortran_order"),
+               *shape = find_key(header, "shape");
     uint64_t elements;
     if (!descr || !order || !shape) return "its header lacks descr, fortran_order or shape";
     for (int i = 0; i < N_ROWS && !t->dtype; i++) {
         size_t n = strlen(rows[i].descr);
         bool same = descr[0] == '\'' && strncmp(descr + 1, rows[i].descr, n) == 0 && descr[n + 1] == '\'';
-        bool native = descr[0] == '\'' && (descr[1] == '=' || descr[1] == '<') && rows[i].descr[0] == '|' && strncmp(descr + 2, rows[i].descr + 1, n - 1) == 0 && descr[n + 1] == '\'';
+        bool native = descr[0] == '\'' && (descr[1] == '=' || descr[1] == '<') && rows[i].descr[0] == '|' &&
+                      strncmp(descr + 2, rows[i].descr + 1, n - 1) == 0 && descr[n + 1] == '\'';
         if (same || native) t->dtype = rows[i].dtype;
     }
     if (!t->dtype) return "its dtype is not one of bool, i1..i8, u1..u8, f2, f4, f8, V2 in little-endian order";
@@ -125,7 +127,8 @@ static bool widen(const ingot_tensor *t, ingot_tensor *wide) {
     *wide = *t;
     wide->dtype = INGOT_F32;
     wide->data = malloc(n * sizeof(float) + 1);
-    for (uint64_t i = 0; wide->data && i < n; i++) ((float *)wide->data)[i] = (float)ingot_element(t->dtype, (const char *)t->data + i * each);
+    for (uint64_t i = 0; wide->data && i < n; i++)
+        ((float *)wide->data)[i] = (float)ingot_element(t->dtype, (const char *)t->data + i * each);
     return true;
 }
 
@@ -135,10 +138,12 @@ static bool write_npy(FILE *f, const ingot_tensor *t) {
     size_t at = 0;
     for (int i = N_ROWS - 1; i >= 0; i--)
         if (rows[i].dtype == t->dtype) descr = rows[i].descr;
-    for (int32_t i = 0; i < t->rank; i++) at += (size_t)snprintf(shape + at, sizeof shape - at, "%lld, ", (long long)t->dims[i]);
+    for (int32_t i = 0; i < t->rank; i++)
+        at += (size_t)snprintf(shape + at, sizeof shape - at, "%lld, ", (long long)t->dims[i]);
     if (t->rank > 1) shape[at - 2] = 0;
     if (t->rank == 1) shape[at - 1] = 0;
-    size_t n = (size_t)snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, shape);
+    size_t n =
+        (size_t)snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, shape);
     while ((10 + n + 1) % 64) header[n++] = ' ';
     header[n++] = '\n';
     uint8_t head[10] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (uint8_t)n, (uint8_t)(n >> 8)};

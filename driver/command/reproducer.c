@@ -30,7 +30,8 @@ void write_reproducer(void *user, const char *suffix, const char *text, uint64_t
     const Arguments *a = user;
     const char *folder = a->value[OPT_dump_dir];
     char path[4096], side_path[4104];
-    snprintf(path, sizeof path, "%s%singot-bug-%08x%s", folder ? folder : "", folder ? "/" : "", (unsigned)hash(UINT64_C(0xCBF29CE484222325), text, n), suffix);
+    snprintf(path, sizeof path, "%s%singot-bug-%08x%s", folder ? folder : "", folder ? "/" : "",
+             (unsigned)hash(UINT64_C(0xCBF29CE484222325), text, n), suffix);
     snprintf(side_path, sizeof side_path, "%s.bin", path);
     bool ok = write_all(path, a, text, n) && (!side || write_all(side_path, NULL, side, side_n));
     if (!ok) warn("cannot write %s: %s", path, strerror(errno));

@@ -24,7 +24,8 @@ static int read_input(Session *s, const char *text) {
     char name[128];
     snprintf(name, sizeof name, "%.*s", (int)(eq - text < 120 ? eq - text : 120), text);
     const char *close = closest(name, input_name, s->entry, s->entry->n_inputs);
-    return fail_usage("%s has no input '%s'%s%s%s", s->path, name, close ? " (did you mean '" : "", close ? close : "", close ? "'?)" : "");
+    return fail_usage("%s has no input '%s'%s%s%s", s->path, name, close ? " (did you mean '" : "", close ? close : "",
+                      close ? "'?)" : "");
 }
 
 static int read_inputs(Session *s, Arguments *a) {
@@ -34,7 +35,9 @@ static int read_inputs(Session *s, Arguments *a) {
     }
     if (a->value[OPT_random] || a->rest.n == 1) return EXIT_YES;
     for (uint32_t i = 0; i < s->entry->n_inputs; i++)
-        if (!s->in[i].data) return fail_usage("input '%s' is not given: add %s=X.npy, or --random", s->entry->inputs[i]->name, s->entry->inputs[i]->name);
+        if (!s->in[i].data)
+            return fail_usage("input '%s' is not given: add %s=X.npy, or --random", s->entry->inputs[i]->name,
+                              s->entry->inputs[i]->name);
     return EXIT_YES;
 }
 
@@ -85,7 +88,8 @@ int command_run(Arguments *a) {
     uint64_t threads = 1, seed = 1;
     Session s = {0};
     if (!a->rest.n) return fail_usage("no library or model given; usage: ingot run %s", a->command->usage);
-    if (!option_count(a, OPT_threads, 1, MOST_THREADS, &threads) || !option_count(a, OPT_seed, 0, UINT64_MAX, &seed)) return EXIT_USAGE;
+    if (!option_count(a, OPT_threads, 1, MOST_THREADS, &threads) || !option_count(a, OPT_seed, 0, UINT64_MAX, &seed))
+        return EXIT_USAGE;
     int status = session_open(&s, a, a->rest.at[0], NULL, (int)threads);
     if (!status) status = session_sizes(&s, a, 0);
     if (!status) status = read_inputs(&s, a);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- loading -------------------------------------------------------------------------------------------------------------- */
+/* ---- loading ------------------------------------------------------------------------------------------------------------ */
 
 static bool is_library(const char *path) {
     char magic[4] = {0};
@@ -29,7 +29,8 @@ static int open_library(Session *s) {
     if (!at) return fail_no("%s was not made by ingot: it exports no ingot_model_v1", s->path);
     memcpy(&get, &at, sizeof get);
     s->model = get();
-    if (s->model->abi >> 16 != INGOT_ABI >> 16) return fail_no("%s has ABI %u, expected %u", s->path, s->model->abi >> 16, INGOT_ABI >> 16);
+    if (s->model->abi >> 16 != INGOT_ABI >> 16)
+        return fail_no("%s has ABI %u, expected %u", s->path, s->model->abi >> 16, INGOT_ABI >> 16);
     return EXIT_YES;
 }
 
@@ -109,7 +110,7 @@ void session_close(Session *s) {
     *s = (Session){0};
 }
 
-/* ---- sizes ---------------------------------------------------------------------------------------------------------------- */
+/* ---- sizes -------------------------------------------------------------------------------------------------------------- */
 
 static bool known_late(const ingot_symbol *s) { return s->flags & 1; }
 
@@ -134,7 +135,9 @@ static int given_size(Session *s, const char *text) {
         long long v = strtoll(eq + 1, &end, 10);
         if (strstr(eq, "..")) return EXIT_YES;
         if (end == eq + 1 || *end) return fail_usage("--dim=%s: expected a number", text);
-        if (into_range(y, v) != v) return fail_usage("--dim: %s = %lld, declared %lld..%lld%s", y->name, v, (long long)y->min, (long long)y->max, y->multiple > 1 ? " with a multiple" : "");
+        if (into_range(y, v) != v)
+            return fail_usage("--dim: %s = %lld, declared %lld..%lld%s", y->name, v, (long long)y->min, (long long)y->max,
+                              y->multiple > 1 ? " with a multiple" : "");
         s->symbols[i] = v;
         s->fixed_dims++;
         return EXIT_YES;
@@ -143,7 +146,8 @@ static int given_size(Session *s, const char *text) {
     char name[128];
     snprintf(name, sizeof name, "%.*s", (int)(n < 120 ? n : 120), text);
     const char *close = closest(name, symbol_name, s->model, s->model->n_symbols);
-    return fail_usage("%s has no dim '%s'%s%s%s", s->path, name, close ? " (did you mean '" : "", close ? close : "", close ? "'?)" : "");
+    return fail_usage("%s has no dim '%s'%s%s%s", s->path, name, close ? " (did you mean '" : "", close ? close : "",
+                      close ? "'?)" : "");
 }
 
 int session_sizes(Session *s, Arguments *a, int64_t typical) {
@@ -166,7 +170,7 @@ void session_sizes_of_inputs(Session *s) {
     }
 }
 
-/* ---- inputs --------------------------------------------------------------------------------------------------------------- */
+/* ---- inputs ------------------------------------------------------------------------------------------------------------- */
 
 static double next_uniform(uint64_t *state) { /* splitmix64 */
     uint64_t z = (*state += UINT64_C(0x9E3779B97F4A7C15));
@@ -207,8 +211,11 @@ static int fill(Session *s, uint32_t input, uint64_t seed) {
     if (ingot_input_dims(s->model, 0, input, s->symbols, t->dims, &err)) return fail_error(s->path, &err);
     uint64_t each = ((info->dtype >> 8) + 7) / 8, n = 1, state = seed * 1000003 + input;
     for (int32_t d = 0; d < t->rank; d++) {
-        if (t->dims[d] < 0) return fail_no("input '%s' has extent %lld on axis %d at these sizes: give --dim", info->name, (long long)t->dims[d], d);
-        if (t->dims[d] && n > (UINT64_C(1) << 40) / (uint64_t)t->dims[d]) return fail_no("input '%s' is too large at these sizes: give --dim", info->name);
+        if (t->dims[d] < 0)
+            return fail_no("input '%s' has extent %lld on axis %d at these sizes: give --dim", info->name,
+                           (long long)t->dims[d], d);
+        if (t->dims[d] && n > (UINT64_C(1) << 40) / (uint64_t)t->dims[d])
+            return fail_no("input '%s' is too large at these sizes: give --dim", info->name);
         n *= (uint64_t)t->dims[d];
     }
     t->bytes = n * each;
@@ -230,7 +237,7 @@ int session_random(Session *s, uint64_t seed) {
     return EXIT_YES;
 }
 
-/* ---- running -------------------------------------------------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------------------------------------------------------ */
 
 static ingot_status run_once(Session *s, void (*trace)(void *, const char *, uint64_t), void *user, ingot_error *err) {
     for (uint32_t i = 0; i < s->entry->n_outputs; i++)

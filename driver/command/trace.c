@@ -119,7 +119,8 @@ static void write_launches(FILE *f, const Trace *t, uint64_t start) {
         const ingot_launch *l = &t->best[i];
         const ingot_kernel *k = t->model->kernels[l->kernel];
         write_event(f, kernel_label(k), 0, l->begin_ns - start, l->end_ns - start);
-        fprintf(f, ", \"cat\": \"%s\", \"args\": {\"function\": \"%s\", \"flops\": %lld", k->kind, k->function, (long long)l->flops);
+        fprintf(f, ", \"cat\": \"%s\", \"args\": {\"function\": \"%s\", \"flops\": %lld", k->kind, k->function,
+                (long long)l->flops);
         fprintf(f, ", \"read\": %lld, \"written\": %lld, \"weights\": %lld}}", (long long)l->read, (long long)l->written,
                 (long long)l->weights);
     }

@@ -14,7 +14,8 @@
 #include <string.h>
 #include <time.h>
 
-static const double WORTH = 0.02, SMALL = 0.003 /* share of a run */, BETTER = 0.99 /* of the best, to be taken while searching */;
+static const double WORTH = 0.02, SMALL = 0.003 /* share of a run */,
+                    BETTER = 0.99 /* of the best, to be taken while searching */;
 enum { TURNS = 2, FINAL_TURNS = 6, MOST_RUNS = 50, CHECKS = 3 /* compiles and measurements kept for the end */ };
 
 static double now(void) {

@@ -60,7 +60,8 @@ static void print_error(const Report *r, const Error *e) {
 }
 
 /* error may be NULL: not measured. */
-static void report_end(Report *r, const Session *s, const char *folder, const char *result, const Worst *w, const Error *error, const char *why) {
+static void report_end(Report *r, const Session *s, const char *folder, const char *result, const Worst *w, const Error *error,
+                       const char *why) {
     if (r->json) {
         printf("], \"result\": \"%s\"", result);
         if (why) printf(", \"why\": "), json_string(stdout, why);
@@ -78,7 +79,7 @@ static void report_end(Report *r, const Session *s, const char *folder, const ch
     printf("\n");
 }
 
-/* ---- comparing ------------------------------------------------------------------------------------------------------------- */
+/* ---- comparing ---------------------------------------------------------------------------------------------------------- */
 
 static bool is_float(ingot_dtype t) { return (t & 0xFF) == 2 || (t & 0xFF) == 4 || (t & 0xFF) >= 8; }
 
@@ -106,11 +107,13 @@ static bool same_element(const ingot_tensor *x, const ingot_tensor *y, uint64_t 
 
 static void shape_text(const ingot_tensor *t, char *to, size_t room) {
     size_t n = (size_t)snprintf(to, room, "%s[", ingot_dtype_name(t->dtype));
-    for (int32_t d = 0; d < t->rank && n < room; d++) n += (size_t)snprintf(to + n, room - n, "%s%lld", d ? "," : "", (long long)t->dims[d]);
+    for (int32_t d = 0; d < t->rank && n < room; d++)
+        n += (size_t)snprintf(to + n, room - n, "%s%lld", d ? "," : "", (long long)t->dims[d]);
     if (n < room) snprintf(to + n, room - n, "]");
 }
 
-static int compare(Report *r, const char *name, const ingot_tensor *got, const ingot_tensor *want, const Tolerance *tolerance, Worst *w) {
+static int compare(Report *r, const char *name, const ingot_tensor *got, const ingot_tensor *want, const Tolerance *tolerance,
+                   Worst *w) {
     bool same = got->dtype == want->dtype && got->rank == want->rank;
     char text[640], found[256], expected[256];
     for (int32_t d = 0; same && d < got->rank; d++) same = got->dims[d] == want->dims[d];
@@ -125,8 +128,10 @@ static int compare(Report *r, const char *name, const ingot_tensor *got, const i
     for (uint64_t i = 0; i < n; i++)
         if (!same_element(got, want, i, tolerance, w) && !wrong++) first = i;
     if (!wrong) return EXIT_YES;
-    snprintf(text, sizeof text, "differs at %llu of %llu elements, first at %llu: found %.9g, expected %.9g", (unsigned long long)wrong, (unsigned long long)n,
-             (unsigned long long)first, ingot_element(got->dtype, (const char *)got->data + first * each), ingot_element(want->dtype, (const char *)want->data + first * each));
+    snprintf(text, sizeof text, "differs at %llu of %llu elements, first at %llu: found %.9g, expected %.9g",
+             (unsigned long long)wrong, (unsigned long long)n, (unsigned long long)first,
+             ingot_element(got->dtype, (const char *)got->data + first * each),
+             ingot_element(want->dtype, (const char *)want->data + first * each));
     report_difference(r, name, text);
     return EXIT_NO;
 }
@@ -136,21 +141,23 @@ static void add_errors(const ingot_tensor *got, const ingot_tensor *wide, Error 
     uint64_t n = element_count(got), each = ((got->dtype >> 8) + 7) / 8;
     if (got->dtype != INGOT_F32 || wide->dtype != INGOT_F64 || element_count(wide) != n) return;
     for (uint64_t i = 0; i < n; i++) {
-        double exact = ((const double *)wide->data)[i], d = fabs(ingot_element(got->dtype, (const char *)got->data + i * each) - exact);
+        double exact = ((const double *)wide->data)[i],
+               d = fabs(ingot_element(got->dtype, (const char *)got->data + i * each) - exact);
         if (!isfinite(d)) continue;
         if (d > e->largest) e->largest = d;
         e->errors += d * d, e->values += exact * exact, e->n++;
     }
 }
 
-/* ---- against a model ------------------------------------------------------------------------------------------------------- */
+/* ---- against a model ---------------------------------------------------------------------------------------------------- */
 
 /* The reference takes the inputs of s by name. */
 static int lend_inputs(const Session *s, Session *reference) {
     for (uint32_t k = 0; k < reference->entry->n_inputs; k++) {
         uint32_t i = 0;
         while (i < s->entry->n_inputs && strcmp(s->entry->inputs[i]->name, reference->entry->inputs[k]->name) != 0) i++;
-        if (i == s->entry->n_inputs) return fail_no("%s has no input '%s', which %s has", s->path, reference->entry->inputs[k]->name, reference->path);
+        if (i == s->entry->n_inputs)
+            return fail_no("%s has no input '%s', which %s has", s->path, reference->entry->inputs[k]->name, reference->path);
         reference->in[k] = s->in[i];
     }
     return EXIT_YES;
@@ -160,8 +167,10 @@ static int compare_all(Report *r, Session *s, Session *reference, const Toleranc
     int status = EXIT_YES;
     for (uint32_t i = 0; i < s->entry->n_outputs; i++) {
         uint32_t k = 0;
-        while (k < reference->entry->n_outputs && strcmp(s->entry->outputs[i]->name, reference->entry->outputs[k]->name) != 0) k++;
-        if (k == reference->entry->n_outputs) return fail_no("%s has no output '%s', which %s has", reference->path, s->entry->outputs[i]->name, s->path);
+        while (k < reference->entry->n_outputs && strcmp(s->entry->outputs[i]->name, reference->entry->outputs[k]->name) != 0)
+            k++;
+        if (k == reference->entry->n_outputs)
+            return fail_no("%s has no output '%s', which %s has", reference->path, s->entry->outputs[i]->name, s->path);
         if (compare(r, s->entry->outputs[i]->name, &s->out[i], &reference->out[k], tolerance, w)) status = EXIT_NO;
     }
     return status;
@@ -174,13 +183,15 @@ static int measure_error(Session *s, Session *wide, Error *e) {
     if (!status && !session_try(wide, &why))
         for (uint32_t i = 0; i < s->entry->n_outputs; i++)
             for (uint32_t k = 0; k < wide->entry->n_outputs; k++)
-                if (strcmp(s->entry->outputs[i]->name, wide->entry->outputs[k]->name) == 0) add_errors(&s->out[i], &wide->out[k], e);
+                if (strcmp(s->entry->outputs[i]->name, wide->entry->outputs[k]->name) == 0)
+                    add_errors(&s->out[i], &wide->out[k], e);
     memset(wide->in, 0, wide->entry->n_inputs * sizeof *wide->in);
     return status;
 }
 
 /* wide may be NULL. */
-static int one_size(Arguments *a, Report *r, Session *s, Session *reference, Session *wide, int64_t typical, uint64_t seed, const Tolerance *tolerance, int *compared) {
+static int one_size(Arguments *a, Report *r, Session *s, Session *reference, Session *wide, int64_t typical, uint64_t seed,
+                    const Tolerance *tolerance, int *compared) {
     Worst w = {0};
     Error error = {0};
     ingot_error why = {0};
@@ -226,11 +237,12 @@ static int verify_model(Arguments *a, Report *r, Session *s, const char *against
     }
     session_close(&reference);
     session_close(&wide);
-    if (!status && !worst && !compared) return fail_no("nothing was compared: the model accepts none of these sizes, give --dim");
+    if (!status && !worst && !compared)
+        return fail_no("nothing was compared: the model accepts none of these sizes, give --dim");
     return status ? status : worst;
 }
 
-/* ---- against test data ------------------------------------------------------------------------------------------------------ */
+/* ---- against test data -------------------------------------------------------------------------------------------------- */
 
 static char *read_file(const char *path, size_t *n) {
     FILE *f = fopen(path, "rb");
@@ -303,7 +315,7 @@ static int verify_data(Report *r, Session *s, const char *folder, const Toleranc
     return sets ? worst : verify_set(r, s, folder, tolerance);
 }
 
-/* ---- against itself ---------------------------------------------------------------------------------------------------------- */
+/* ---- against itself ----------------------------------------------------------------------------------------------------- */
 
 /* Runs that were made when the library was compiled. */
 static int verify_alone(Report *r, Session *s) {
@@ -321,9 +333,10 @@ static int verify_alone(Report *r, Session *s) {
     return !failed ? EXIT_YES : err.code == INGOT_E_BUG ? EXIT_NO : exit_status(err.code);
 }
 
-/* ---- the command ------------------------------------------------------------------------------------------------------------ */
+/* ---- the command -------------------------------------------------------------------------------------------------------- */
 
-#define BF16_TOLERANCE 5e-2 /* of outputs of order 1, behind a dozen layers whose products were rounded to bf16: docs/precision.md */
+#define BF16_TOLERANCE                                                                                                         \
+    5e-2 /* of outputs of order 1, behind a dozen layers whose products were rounded to bf16: docs/precision.md */
 
 int command_verify(Arguments *a) {
     uint64_t seed = 1, threads = 1;
@@ -332,15 +345,18 @@ int command_verify(Arguments *a) {
     Report r = {.json = a->value[OPT_json] != NULL};
     Session s = {0};
     if (a->rest.n != 1) return fail_usage("expected one library or model; usage: ingot verify %s", a->command->usage);
-    if (!option_number(a, OPT_ulp, &t.ulp) || !option_number(a, OPT_rtol, &t.rtol) || !option_number(a, OPT_atol, &t.atol)) return EXIT_USAGE;
-    if (!option_count(a, OPT_seed, 0, UINT64_MAX, &seed) || !option_count(a, OPT_threads, 1, MOST_THREADS, &threads)) return EXIT_USAGE;
+    if (!option_number(a, OPT_ulp, &t.ulp) || !option_number(a, OPT_rtol, &t.rtol) || !option_number(a, OPT_atol, &t.atol))
+        return EXIT_USAGE;
+    if (!option_count(a, OPT_seed, 0, UINT64_MAX, &seed) || !option_count(a, OPT_threads, 1, MOST_THREADS, &threads))
+        return EXIT_USAGE;
     int status = session_open(&s, a, a->rest.at[0], NULL, (int)threads);
     if (!status && strcmp(session_precision(&s), "bf16") == 0) {
         if (!a->value[OPT_rtol]) t.rtol = BF16_TOLERANCE;
         if (!a->value[OPT_atol]) t.atol = BF16_TOLERANCE;
     }
     bool alone = s.library && !data && !against;
-    if (!status && alone && !s.model->self_test) status = fail_usage("a library without self-tests needs something to compare with: --against M or --data DIR");
+    if (!status && alone && !s.model->self_test)
+        status = fail_usage("a library without self-tests needs something to compare with: --against M or --data DIR");
     if (!status && r.json) printf("[");
     bool opened = !status && r.json;
     if (!status && data) status = verify_data(&r, &s, data, &t);

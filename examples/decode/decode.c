@@ -18,7 +18,8 @@ int main(void) {
     if (step_create(STEP_SIGNATURE, NULL, &s, &err)) return fprintf(stderr, "%s\n", err.text), 1;
     for (int i = 0; i < WIDTH; i++) x[i] = (float)i / WIDTH;
     for (;;) {
-        step_io io = {.batch = 1, .new_ = 1, .past = past, .past_capacity = CAPACITY, .x = x, .past_k = k, .past_v = v, .past_2 = &past, .y = y};
+        step_io io = {.batch = 1, .new_ = 1, .past = past, .past_capacity = CAPACITY,
+                      .x = x, .past_k = k, .past_v = v, .past_2 = &past, .y = y};
         ingot_status status = step_run(s, &io, &err);
         if (status == INGOT_E_SHAPE) break; /* the caches are full; nothing was touched */
         if (status) return fprintf(stderr, "%s\n", err.text), 1;

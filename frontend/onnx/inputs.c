@@ -31,7 +31,8 @@ const char *onnx_symbol_name(Context *cx, const char *name, int index) {
 static bool declared_twice(Importer *im, uint32_t i) {
     for (uint32_t k = 0; k < i; k++)
         if (strcmp(im->declared[k].name, im->declared[i].name) == 0) {
-            diag_usage(im->cx, (Loc){0}, "'%s': the dim is declared already, as '%s'", im->declared[i].text, im->declared[k].text);
+            diag_usage(im->cx, (Loc){0}, "'%s': the dim is declared already, as '%s'", im->declared[i].text,
+                       im->declared[k].text);
             return true;
         }
     return false;

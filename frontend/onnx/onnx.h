@@ -298,7 +298,7 @@ Val fail(Call *, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 bool has_in(const Call *, uint32_t i);
 bool wants_out(const Call *, uint32_t i);                 /* the node names this output */
-Val in(Call *, uint32_t i);                               /* the tensor; poison where absent or not a tensor, after a diagnostic */
+Val in(Call *, uint32_t i); /* the tensor; poison where absent or not a tensor, after a diagnostic */
 Val value_val(Call *, const Value *);                     /* makes the tensor of a value that is only elements */
 Value value_of(Call *, Val);
 void set_out(Call *, uint32_t i, Val);
@@ -404,6 +404,7 @@ Dim found_symbol(Call *, const char *value, const char *what, Dim most);
 Val places(Call *, Val x, const char *value, const char *what, Dim most); /* i64[rank, u] of what is not 0 */
 bool finds_part_of(const Graph *, Dim);                   /* the dim uses an extent that a node of this graph finds */
 Val to_capacity(Call *, Val, uint32_t axis, Dim capacity);      /* extended by zeros, or cut */
-Val first_of(Call *, Val, uint32_t axis, Val count, const char *value); /* the first `count` of the axis, a status where there are fewer */
+Val first_of(Call *, Val, uint32_t axis, Val count,
+             const char *value); /* the first `count` of the axis, a status where there are fewer */
 /* The graph's nodes imported into the caller's graph, its inputs bound to `in`. */
 bool inline_graph(Call *, const OnnxGraph *, const Value *in, uint32_t n_in, Value *out);

@@ -154,7 +154,8 @@ Val import_flex_attention(Call *c) {
 
 /* ---- rotary ------------------------------------------------------------------------------------------------------ */
 
-/* Pairs (x1, x2) of the first `rotary` features turned by the position's angle; pairs are neighbours (interleaved) or halves. */
+/* Pairs (x1, x2) of the first `rotary` features turned by the position's angle; pairs are neighbours (interleaved) or
+ * halves. */
 Val rotary_turn(Call *c, Val x, Val cosine, Val sine, Dim rotary, bool neighbours) {
     Dims d = dims_of(c, x);
     uint32_t last = d.n - 1;

@@ -5,7 +5,7 @@
 #include "region.h"
 #include <string.h>
 
-/* ---- If ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- If ----------------------------------------------------------------------------------------------------------------- */
 
 static Val choose_now(Call *c, const OnnxGraph *branch) {
     Value *out = arena_new_array(c->im->arena, Value, branch->n_outputs + 1);
@@ -39,7 +39,11 @@ static bool branches_vary(Call *c, Region *a, Region *b, const Value *out_a, con
             if (same_extent(a, b, p, q)) continue;
             Dim most = graph_upper(a->call.g, p), other = graph_upper(b->call.g, q);
             if (!most.id || !other.id) {
-                fail(c, "axis %u of output %u ('%s') has extent %s in one branch and %s in the other, and no bound; declare the dims it is made of", axis, i, c->node->out[i], dim_string(c->cx, p), dim_string(c->cx, q));
+                fail(
+                    c,
+                    "axis %u of output %u ('%s') has extent %s in one branch and %s in the other, and no bound; declare the "
+                    "dims it is made of",
+                    axis, i, c->node->out[i], dim_string(c->cx, p), dim_string(c->cx, q));
                 return false;
             }
             Varying v = {i, axis, dim_max(c->cx, most, other)};
@@ -56,8 +60,10 @@ static void same_rank(Region *a, Region *b, Value *out_a, Value *out_b, uint32_t
         Val x = value_val(&a->call, &out_a[i]), y = value_val(&b->call, &out_b[i]);
         if (!x.id || !y.id) continue;
         uint32_t rx = val_rank(a->call.g, x), ry = val_rank(b->call.g, y);
-        if (rx == 1 && ry == 0 && dim_is(a->call.cx, val_dim(a->call.g, x, 0), 1)) out_a[i] = value_of(&a->call, shaped(&a->call, x, &scalar));
-        if (ry == 1 && rx == 0 && dim_is(b->call.cx, val_dim(b->call.g, y, 0), 1)) out_b[i] = value_of(&b->call, shaped(&b->call, y, &scalar));
+        if (rx == 1 && ry == 0 && dim_is(a->call.cx, val_dim(a->call.g, x, 0), 1))
+            out_a[i] = value_of(&a->call, shaped(&a->call, x, &scalar));
+        if (ry == 1 && rx == 0 && dim_is(b->call.cx, val_dim(b->call.g, y, 0), 1))
+            out_b[i] = value_of(&b->call, shaped(&b->call, y, &scalar));
     }
 }
 
@@ -75,11 +81,13 @@ Val import_if(Call *c) {
     bool flag;
     if (!then || !orelse) return NO_VAL;
     if (known_flag(c, &c->in[0], &flag)) return choose_now(c, flag ? then : orelse);
-    if (then->n_outputs != c->n_out || orelse->n_outputs != c->n_out) return fail(c, "the branches have %u and %u outputs, the node %u", then->n_outputs, orelse->n_outputs, c->n_out);
+    if (then->n_outputs != c->n_out || orelse->n_outputs != c->n_out)
+        return fail(c, "the branches have %u and %u outputs, the node %u", then->n_outputs, orelse->n_outputs, c->n_out);
     if (then->n_inputs || orelse->n_inputs) return fail(c, "branches take no inputs");
     Val cond = scalar_of(c, in(c, 0));
     Region a = region_open(c, "then"), b = region_open(c, "else");
-    Value *out_a = arena_new_array(c->im->arena, Value, c->n_out + 1), *out_b = arena_new_array(c->im->arena, Value, c->n_out + 1);
+    Value *out_a = arena_new_array(c->im->arena, Value, c->n_out + 1),
+          *out_b = arena_new_array(c->im->arena, Value, c->n_out + 1);
     if (!import_body(c->im, a.scope, then, out_a)) return NO_VAL;
     share_captures(c, &a, &b);
     if (!import_body(c->im, b.scope, orelse, out_b)) return NO_VAL;
@@ -87,13 +95,17 @@ Val import_if(Call *c) {
     same_rank(&a, &b, out_a, out_b, c->n_out);
     if (c->in[0].fact && ranks_differ(c, &a, &b, out_a, out_b)) {
         const Fact *f = c->in[0].fact;
-        diag_warning(c->cx, c->loc, "the branches differ in rank: compiled for %s = %s alone, which run checks", dim_string(c->cx, f->a), dim_string(c->cx, f->b));
-        graph_guard(c->g, c->loc, f->relation, f->a, f->b, "the branches of If differ in rank, so that the model is compiled for one of them");
+        diag_warning(c->cx, c->loc, "the branches differ in rank: compiled for %s = %s alone, which run checks",
+                     dim_string(c->cx, f->a), dim_string(c->cx, f->b));
+        graph_guard(c->g, c->loc, f->relation, f->a, f->b,
+                    "the branches of If differ in rank, so that the model is compiled for one of them");
         return choose_now(c, then);
     }
     VaryingVec varying = {0};
     if (!branches_vary(c, &a, &b, out_a, out_b, &varying)) return NO_VAL;
-    if (!region_results(&a, then->outputs, out_a, c->n_out, &varying) || !region_results(&b, orelse->outputs, out_b, c->n_out, &varying)) return NO_VAL;
+    if (!region_results(&a, then->outputs, out_a, c->n_out, &varying) ||
+        !region_results(&b, orelse->outputs, out_b, c->n_out, &varying))
+        return NO_VAL;
     if (!graph_finish(a.scope->g) || !graph_finish(b.scope->g) || !cond.id) return NO_VAL;
     uint32_t n;
     Val *list = region_operands(c, &a, &cond, 1, &n);
@@ -104,7 +116,7 @@ Val import_if(Call *c) {
     return NO_VAL;
 }
 
-/* ---- Scan ------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Scan --------------------------------------------------------------------------------------------------------------- */
 
 static Val move_axis(Call *c, Val x, uint32_t from, uint32_t to_) {
     int64_t perm[MAX_RANK];
@@ -126,7 +138,8 @@ static bool read_scan(Call *c, uint32_t first, ScanShape *s) {
     int64_t n = attr_i(c, "num_scan_inputs", 0);
     s->body = attr_subgraph(c, "body");
     if (!s->body) return false;
-    if (n < 1 || n > (int64_t)c->n_in - first || s->body->n_inputs != c->n_in - first || s->body->n_outputs < s->body->n_inputs - (uint32_t)n) {
+    if (n < 1 || n > (int64_t)c->n_in - first || s->body->n_inputs != c->n_in - first ||
+        s->body->n_outputs < s->body->n_inputs - (uint32_t)n) {
         fail(c, "num_scan_inputs is %lld for %u inputs and a body of %u", (long long)n, c->n_in - first, s->body->n_inputs);
         return false;
     }
@@ -168,7 +181,8 @@ static Val scan_batched(Call *c) {
     for (uint32_t i = 0; i < n; i++) {
         own[i] = in(c, i + 1);
         if (!own[i].id) return NO_VAL;
-        if (val_rank(c->g, own[i]) == 0) return fail(c, "operand '%s' of Scan in opset 8 has no batch axis", c->node->in[i + 1]);
+        if (val_rank(c->g, own[i]) == 0)
+            return fail(c, "operand '%s' of Scan in opset 8 has no batch axis", c->node->in[i + 1]);
         one[i] = region_param(&r, c->g, own[i], s.body->inputs[i].name, 1);
         if (i >= s.states && nth(directions, i - s.states)) one[i] = reversed(&r.call, one[i], 0);
     }

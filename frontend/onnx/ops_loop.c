@@ -7,7 +7,7 @@
 #include "region.h"
 #include <string.h>
 
-/* ---- Loop ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Loop --------------------------------------------------------------------------------------------------------------- */
 
 typedef struct Loop {
     const OnnxGraph *body;
@@ -46,8 +46,11 @@ static Val unroll_loop(Call *c, const Loop *loop) {
     int64_t trip = UNROLL_MOST + 1;
     bool flag = loop->start_flag;
     uint32_t n_in = 2 + loop->carried, n_out = 1 + loop->carried + loop->stacked;
-    if (loop->limited && (!loop->trip.id || !dim_const_value(c->cx, loop->trip, &trip))) return fail(c, "this loop has to be unrolled (it carries sequences or changing shapes), which needs a known trip count");
-    if (!loop->start_known) return fail(c, "this loop has to be unrolled (it carries sequences or changing shapes), which needs a known condition");
+    if (loop->limited && (!loop->trip.id || !dim_const_value(c->cx, loop->trip, &trip)))
+        return fail(c,
+                    "this loop has to be unrolled (it carries sequences or changing shapes), which needs a known trip count");
+    if (!loop->start_known)
+        return fail(c, "this loop has to be unrolled (it carries sequences or changing shapes), which needs a known condition");
     Value *ins = arena_new_array(c->im->arena, Value, n_in + 1);
     VEC(Value *) steps = {0};
     for (uint32_t i = 0; i < loop->carried; i++) ins[2 + i] = c->in[2 + i];
@@ -58,20 +61,24 @@ static Val unroll_loop(Call *c, const Loop *loop) {
         if (!inline_graph(c, loop->body, ins, n_in, out)) return NO_VAL;
         for (uint32_t i = 0; i < n_out; i++)
             if (out[i].kind == VALUE_POISON) return NO_VAL;
-        if (!known_flag(c, &out[0], &flag)) return fail(c, "this loop has to be unrolled (it carries sequences or changing shapes), which needs a known condition");
+        if (!known_flag(c, &out[0], &flag))
+            return fail(
+                c, "this loop has to be unrolled (it carries sequences or changing shapes), which needs a known condition");
         memcpy(ins + 2, out + 1, loop->carried * sizeof *ins);
         vec_push(c->im->arena, &steps, out);
     }
     for (uint32_t i = 0; i < loop->carried; i++) set_out_value(c, i, ins[2 + i]);
     for (uint32_t i = 0; i < loop->stacked; i++)
-        if (wants_out(c, loop->carried + i)) set_out(c, loop->carried + i, stack_steps(c, steps.at, steps.n, 1 + loop->carried + i));
+        if (wants_out(c, loop->carried + i))
+            set_out(c, loop->carried + i, stack_steps(c, steps.at, steps.n, 1 + loop->carried + i));
     return NO_VAL;
 }
 
 static Val step_param(Region *r, const OnnxGraph *body) {
     Val step = b_param(r->scope->g, r->call.loc, body->inputs[0].name, DT_i64, 0, NULL);
     Dims one = {.n = 1, .at = {dim_k(&r->call, 1)}};
-    return body->inputs[0].type->kind == ONNX_TYPE_TENSOR && body->inputs[0].type->rank == 1 ? shaped(&r->call, step, &one) : step;
+    return body->inputs[0].type->kind == ONNX_TYPE_TENSOR && body->inputs[0].type->rank == 1 ? shaped(&r->call, step, &one)
+                                                                                             : step;
 }
 
 /* Binds the body's inputs and imports it.  carried: the values, then the extents of their varying axes. */
@@ -204,7 +211,8 @@ static bool read_loop(Call *c, Loop *loop) {
     if (!loop->body) return false;
     loop->carried = c->n_in > 2 ? c->n_in - 2 : 0;
     if (loop->body->n_inputs != loop->carried + 2 || loop->body->n_outputs < loop->carried + 1) {
-        fail(c, "the body takes %u inputs and gives %u outputs; the node carries %u values", loop->body->n_inputs, loop->body->n_outputs, loop->carried);
+        fail(c, "the body takes %u inputs and gives %u outputs; the node carries %u values", loop->body->n_inputs,
+             loop->body->n_outputs, loop->carried);
         return false;
     }
     loop->stacked = loop->body->n_outputs - loop->carried - 1;
@@ -229,7 +237,7 @@ static bool gate_trip(Call *c, Loop *loop) {
     return true;
 }
 
-/* ---- Loop whose carried values change their shape ------------------------------------------------------------------------------------ */
+/* ---- Loop whose carried values change their shape ----------------------------------------------------------------------- */
 
 /* A loop's values as its body sees them in some step: extents that vary are symbols, each a stand-in that no graph keeps. */
 typedef struct Probe { Val value; Dim *dims; bool *varies; } Probe;
@@ -244,7 +252,8 @@ static Dim declared_extent(Call *c, uint32_t i, uint32_t axis, const char **name
 
 static void probe_axis(Call *c, Probe *p, uint32_t i, uint32_t axis) {
     const char *name;
-    SymbolInfo info = {.kind = SYMBOL_FOUND, .min = 0, .max = INT64_MAX, .multiple = 1, .capacity = declared_extent(c, i, axis, &name)};
+    SymbolInfo info = {
+        .kind = SYMBOL_FOUND, .min = 0, .max = INT64_MAX, .multiple = 1, .capacity = declared_extent(c, i, axis, &name)};
     info.name = intern(c->cx, arena_print(c->im->arena, "%s'", name));
     p->dims[axis] = dim_symbol(c->cx, symbol_new(c->cx, &info));
     p->varies[axis] = true;
@@ -258,7 +267,8 @@ static bool probe_step(Call *c, const Loop *loop, const Probe *probes, Region *r
     for (uint32_t i = 0; i < loop->carried; i++) {
         const char *name = loop->body->inputs[2 + i].name;
         const TypeInfo *t = val_type(c->g, probes[i].value);
-        scope_set(c->im, r->scope, name, value_of(&r->call, b_param(r->call.g, c->loc, name, t->dtype, t->rank, probes[i].dims)));
+        scope_set(c->im, r->scope, name,
+                  value_of(&r->call, b_param(r->call.g, c->loc, name, t->dtype, t->rank, probes[i].dims)));
     }
     if (!import_body(c->im, r->scope, loop->body, out)) return false;
     for (uint32_t i = 0; i <= loop->carried; i++)
@@ -287,7 +297,8 @@ static bool add_varying(Call *c, Loop *loop, const Probe *p, uint32_t i, uint32_
     Dim declared = declared_extent(c, i, axis, &name);
     Varying v = {i, axis, declared.id ? declared : grown_capacity(c, loop, p, axis, r, after)};
     if (!v.capacity.id) {
-        fail(c, "axis %u of '%s' becomes %s in a step, and nothing bounds it; declare --dim %s=0..N", axis, c->node->out[i], dim_string(c->cx, after), name);
+        fail(c, "axis %u of '%s' becomes %s in a step, and nothing bounds it; declare --dim %s=0..N", axis, c->node->out[i],
+             dim_string(c->cx, after), name);
         return false;
     }
     vec_push(c->im->arena, &loop->varying, v);
@@ -302,23 +313,27 @@ static bool varying_carries(Call *c, Loop *loop, const Val *carried, Val **all) 
     *all = NULL;
     for (uint32_t i = 0; i < loop->carried; i++) {
         const TypeInfo *t = val_type(c->g, carried[i]);
-        probes[i] = (Probe){carried[i], arena_copy(c->im->arena, t->dims, t->rank * sizeof *t->dims), arena_new_array(c->im->arena, bool, t->rank + 1)};
+        probes[i] = (Probe){carried[i], arena_copy(c->im->arena, t->dims, t->rank * sizeof *t->dims),
+                            arena_new_array(c->im->arena, bool, t->rank + 1)};
     }
     for (bool again = true; again;) {
         again = false;
         if (!probe_step(c, loop, probes, &r, out)) return false;
         for (uint32_t i = 0; i < loop->carried; i++) {
             const TypeInfo *t = handed_on(&r, out, i);
-            if (!t || t->dtype != val_dtype(c->g, carried[i]) || t->rank != val_rank(c->g, carried[i])) return true; /* told later */
+            if (!t || t->dtype != val_dtype(c->g, carried[i]) || t->rank != val_rank(c->g, carried[i]))
+                return true; /* told later */
             for (uint32_t axis = 0; axis < t->rank; axis++) {
-                bool same = !finds_part_of(r.call.g, t->dims[axis]) && prove(c->cx, NULL, REL_EQ, t->dims[axis], probes[i].dims[axis]) == YES;
+                bool same = !finds_part_of(r.call.g, t->dims[axis]) &&
+                            prove(c->cx, NULL, REL_EQ, t->dims[axis], probes[i].dims[axis]) == YES;
                 if (!same && !probes[i].varies[axis]) probe_axis(c, &probes[i], i, axis), again = true;
             }
         }
     }
     for (uint32_t i = 0; i < loop->carried; i++)
         for (uint32_t axis = 0; axis < val_rank(c->g, carried[i]); axis++)
-            if (probes[i].varies[axis] && !add_varying(c, loop, &probes[i], i, axis, &r, handed_on(&r, out, i)->dims[axis])) return false;
+            if (probes[i].varies[axis] && !add_varying(c, loop, &probes[i], i, axis, &r, handed_on(&r, out, i)->dims[axis]))
+                return false;
     if (!loop->varying.n) return true;
     *all = arena_new_array(c->im->arena, Val, loop->carried + loop->varying.n);
     memcpy(*all, carried, loop->carried * sizeof **all);
@@ -337,7 +352,11 @@ static Val import_varying_loop(Call *c, const Loop *loop, const Val *carried) {
     if (loop->trip.id && gate_trip(c, &gated) && loop_as_scan(c, &gated, carried, &poison) && !poison) return NO_VAL;
     if (poison) return NO_VAL;
     diag_truncate(c->cx, marks);
-    if (loop->stacked) return fail(c, "a loop that stacks outputs and carries changing shapes needs a condition that stays true and a trip count from shapes, constants or inputs");
+    if (loop->stacked)
+        return fail(
+            c,
+            "a loop that stacks outputs and carries changing shapes needs a condition that stays true and a trip count from "
+            "shapes, constants or inputs");
     if (loop_as_while(c, loop, carried, &poison)) return NO_VAL;
     return fail(c, "a value that this loop carries changes its type from step to step");
 }
@@ -371,6 +390,9 @@ Val import_loop(Call *c) {
     Val *grown;
     if (!varying_carries(c, &loop, carried, &grown)) return NO_VAL;
     if (grown) return import_varying_loop(c, &loop, grown);
-    if (loop.stacked) return fail(c, "a loop that stacks outputs needs a condition that stays true and a trip count from shapes, constants or inputs");
+    if (loop.stacked)
+        return fail(
+            c,
+            "a loop that stacks outputs needs a condition that stays true and a trip count from shapes, constants or inputs");
     return fail(c, "a value that this loop carries changes its dtype or rank from step to step");
 }

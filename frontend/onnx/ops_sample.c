@@ -324,7 +324,8 @@ static Val col2im_running(Call *c, Val x, const Dim *image, uint32_t n) {
         !window_read(c, x, block, n, &k))
         return fail(c, "the block's shape has to come from shapes, constants or inputs of known length");
     for (uint32_t i = 0; i < n; i++)
-        if (!graph_guard(c->g, c->loc, REL_LE, dim_k(c, 1), block[i], "extents of the block have to be positive")) return NO_VAL;
+        if (!graph_guard(c->g, c->loc, REL_LE, dim_k(c, 1), block[i], "extents of the block have to be positive"))
+            return NO_VAL;
     Dim taps = dim_product(cx, block, n), windows = val_dim(c->g, x, 2), all = dim_mul(cx, taps, windows);
     Dims d = dims_of(c, x), flat = {.n = 3, .at = {d.at[0], dim_fdiv(cx, d.at[1], taps), all}},
          plane = {.n = 2, .at = {taps, windows}};

@@ -67,7 +67,7 @@ Val scalar_of(Call *c, Val v) {
     return v.id && val_rank(c->g, v) ? shaped(c, v, &scalar) : v;
 }
 
-/* ---- loops ------------------------------------------------------------------------------------------------------------------ */
+/* ---- loops -------------------------------------------------------------------------------------------------------------- */
 
 bool same_types(Call *c, const Graph *body, const Val *carried, uint32_t n, uint32_t first) {
     for (uint32_t i = 0; i < n; i++) {
@@ -82,12 +82,15 @@ bool same_types(Call *c, const Graph *body, const Val *carried, uint32_t n, uint
 Val emit_scan(Call *c, Region *r, const Val *own, uint32_t carried, uint32_t scanned, Dim trip) {
     uint32_t n;
     Val *list = region_operands(c, r, own, carried + scanned, &n);
-    Attr attrs[] = {{.key = ATTR_carried, .as.i = carried}, {.key = ATTR_scanned, .as.i = scanned}, {.key = ATTR_trip, .as.dim = trip},
-                    {.key = ATTR_body, .as.graph = r->scope->g}, {.key = ATTR_reverse, .as.i = 0}};
+    Attr attrs[] = {{.key = ATTR_carried, .as.i = carried},
+                    {.key = ATTR_scanned, .as.i = scanned},
+                    {.key = ATTR_trip, .as.dim = trip},
+                    {.key = ATTR_body, .as.graph = r->scope->g},
+                    {.key = ATTR_reverse, .as.i = 0}};
     return emit(c->g, OP_scan, c->loc, list, n, attrs, COUNT(attrs));
 }
 
-/* ---- extents found while running ---------------------------------------------------------------------------------------------- */
+/* ---- extents found while running ---------------------------------------------------------------------------------------- */
 
 Dim found_symbol(Call *c, const char *value, const char *what, Dim most) {
     SymbolInfo info = {.kind = SYMBOL_FOUND, .min = 0, .max = INT64_MAX, .multiple = 1, .capacity = most};

@@ -258,7 +258,8 @@ static bool not_negative(Call *c, Dim d) {
     return low >= 0;
 }
 
-/* One element; id 0 where it cannot be said.  Division truncates in ONNX, so that it needs operands known not to be negative. */
+/* One element; id 0 where it cannot be said.  Division truncates in ONNX, so that it needs operands known not to be
+ * negative. */
 static Dim combine(Call *c, int op, Dim a, Dim b) {
     Context *cx = c->cx;
     int64_t x, y;

@@ -186,7 +186,9 @@ bool eval_overwrite(Interp *ip, const Graph *g, const Node *n, const Tensor *in,
     (void)g;
     int64_t first[MAX_RANK], offset = 0;
     Tensor w;
-    if (!interp_dims(ip, attr_dims(n, ATTR_start, NULL), in[0].rank, first) || !copy_of(ip, &in[0], out) || !tensor_dense(ip, &in[1], &w)) return false;
+    if (!interp_dims(ip, attr_dims(n, ATTR_start, NULL), in[0].rank, first) || !copy_of(ip, &in[0], out) ||
+        !tensor_dense(ip, &in[1], &w))
+        return false;
     Strided to = strided_of(out);
     for (uint32_t i = 0; i < out->rank; i++) {
         if (first[i] < 0 || first[i] + w.dims[i] > out->dims[i]) {

@@ -108,8 +108,8 @@ Type infer_overwrite(Infer *k) {
     for (uint32_t i = 0; i < x->rank; i++) {
         Dim end = dim_add(k->cx, start[i], w->dims[i]);
         if (!infer_require(k, REL_LE, dim_const(k->cx, 0), start[i], "what is written must not start before axis %u", i) ||
-            !infer_require(k, REL_LE, end, x->dims[i], "what is written must end inside axis %u, %s <= %s", i, dim_string(k->cx, end),
-                           dim_string(k->cx, x->dims[i])))
+            !infer_require(k, REL_LE, end, x->dims[i], "what is written must end inside axis %u, %s <= %s", i,
+                           dim_string(k->cx, end), dim_string(k->cx, x->dims[i])))
             return no_type;
     }
     return operand_type(k, 0);

@@ -75,7 +75,8 @@ Val expand_gelu(Graph *g, const Node *n, const Val *in) {
 static Val attend_body(Graph *g, const Node *n, Val x, Val w) {
     Attr axis = {.key = ATTR_axis, .as.i = (int64_t)val_rank(g, x) - 1};
     Val p = emit(g, OP_softmax, n->loc, &x, 1, &axis, 1);
-    if (attr_int(n, ATTR_guarded)) p = b_select(g, n->loc, b_unary(g, n->loc, OP_isnan, p), b_scalar(g, n->loc, val_dtype(g, p), 0), p);
+    if (attr_int(n, ATTR_guarded))
+        p = b_select(g, n->loc, b_unary(g, n->loc, OP_isnan, p), b_scalar(g, n->loc, val_dtype(g, p), 0), p);
     return b_dot(g, n->loc, p, b_convert(g, n->loc, w, val_dtype(g, p)), (uint32_t)attr_int(n, ATTR_batch));
 }
 

@@ -73,7 +73,8 @@ Strided strided_of(const Tensor *);      /* dense */
 /* Next index in row-major order; false after the last. */
 bool index_next(const int64_t *extents, uint32_t rank, int64_t *index);
 /* Checks a run-time index against [0, extent): a diagnostic at ip->loc names the position in `indices`. */
-NODISCARD bool index_check(const Interp *, const Node *, const Tensor *indices, int64_t position, int64_t value, int64_t extent);
+NODISCARD bool index_check(const Interp *, const Node *, const Tensor *indices, int64_t position, int64_t value,
+                           int64_t extent);
 int64_t tensor_int(const Tensor *, int64_t i); /* an element of an integer or bool tensor, as i64 (saturating) */
 
 /* ---- reduce.c --------------------------------------------------------------------------------------------------------- */

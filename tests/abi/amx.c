@@ -1,5 +1,6 @@
-/* amx.c: libraries of digits in bf16 with the tier v4-amx, on that tier: the CPU's, or emulated (tests/unit/amx_emulator.h), where
- * it is put into the context behind the runtime's back.  The same bits for any batch and threads, near the other tiers'. */
+/* amx.c: libraries of digits in bf16 with the tier v4-amx, on that tier: the CPU's, or emulated (tests/unit/amx_emulator.h),
+ * where it is put into the context behind the runtime's back.  The same bits for any batch and threads, near the other
+ * tiers'. */
 #define _GNU_SOURCE
 #include "../unit/amx_emulator.h"
 #include "host.h"

@@ -55,8 +55,10 @@ int main(void) {
     OK(digits_call(m, c, N, image, expected, 0));
     double alone = seconds(m, c, expected), one = pooled(m, 2, 1, 0), many = pooled(m, 64, 1, 0), late = pooled(m, 4, 0, 1);
     m->destroy(c);
-    printf("processor's time of %d runs: %.1f ms alone; on one CPU 2 workers %.2fx, 64 workers %.2fx; 4 workers, the caller pinned %.2fx\n", RUNS,
-           1e3 * alone, one / alone, many / alone, late / alone);
+    printf(
+        "processor's time of %d runs: %.1f ms alone; on one CPU 2 workers %.2fx, 64 workers %.2fx; 4 workers, the caller "
+        "pinned %.2fx\n",
+        RUNS, 1e3 * alone, one / alone, many / alone, late / alone);
     REQUIRE(one < 2 * alone && many < 2 * alone);
     REQUIRE(late < 5 * alone); /* they may spin while they wait */
     return 0;

@@ -23,7 +23,8 @@ static void expect(ingot_status code, const char *words, int before_running) {
     snprintf(copy, sizeof copy, "%s", words);
     for (char *w = strtok(copy, "|"); w; w = strtok(NULL, "|"))
         if (!strstr(err.text, w)) fprintf(stderr, "'%s' lacks '%s'\n", err.text, w), exit(1);
-    for (int i = 0; before_running && i < 64 * 32; i++) REQUIRE(p.soft[i] == -5 && p.rows_of[i] == -5 && p.places[i % 64] == -7);
+    for (int i = 0; before_running && i < 64 * 32; i++)
+        REQUIRE(p.soft[i] == -5 && p.rows_of[i] == -5 && p.places[i % 64] == -7);
     REQUIRE(m->run(c, &p.call, NULL) == code); /* nobody has to take the text */
     cases++;
     pair_init(&p, 9, 5);
@@ -38,7 +39,8 @@ static void wrong_calls(void) {
     CASE(p.in[1].rank = 2, INGOT_E_SHAPE, "'input:0'|rank 2|expected 1");
     CASE(p.in[1].dims[0] = 6, INGOT_E_SHAPE, "'input:0'|found 6|expected 5");
     CASE(p.in[2].dims[0] = 8, INGOT_E_SHAPE, "'a.b'|found 8|expected 9");
-    CASE((p.in[0].dims[0] = p.in[2].dims[0] = 65, p.in[0].bytes = p.in[2].bytes = 1 << 20), INGOT_E_SHAPE, "'class'|rows|found 65|at most 64");
+    CASE((p.in[0].dims[0] = p.in[2].dims[0] = 65, p.in[0].bytes = p.in[2].bytes = 1 << 20), INGOT_E_SHAPE,
+         "'class'|rows|found 65|at most 64");
     CASE((p.in[0].dims[1] = p.in[1].dims[0] = 0), INGOT_E_SHAPE, "'class'|cols|found 0|at least 1");
     CASE(p.in[0].dims[1] = -1, INGOT_E_SHAPE, "'class'|-1|axis 1");
     CASE(p.in[0].dims[0] = INT64_MAX, INGOT_E_SHAPE, "'class'|9223372036854775807|axis 0");
@@ -62,7 +64,8 @@ static void dims_of_short_outputs(void) {
     pair_init(&p, 9, 5);
     p.out[2].bytes = 8;
     REQUIRE(m->run(c, &p.call, NULL) == INGOT_E_SHORT);
-    REQUIRE(p.out[2].rank == 2 && p.out[2].dims[0] == 1 && p.out[2].dims[1] == 8 && p.out[0].dims[0] == 9 && p.out[0].dims[1] == 5);
+    REQUIRE(p.out[2].rank == 2 && p.out[2].dims[0] == 1 && p.out[2].dims[1] == 8 && p.out[0].dims[0] == 9 &&
+            p.out[0].dims[1] == 5);
     pair_init(&p, 9, 5);
     p.out[0].bytes = 8;
     REQUIRE(m->run(c, &p.call, NULL) == INGOT_E_SHORT && p.out[0].dims[0] == 9 && p.out[1].dims[1] == 5);
@@ -87,7 +90,8 @@ static void wrong_contexts(void) {
     REQUIRE(m->create(m, &o, &x, &host_error) == INGOT_E_DEVICE && !x && strstr(host_error.text, "device 2"));
     o.device = 0, o.memory[0].base = (char *)p.soft + 4, o.memory[0].bytes = sizeof p.soft;
     REQUIRE(m->create(m, &o, &x, &host_error) == INGOT_E_ALIGN && !x);
-    REQUIRE(m->reserve(c, 0, beyond, &host_error) == INGOT_E_SHAPE && strcmp(host_error.text, "cols = 33, expected at most 32") == 0);
+    REQUIRE(m->reserve(c, 0, beyond, &host_error) == INGOT_E_SHAPE &&
+            strcmp(host_error.text, "cols = 33, expected at most 32") == 0);
     REQUIRE(m->reserve(c, 1, beyond, &host_error) == INGOT_E_ARG);
 }
 

@@ -37,13 +37,15 @@ static inline ingot_tensor tensor(void *data, uint64_t bytes, ingot_dtype t, int
 
 /* digits: image[n,1,8,8] -> probability[n,10] */
 enum { DIGITS_IN = 64, DIGITS_OUT = 10 };
-static inline ingot_status digits_call(const ingot_model *m, ingot_context *c, int64_t n, const float *image, float *out, int32_t workers) {
+static inline ingot_status digits_call(const ingot_model *m, ingot_context *c, int64_t n, const float *image, float *out,
+                                       int32_t workers) {
     const int64_t dims[4] = {n, 1, 8, 8};
     ingot_tensor in = tensor((void *)(uintptr_t)image, (uint64_t)n * DIGITS_IN * 4, INGOT_F32, 4, dims);
     ingot_tensor to = tensor(out, (uint64_t)n * DIGITS_OUT * 4, INGOT_F32, 0, NULL);
     ingot_call call;
     memset(&call, 0, sizeof call);
-    call.size = sizeof call, call.n_inputs = call.n_outputs = 1, call.inputs = &in, call.outputs = &to, call.max_workers = workers;
+    call.size = sizeof call, call.n_inputs = call.n_outputs = 1, call.inputs = &in, call.outputs = &to,
+    call.max_workers = workers;
     return m->run(c, &call, &host_error);
 }
 
@@ -90,7 +92,8 @@ static inline int threads_now(void) {
     if (d) closedir(d);
     return n;
 }
-/* So many threads are left.  One that was joined may be listed a moment longer: the kernel wakes who joins it before it is gone. */
+/* So many threads are left.  One that was joined may be listed a moment longer: the kernel wakes who joins it before it is
+ * gone. */
 static inline int threads_left(int n) {
     for (int i = 0; i < 3000 && threads_now() != n; i++) usleep(10000);
     return threads_now() == n;

@@ -90,6 +90,7 @@ int main(void) {
     ingot_plan plan = {.size = sizeof plan};
     REQUIRE(m->query(m, 0, beyond, &plan, &host_error) == INGOT_E_SHAPE);
     REQUIRE(strcmp(host_error.text, "rows = 65, expected at most 64") == 0);
-    printf("2000 sizes: what query says suffices, one byte fewer does not; digits at batch 64: %llu bytes\n", (unsigned long long)last);
+    printf("2000 sizes: what query says suffices, one byte fewer does not; digits at batch 64: %llu bytes\n",
+           (unsigned long long)last);
     return 0;
 }

@@ -1,5 +1,6 @@
-/* parallel.c: a host's own parallel_for beside the pool of the artifact: two threads, the same model, in turns.  Prints the ratio of
- * the best times, 5 % apart at most where nothing else runs; what is asserted is that both give the bits of one thread. */
+/* parallel.c: a host's own parallel_for beside the pool of the artifact: two threads, the same model, in turns.  Prints the
+ * ratio of the best times, 5 % apart at most where nothing else runs; what is asserted is that both give the bits of one
+ * thread. */
 #include "host.h"
 #include <pthread.h>
 #include <sched.h>
@@ -78,7 +79,9 @@ int main(void) {
     }
     for (int k = 0; k < 3; k++) m->destroy(c[k]);
     m->pool_close(&pool);
-    printf("digits, %d images: one thread %.1f us, pool of two %.2fx as fast, a host's two threads %.2fx; host against pool %.3f\n", N,
-           1e6 * best[0], best[0] / best[1], best[0] / best[2], best[2] / best[1]);
+    printf(
+        "digits, %d images: one thread %.1f us, pool of two %.2fx as fast, a host's two threads %.2fx; host against pool "
+        "%.3f\n",
+        N, 1e6 * best[0], best[0] / best[1], best[0] / best[2], best[2] / best[1]);
     return 0;
 }

@@ -1,4 +1,5 @@
-/* profile.c: a library with a profile tells its observer every launch, with work that follows from the sizes; others lack it. */
+/* profile.c: a library with a profile tells its observer every launch, with work that follows from the sizes; others lack
+ * it. */
 #include "host.h"
 
 enum { N = 5 };

@@ -17,8 +17,12 @@ static void *file_read(const char *path, uint64_t *bytes) {
     fclose(f);
     return at;
 }
-static int32_t read_memory(void *user, uint64_t offset, void *to, uint64_t n) { return memcpy(to, (char *)user + offset, n), 0; }
-static int32_t read_nothing(void *user, uint64_t offset, void *to, uint64_t n) { return (void)user, (void)offset, (void)to, (void)n, 5; }
+static int32_t read_memory(void *user, uint64_t offset, void *to, uint64_t n) {
+    return memcpy(to, (char *)user + offset, n), 0;
+}
+static int32_t read_nothing(void *user, uint64_t offset, void *to, uint64_t n) {
+    return (void)user, (void)offset, (void)to, (void)n, 5;
+}
 
 static void run_with(const ingot_model *m, ingot_weights *w, const float *wanted) {
     ingot_options o = {.size = sizeof o, .weights = w};
@@ -79,11 +83,14 @@ int main(void) {
         run_with(m, from(m, (ingot_source){.read = read_memory, .user = blob}), expected);
     }
     ingot_source bad = {.size = sizeof bad, .path = "damaged.weights", .flags = 1};
-    REQUIRE(outside->weights_open(outside, &bad, &w, &host_error) == INGOT_E_WEIGHTS && !w && strstr(host_error.text, "damaged.weights: the hash"));
+    REQUIRE(outside->weights_open(outside, &bad, &w, &host_error) == INGOT_E_WEIGHTS && !w &&
+            strstr(host_error.text, "damaged.weights: the hash"));
     bad.path = "pair.graph";
-    REQUIRE(outside->weights_open(outside, &bad, &w, &host_error) == INGOT_E_WEIGHTS && strstr(host_error.text, "pair.graph: these are no weights"));
+    REQUIRE(outside->weights_open(outside, &bad, &w, &host_error) == INGOT_E_WEIGHTS &&
+            strstr(host_error.text, "pair.graph: these are no weights"));
     bad.path = "nowhere";
-    REQUIRE(outside->weights_open(outside, &bad, &w, &host_error) == INGOT_E_WEIGHTS && strstr(host_error.text, "nowhere: cannot be opened"));
+    REQUIRE(outside->weights_open(outside, &bad, &w, &host_error) == INGOT_E_WEIGHTS &&
+            strstr(host_error.text, "nowhere: cannot be opened"));
     bad.path = NULL, bad.read = read_nothing;
     REQUIRE(outside->weights_open(outside, &bad, &w, &host_error) == INGOT_E_WEIGHTS);
     REQUIRE(given->create(given, NULL, &c, &host_error) == INGOT_E_WEIGHTS && !c);

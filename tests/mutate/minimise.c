@@ -28,7 +28,14 @@ static bool still_fails(const Work *w, const char *path, const uint8_t *bytes, s
     return alike(r, wanted);
 }
 
-typedef struct Search { const Work *work; const char *path; const Record *wanted; Arena *arena; Piece *root; uint32_t tries; } Search;
+typedef struct Search {
+    const Work *work;
+    const char *path;
+    const Record *wanted;
+    Arena *arena;
+    Piece *root;
+    uint32_t tries;
+} Search;
 
 static bool try_tree(Search *s) {
     Text text = text_new(s->arena);
@@ -69,7 +76,8 @@ static Piece *lines(Arena *arena, const uint8_t *bytes, size_t n) {
 
 static bool try_lines(Search *s, Text *text) {
     *text = text_new(s->arena);
-    for (uint32_t i = 0; i < s->root->parts.n; i++) text_add_n(text, (const char *)s->root->parts.at[i]->bytes, s->root->parts.at[i]->n);
+    for (uint32_t i = 0; i < s->root->parts.n; i++)
+        text_add_n(text, (const char *)s->root->parts.at[i]->bytes, s->root->parts.at[i]->n);
     s->tries++;
     return text->n && still_fails(s->work, s->path, (const uint8_t *)text->at, text->n, s->wanted);
 }
@@ -99,7 +107,8 @@ static void search(Search *s, const uint8_t **bytes, size_t *n) {
         tree_write(s->root, &text);
     } else if (!onnx) {
         shrink_lines(s);
-        for (uint32_t i = 0; i < s->root->parts.n; i++) text_add_n(&text, (const char *)s->root->parts.at[i]->bytes, s->root->parts.at[i]->n);
+        for (uint32_t i = 0; i < s->root->parts.n; i++)
+            text_add_n(&text, (const char *)s->root->parts.at[i]->bytes, s->root->parts.at[i]->n);
     }
     if (!text.n || !still_fails(s->work, s->path, (const uint8_t *)text.at, text.n, s->wanted)) return;
     uint8_t *copy = malloc(text.n);

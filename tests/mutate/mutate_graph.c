@@ -2,7 +2,8 @@
 #include "mutate.h"
 #include <string.h>
 
-enum { NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_OP = 4, GRAPH_NODE = 1, GRAPH_INITIALIZER = 5, GRAPH_INPUT = 11, GRAPH_OUTPUT = 12 };
+enum { NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_OP = 4 };
+enum { GRAPH_NODE = 1, GRAPH_INITIALIZER = 5, GRAPH_INPUT = 11, GRAPH_OUTPUT = 12 };
 
 static bool pick_part(Mutant *m, Piece *p, uint32_t field, uint32_t *index) {
     uint32_t n = 0;
@@ -89,7 +90,12 @@ static bool edge(Mutant *m) {
     if (!g || !pick_part(m, g, GRAPH_NODE, &i) || !pick_part(m, g->parts.at[i], NODE_INPUT, &k)) return false;
     Piece *n = g->parts.at[i];
     uint32_t how = random_below(&m->random, 20);
-    set_bytes(m, n->parts.at[k], how < 2 ? known_name(m, g) : how < 17 ? known_name_before(m, g, i) : how < 18 ? tree_text(m->arena, n, NODE_OUTPUT) : how < 19 ? "" : fresh_name(m));
+    set_bytes(m, n->parts.at[k],
+              how < 2    ? known_name(m, g)
+              : how < 17 ? known_name_before(m, g, i)
+              : how < 18 ? tree_text(m->arena, n, NODE_OUTPUT)
+              : how < 19 ? ""
+                         : fresh_name(m));
     return true;
 }
 
@@ -153,7 +159,10 @@ static bool splice(Mutant *m) {
 /* ---- inputs and initializers ------------------------------------------------------------------------------------------ */
 
 static uint64_t type_bytes(uint64_t code) {
-    return code == 7 || code == 11 || code == 13 ? 8 : code == 1 || code == 6 || code == 12 ? 4 : code == 4 || code == 5 || code == 10 || code == 16 ? 2 : 1;
+    return code == 7 || code == 11 || code == 13                ? 8
+           : code == 1 || code == 6 || code == 12               ? 4
+           : code == 4 || code == 5 || code == 10 || code == 16 ? 2
+                                                                : 1;
 }
 
 /* An input becomes a constant with small elements, which takes whatever follows into folding. */
@@ -161,7 +170,8 @@ static bool freeze_input(Mutant *m) {
     Piece *g = mutant_pick(m, MSG_GRAPH);
     uint32_t i = 0;
     if (!g || !pick_part(m, g, GRAPH_INPUT, &i)) return false;
-    Piece *v = g->parts.at[i], *type = tree_part(v, 2), *tensor = type ? tree_part(type, 1) : NULL, *shape = tensor ? tree_part(tensor, 2) : NULL;
+    Piece *v = g->parts.at[i], *type = tree_part(v, 2), *tensor = type ? tree_part(type, 1) : NULL,
+          *shape = tensor ? tree_part(tensor, 2) : NULL;
     if (!shape || !tree_part(tensor, 1)) return false;
     uint64_t code = tree_part(tensor, 1)->value, n = 1;
     Piece *t = tree_add(m->arena, g, GRAPH_INITIALIZER, PIECE_BYTES, MSG_TENSOR);
@@ -192,7 +202,8 @@ static bool thaw_initializer(Mutant *m) {
     if (!g || !pick_part(m, g, GRAPH_INITIALIZER, &i)) return false;
     Piece *t = g->parts.at[i], *v = tree_add(m->arena, g, GRAPH_INPUT, PIECE_BYTES, MSG_VALUE);
     tree_set_text(m->arena, v, 1, tree_text(m->arena, t, 8));
-    Piece *type = tree_add(m->arena, v, 2, PIECE_BYTES, MSG_TYPE), *tensor = tree_add(m->arena, type, 1, PIECE_BYTES, MSG_TENSOR_TYPE);
+    Piece *type = tree_add(m->arena, v, 2, PIECE_BYTES, MSG_TYPE),
+          *tensor = tree_add(m->arena, type, 1, PIECE_BYTES, MSG_TENSOR_TYPE);
     tree_set_number(m->arena, tensor, 1, tree_part(t, 2) ? (int64_t)tree_part(t, 2)->value : 1);
     Piece *shape = tree_add(m->arena, tensor, 2, PIECE_BYTES, MSG_SHAPE);
     for (uint32_t k = 0; k < t->parts.n; k++)
@@ -334,9 +345,21 @@ static bool chain(Mutant *m) {
 }
 
 const Mutation structure_mutations[] = {
-    {"node_op", node_op, 14}, {"node_drop", node_drop, 2}, {"node_repeat", node_repeat, 3}, {"node_move", node_move, 2},
-    {"edge", edge, 8}, {"input_count", input_count, 3}, {"output_name", output_name, 3}, {"graph_output", graph_output, 3},
-    {"splice", splice, 12}, {"freeze_input", freeze_input, 10}, {"thaw_initializer", thaw_initializer, 4},
-    {"deepen", deepen, 2}, {"swap_graph", swap_graph, 2}, {"wrap_in_if", wrap_in_if, 3}, {"outline", outline, 3}, {"chain", chain, 2},
+    {"node_op", node_op, 14},
+    {"node_drop", node_drop, 2},
+    {"node_repeat", node_repeat, 3},
+    {"node_move", node_move, 2},
+    {"edge", edge, 8},
+    {"input_count", input_count, 3},
+    {"output_name", output_name, 3},
+    {"graph_output", graph_output, 3},
+    {"splice", splice, 12},
+    {"freeze_input", freeze_input, 10},
+    {"thaw_initializer", thaw_initializer, 4},
+    {"deepen", deepen, 2},
+    {"swap_graph", swap_graph, 2},
+    {"wrap_in_if", wrap_in_if, 3},
+    {"outline", outline, 3},
+    {"chain", chain, 2},
 };
 const uint32_t n_structure_mutations = COUNT(structure_mutations);

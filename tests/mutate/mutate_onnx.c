@@ -137,7 +137,8 @@ static bool tensor_type(Mutant *m) {
 static bool tensor_length(Mutant *m) {
     Piece *t = mutant_pick(m, MSG_TENSOR), *raw = t ? tree_part(t, 9) : NULL;
     if (!raw) return false;
-    size_t n = random_chance(&m->random, 50) ? random_below(&m->random, (uint32_t)raw->n + 1) : raw->n + random_below(&m->random, 17);
+    size_t n =
+        random_chance(&m->random, 50) ? random_below(&m->random, (uint32_t)raw->n + 1) : raw->n + random_below(&m->random, 17);
     uint8_t *bytes = arena_alloc(m->arena, n + 1);
     if (raw->n) memcpy(bytes, raw->bytes, n < raw->n ? n : raw->n);
     raw->bytes = bytes, raw->n = n;
@@ -156,7 +157,10 @@ static bool tensor_element(Mutant *m) {
     }
     Piece *type = tree_part(t, 2);
     uint64_t code = type ? type->value : 1, bits = (uint64_t)random_number(&m->random);
-    size_t each = code == 7 || code == 11 || code == 13 ? 8 : code == 1 || code == 6 || code == 12 ? 4 : code == 10 || code == 16 ? 2 : 1;
+    size_t each = code == 7 || code == 11 || code == 13  ? 8
+                  : code == 1 || code == 6 || code == 12 ? 4
+                  : code == 10 || code == 16             ? 2
+                                                         : 1;
     if (raw->n < each) return false;
     if (code == 1) {
         float f = (float)(int64_t)bits;
@@ -181,7 +185,9 @@ static bool tensor_external(Mutant *m) {
         if (random_chance(&m->random, 30)) continue;
         Piece *e = tree_add(m->arena, t, 13, PIECE_BYTES, MSG_ENTRY);
         tree_set_text(m->arena, e, 1, keys[i]);
-        tree_set_text(m->arena, e, 2, i ? numbers[random_below(&m->random, (uint32_t)COUNT(numbers))] : places[random_below(&m->random, (uint32_t)COUNT(places))]);
+        tree_set_text(m->arena, e, 2,
+                      i ? numbers[random_below(&m->random, (uint32_t)COUNT(numbers))]
+                        : places[random_below(&m->random, (uint32_t)COUNT(places))]);
     }
     return true;
 }
@@ -285,7 +291,8 @@ static bool all_extents(Mutant *m) {
 }
 
 static bool opset(Mutant *m) {
-    static const int64_t versions[] = {1, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 0, -1, INT64_MAX};
+    static const int64_t versions[] = {1,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17,       18,
+                                       19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 0,  -1, INT64_MAX};
     Piece *o = mutant_pick(m, MSG_OPSET);
     if (!o) return false;
     tree_set_number(m->arena, o, 2, versions[random_below(&m->random, (uint32_t)COUNT(versions))]);

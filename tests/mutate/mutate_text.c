@@ -87,9 +87,11 @@ static bool exchange(Random *r, Tokens *t, uint32_t at, const Tokens *from) {
 }
 
 static void new_number(Arena *arena, Random *r, Tokens *t, uint32_t at) {
-    static const char *const odd[] = {"nan", "inf", "1e999", "-0", "0x", "99999999999999999999", "1.5", "x", "-", "0.", "1e", "(N+1)", "floordiv(N,0)"};
+    static const char *const odd[] = {"nan", "inf", "1e999", "-0", "0x",    "99999999999999999999", "1.5",
+                                      "x",   "-",   "0.",    "1e", "(N+1)", "floordiv(N,0)"};
     bool wild = random_chance(r, 15);
-    const char *text = wild ? odd[random_below(r, (uint32_t)COUNT(odd))] : arena_print(arena, "%lld", (long long)random_number(r));
+    const char *text =
+        wild ? odd[random_below(r, (uint32_t)COUNT(odd))] : arena_print(arena, "%lld", (long long)random_number(r));
     t->at[at] = token_of(text, CLASS_NUMBER);
 }
 
@@ -121,7 +123,8 @@ static void mutate_schedule(Arena *arena, Random *r, Tokens *t) {
     };
     uint32_t at = 0, n = 0;
     for (uint32_t i = 0; i + 2 < t->n; i++)
-        if (t->at[i].n == 9 && memcmp(t->at[i].at + t->at[i].blank, "template_", 9) == 0 && random_below(r, ++n) == 0) at = i + 2;
+        if (t->at[i].n == 9 && memcmp(t->at[i].at + t->at[i].blank, "template_", 9) == 0 && random_below(r, ++n) == 0)
+            at = i + 2;
     if (!n) return;
     if (random_chance(r, 50)) {
         t->at[at] = token_of(names[random_below(r, (uint32_t)COUNT(names))], CLASS_WORD);

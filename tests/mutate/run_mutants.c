@@ -154,7 +154,9 @@ static void list_failures(const Options *o, const Record *records) {
     for (uint32_t k = 0; k < n; k++) {
         const Record *r = &records[firsts[k]];
         if (w->replay) printf("%s: ", w->seeds->at[firsts[k]].path);
-        else printf("%5u x %s-%llu-%llu ", counts[k], kind_names[w->kind], (unsigned long long)w->seed, (unsigned long long)w->first + firsts[k]);
+        else
+            printf("%5u x %s-%llu-%llu ", counts[k], kind_names[w->kind], (unsigned long long)w->seed,
+                   (unsigned long long)w->first + firsts[k]);
         printf("%s (%u ms, %u MB): %s\n", outcome_names[r->outcome], r->milliseconds, r->peak_kilobytes >> 10, r->text);
     }
 }
@@ -170,8 +172,10 @@ static void print_spread(const char *what, const char *unit, uint32_t *values, u
     for (uint32_t i = 1; i < n; i++)
         if (values[i] > values[worst]) worst = i;
     qsort(values, n, sizeof *values, by_size);
-    if (n) printf("%s: median %u, 99%% %u, 99.9%% %u, most %u %s (mutant %llu)\n", what, values[n / 2], values[(uint64_t)n * 99 / 100],
-                  values[(uint64_t)n * 999 / 1000], values[n - 1], unit, (unsigned long long)first + worst);
+    if (n)
+        printf("%s: median %u, 99%% %u, 99.9%% %u, most %u %s (mutant %llu)\n", what, values[n / 2],
+               values[(uint64_t)n * 99 / 100], values[(uint64_t)n * 999 / 1000], values[n - 1], unit,
+               (unsigned long long)first + worst);
 }
 
 static int report(const Options *o, const Record *records) {
@@ -194,7 +198,8 @@ static int report(const Options *o, const Record *records) {
     print_spread("time", "ms", times, w->count, w->first);
     print_spread("memory", "MB", sizes, w->count, w->first);
     uint32_t past = w->count ? (uint32_t)((uint64_t)(n[OUT_IMPORTED] + n[OUT_COMPILED]) * 100 / w->count) : 0;
-    printf("%s: %u %% past import, %u %% compiled\n", w->replay ? "replay" : kind_names[w->kind], past, w->count ? (uint32_t)((uint64_t)n[OUT_COMPILED] * 100 / w->count) : 0);
+    printf("%s: %u %% past import, %u %% compiled\n", w->replay ? "replay" : kind_names[w->kind], past,
+           w->count ? (uint32_t)((uint64_t)n[OUT_COMPILED] * 100 / w->count) : 0);
     if (past < o->imported) printf("fewer than %u %% got past import\n", o->imported);
     printf("%u passed, %u failed\n", w->count - bad, bad);
     free(times);
@@ -250,7 +255,14 @@ static int make(const Options *o) {
 }
 
 int main(int argc, char **argv) {
-    Options o = {.work = {.count = 1000, .seed = 1, .first = 1, .jobs = 2, .milliseconds = 2000, .megabytes = 1024, .folder = "build/mutants"}, .sample = 400};
+    Options o = {.work = {.count = 1000,
+                          .seed = 1,
+                          .first = 1,
+                          .jobs = 2,
+                          .milliseconds = 2000,
+                          .megabytes = 1024,
+                          .folder = "build/mutants"},
+                 .sample = 400};
     Files files = {0};
     for (int i = 1; i < argc; i++) {
         bool option = argv[i][0] == '-' && argv[i][1] == '-';

@@ -27,13 +27,16 @@ typedef struct Subject {
     const char *unstable;    /* what was not read back as it was printed */
 } Subject;
 
-static bool chosen(const Subject *s, uint32_t every) { return s->number >= EVERY_STEP || hash_mix(s->number, every) % every == 0; }
+static bool chosen(const Subject *s, uint32_t every) {
+    return s->number >= EVERY_STEP || hash_mix(s->number, every) % every == 0;
+}
 
 static bool same_text(const Text *a, const Text *b) { return a->n == b->n && (!a->n || memcmp(a->at, b->at, a->n) == 0); }
 
 static void read_back_graph(Subject *s, const Graph *g) {
     *s->stage = "reading a graph back";
-    Text text = text_new(s->cx->arena), blob = text_new(s->cx->arena), again = text_new(s->cx->arena), blob2 = text_new(s->cx->arena);
+    Text text = text_new(s->cx->arena), blob = text_new(s->cx->arena), again = text_new(s->cx->arena),
+         blob2 = text_new(s->cx->arena);
     graph_print(g, &text, &blob);
     if (text.n > 1 << 20) return;
     const Graph *h = graph_parse(s->cx, "printed", text.at, text.n, (const uint8_t *)blob.at, blob.n);
@@ -47,7 +50,8 @@ static void read_back_graph(Subject *s, const Graph *g) {
 
 static void read_back_loop(Subject *s, LoopModule *m) {
     *s->stage = "reading a Loop module back";
-    Text text = text_new(s->cx->arena), blob = text_new(s->cx->arena), again = text_new(s->cx->arena), blob2 = text_new(s->cx->arena);
+    Text text = text_new(s->cx->arena), blob = text_new(s->cx->arena), again = text_new(s->cx->arena),
+         blob2 = text_new(s->cx->arena);
     loop_print(m, &text, &blob);
     if (text.n > 1 << 20) return;
     const LoopModule *h = loop_parse(s->cx, "printed", text.at, text.n, (const uint8_t *)blob.at, blob.n);

@@ -92,7 +92,8 @@ static Kind kind_of(const Work *w, uint32_t index) {
     return KIND_ONNX;
 }
 
-static void timed(const Work *w, Kind kind, const uint8_t *bytes, size_t n, uint64_t number, uint32_t at, Post *post, Record *r) {
+static void timed(const Work *w, Kind kind, const uint8_t *bytes, size_t n, uint64_t number, uint32_t at, Post *post,
+                  Record *r) {
     reset_peak();
     post->stage = "starting";
     post->at = at;
@@ -139,7 +140,8 @@ static void work(const Work *w, Slot *slot, Record *records) {
     for (uint32_t i = slot->begin; i < slot->end; i++) {
         if (lseek(log, 0, SEEK_SET) || ftruncate(log, 0)) _exit(3);
         one(w, i, slot->post, &records[i]);
-        if (records[i].peak_kilobytes > RETIRE_KILOBYTES && i + 1 < slot->end) { /* what the allocator keeps is not the next one's */
+        if (records[i].peak_kilobytes > RETIRE_KILOBYTES &&
+            i + 1 < slot->end) { /* what the allocator keeps is not the next one's */
             slot->post->at = i + 1;
             _exit(0);
         }
@@ -152,7 +154,8 @@ static void work(const Work *w, Slot *slot, Record *records) {
 static void fault_text(const Slot *slot, int status, char *to, size_t room) {
     char line[512];
     FILE *f = fopen(slot->log, "r");
-    snprintf(to, room, "%s %d while %s", WIFSIGNALED(status) ? "signal" : "exit", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), slot->post->stage);
+    snprintf(to, room, "%s %d while %s", WIFSIGNALED(status) ? "signal" : "exit",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), slot->post->stage);
     while (f && fgets(line, sizeof line, f)) {
         const char *at = strstr(line, "SUMMARY: ");
         if (at) at += 9;
@@ -172,7 +175,8 @@ static void blame(const Work *w, Slot *slot, Record *records, Outcome outcome, i
     if (outcome == OUT_SLOW) snprintf(r->text, sizeof r->text, "over %u ms while %s", w->milliseconds, slot->post->stage);
     else fault_text(slot, status, r->text, sizeof r->text);
     char to[512];
-    snprintf(to, sizeof to, "%s/%s-%llu-%llu.log", w->folder, kind_names[w->kind], (unsigned long long)w->seed, (unsigned long long)w->first + at);
+    snprintf(to, sizeof to, "%s/%s-%llu-%llu.log", w->folder, kind_names[w->kind], (unsigned long long)w->seed,
+             (unsigned long long)w->first + at);
     if (rename(slot->log, to)) r->text[0] = r->text[0] ? r->text[0] : '?';
 }
 

@@ -73,10 +73,11 @@ static void json_case(const Item *item, const Report *r, Outcome o, Mode mode, B
     fputs("}\n", json);
 }
 
-/* ---- processes ------------------------------------------------------------------------------------------------------------ */
+/* ---- processes ---------------------------------------------------------------------------------------------------------- */
 
 static void limit(int what, rlim_t value) {
-    struct rlimit l = {value, what == RLIMIT_CPU ? value + 1 : value}; /* at the second one it is SIGKILL, which tells nothing */
+    struct rlimit l = {value,
+                       what == RLIMIT_CPU ? value + 1 : value}; /* at the second one it is SIGKILL, which tells nothing */
     setrlimit(what, &l);
 }
 
@@ -161,11 +162,12 @@ static Totals run_all(Mode mode, Backend backend) {
         }
     }
     t.seconds = now() - begin;
-    fprintf(stderr, "%s %s: %u of %u pass, %.0f s\n", mode_names[mode], backend_names[backend], t.count[PASS], n_items, t.seconds);
+    fprintf(stderr, "%s %s: %u of %u pass, %.0f s\n", mode_names[mode], backend_names[backend], t.count[PASS], n_items,
+            t.seconds);
     return t;
 }
 
-/* ---- the command ---------------------------------------------------------------------------------------------------------- */
+/* ---- the command -------------------------------------------------------------------------------------------------------- */
 
 static int ordinary(const struct dirent *e) { return strncmp(e->d_name, "test_", 5) == 0; }
 
@@ -184,7 +186,8 @@ static void add_folder(const char *folder) {
         if (wanted && n_items < MAX_CASES && seen++ % settings.every == 0) {
             Item *item = &items[n_items++];
             snprintf(item->folder, sizeof item->folder, "%.*s/%.250s", (int)length, folder, list[k]->d_name);
-            if (settings.second) snprintf(item->second, sizeof item->second, "%.200s/%.50s/%.250s", settings.second, group, list[k]->d_name);
+            if (settings.second)
+                snprintf(item->second, sizeof item->second, "%.200s/%.50s/%.250s", settings.second, group, list[k]->d_name);
             item->name = strrchr(item->folder, '/') + 1;
         }
         free(list[k]);
@@ -197,7 +200,8 @@ static bool choose(const char *list, const char *const *names, unsigned n, bool 
         size_t length = strcspn(at, ",");
         bool found = false;
         for (unsigned i = 0; i < n; i++)
-            if ((strlen(names[i]) == length && strncmp(names[i], at, length) == 0) || strncmp(at, "all", length) == 0) chosen[i] = found = true;
+            if ((strlen(names[i]) == length && strncmp(names[i], at, length) == 0) || strncmp(at, "all", length) == 0)
+                chosen[i] = found = true;
         if (!found) return false;
         at += length + (at[length] == ',');
     }

@@ -29,7 +29,8 @@ static bool read_optional(Context *cx, const char *path, Tensor *t) {
     const uint8_t *bytes = file_map(cx, path, &n);
     Wire wire = wire_open((Span){bytes, bytes ? n : 0});
     while (wire_next(&wire, &field))
-        if (field_key(&field) == FIELD(TENSOR_VALUE, WIRE_BYTES)) return onnx_read_tensor(cx, path, field.bytes.at, field.bytes.n, t);
+        if (field_key(&field) == FIELD(TENSOR_VALUE, WIRE_BYTES))
+            return onnx_read_tensor(cx, path, field.bytes.at, field.bytes.n, t);
     diag_error(cx, (Loc){0}, "the test gives an optional input no tensor, which a compiled model cannot be called with");
     return false;
 }
@@ -59,8 +60,8 @@ static bool close_enough(DType t, const Tolerance *tol, Scalar a, Scalar b) {
 
 static bool compare(Report *r, const char *name, const Tolerance *tol, const Tensor *got, const Tensor *want) {
     if (got->dtype != want->dtype || got->rank != want->rank) {
-        snprintf(r->text, sizeof r->text, "output '%s' is %s of rank %u, expected %s of rank %u", name, dtype_info[got->dtype].name,
-                 got->rank, dtype_info[want->dtype].name, want->rank);
+        snprintf(r->text, sizeof r->text, "output '%s' is %s of rank %u, expected %s of rank %u", name,
+                 dtype_info[got->dtype].name, got->rank, dtype_info[want->dtype].name, want->rank);
         return false;
     }
     for (uint32_t i = 0; i < want->rank; i++)
@@ -104,7 +105,8 @@ static void name_op(const OnnxModel *m, const char *folder, Report *r) {
 
 static bool load_inputs(Context *cx, const OnnxGraph *g, const char *folder, Inputs *in) {
     char path[MAX_PATH];
-    *in = (Inputs){arena_new_array(cx->arena, Tensor, g->n_inputs + 1), arena_new_array(cx->arena, const char *, g->n_inputs + 1), 0};
+    *in = (Inputs){arena_new_array(cx->arena, Tensor, g->n_inputs + 1),
+                   arena_new_array(cx->arena, const char *, g->n_inputs + 1), 0};
     for (uint32_t i = 0; i < g->n_inputs; i++) {
         bool initialized = false;
         for (uint32_t k = 0; k < g->n_initializers; k++) initialized |= g->initializers[k].name == g->inputs[i].name;
@@ -119,7 +121,8 @@ static bool load_inputs(Context *cx, const OnnxGraph *g, const char *folder, Inp
     return true;
 }
 
-static bool run_set(Context *cx, Program *p, const Graph *g, const Inputs *in, const Tolerance *tol, const char *folder, Report *r) {
+static bool run_set(Context *cx, Program *p, const Graph *g, const Inputs *in, const Tolerance *tol, const char *folder,
+                    Report *r) {
     char path[MAX_PATH];
     Tensor *outputs = arena_new_array(cx->arena, Tensor, g->results.n + 1), want;
     if (in->n != g->params.n) {

@@ -188,7 +188,8 @@ static bool bind(Run *r) {
     int64_t status, *fail = (int64_t *)(uintptr_t)r->slots[FRAME_FAIL];
     if (!call(r, "m_bind", &(LSlot){.p = r->slots}, 1, &status)) return false;
     if (!status) return true;
-    diag_error(p->cx, (Loc){0}, "guard: %s (%lld, %lld)", p->facts.guards.at[status - 1], (long long)fail[1], (long long)fail[2]);
+    diag_error(p->cx, (Loc){0}, "guard: %s (%lld, %lld)", p->facts.guards.at[status - 1], (long long)fail[1],
+               (long long)fail[2]);
     return false;
 }
 

@@ -27,7 +27,7 @@ typedef struct AmxState {
 static _Thread_local AmxState amx;
 static uint64_t amx_count[256]; /* instructions done, by opcode; for tests of one thread */
 
-/* ---- what instructions do ------------------------------------------------------------------------------------------------- */
+/* ---- what instructions do ----------------------------------------------------------------------------------------------- */
 
 static bool amx_configure(const uint8_t *at) {
     memset(&amx, 0, sizeof amx);
@@ -94,9 +94,13 @@ static bool amx_move(bool load, uint32_t t, uint8_t *at, int64_t stride) {
     return true;
 }
 
-/* ---- how they are spelt ------------------------------------------------------------------------------------------------------ */
+/* ---- how they are spelt ------------------------------------------------------------------------------------------------- */
 
-typedef struct AmxAddress { uint8_t *base; int64_t stride; uint32_t bytes; } AmxAddress; /* bytes of modrm, sib and displacement */
+typedef struct AmxAddress {
+    uint8_t *base;
+    int64_t stride;
+    uint32_t bytes;
+} AmxAddress; /* bytes of modrm, sib and displacement */
 
 static int64_t amx_register(const greg_t *g, uint32_t n) {
     static const int place[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
@@ -127,7 +131,8 @@ static AmxAddress amx_address(const greg_t *g, const uint8_t *at, uint32_t x, ui
 static uint32_t amx_step(const greg_t *g) {
     const uint8_t *at = (const uint8_t *)(uintptr_t)g[REG_RIP];
     if (at[0] != 0xc4 || (at[1] & 31) != 2 || at[2] & 0x84) return 0; /* three-byte VEX, map 0F38, W0, 128 bits */
-    uint32_t r = !(at[1] >> 7), x = !(at[1] >> 6 & 1), b = !(at[1] >> 5 & 1), third = ~(uint32_t)at[2] >> 3 & 15, prefix = at[2] & 3;
+    uint32_t r = !(at[1] >> 7), x = !(at[1] >> 6 & 1), b = !(at[1] >> 5 & 1), third = ~(uint32_t)at[2] >> 3 & 15,
+             prefix = at[2] & 3;
     uint32_t opcode = at[3], modrm = at[4], reg = (modrm >> 3 & 7) | r << 3, rm = (modrm & 7) | b << 3;
     enum { NONE, P66, PF3, PF2 };
     bool memory = modrm >> 6 != 3, sib = memory && (modrm & 7) == 4, ok = false;
@@ -156,8 +161,10 @@ static void amx_fault(int signal, siginfo_t *info, void *context) {
 static inline bool amx_prepare(bool *native) {
     unsigned eax, ebx, ecx, edx;
     enum { TILES = 1 << 24 | 1 << 22, PERMISSION = 0x1023, TILE_DATA = 18 };
-    if (!__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) || !(eax >> 5 & 1) || !__builtin_cpu_supports("avx512vl")) return false;
-    *native = __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (edx & TILES) == TILES && syscall(SYS_arch_prctl, PERMISSION, TILE_DATA) == 0;
+    if (!__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) || !(eax >> 5 & 1) || !__builtin_cpu_supports("avx512vl"))
+        return false;
+    *native = __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (edx & TILES) == TILES &&
+              syscall(SYS_arch_prctl, PERMISSION, TILE_DATA) == 0;
     struct sigaction act = {.sa_sigaction = amx_fault, .sa_flags = SA_SIGINFO};
     return *native || sigaction(SIGILL, &act, NULL) == 0;
 }

@@ -65,7 +65,8 @@ static void write_bind(LoopModule *m) {
     LParam params[] = {{.name = "frame", .type = lt_pointer(DT_u64)}};
     LoopBuilder *b = loop_begin(m, suffixed(m, "bind"), LF_EXPORT, params, 1, lt_scalar(DT_i32));
     LVal dims = frame_pointer_of(b, FRAME_INPUT_DIMS, DT_i64);
-    LVal n = l_load(b, dims, l_i64(b, 0), 1, none), columns = l_load(b, dims, l_i64(b, 1), 1, none), rows = l_load(b, dims, l_i64(b, 2), 1, none);
+    LVal n = l_load(b, dims, l_i64(b, 0), 1, none), columns = l_load(b, dims, l_i64(b, 1), 1, none),
+         rows = l_load(b, dims, l_i64(b, 2), 1, none);
     l_store(b, frame_pointer_of(b, FRAME_SYMBOLS, DT_i64), l_i64(b, 0), n, none);
     bind_guard(b, l_bin(b, LOP_eq, n, rows), n, rows, 1);
     bind_guard(b, l_bin(b, LOP_eq, columns, l_i64(b, 4)), columns, l_i64(b, 4), 2);
@@ -105,14 +106,20 @@ static void write_main(LoopModule *m) {
     LParam params[] = {{.name = "frame", .type = lt_pointer(DT_u64)}};
     LoopBuilder *b = loop_begin(m, suffixed(m, "main"), LF_EXPORT, params, 1, lt_scalar(DT_i32));
     LVal in = frame_pointer_of(b, FRAME_INPUTS, DT_u64), out = frame_pointer_of(b, FRAME_OUTPUTS, DT_u64);
-    LVal symbols = frame_pointer_of(b, FRAME_SYMBOLS, DT_i64), classes = entry_of(b, in, 1, DT_i64), zero = l_int(b, lt_scalar(DT_i32), 0);
+    LVal symbols = frame_pointer_of(b, FRAME_SYMBOLS, DT_i64), classes = entry_of(b, in, 1, DT_i64),
+         zero = l_int(b, lt_scalar(DT_i32), 0);
     LVal step = l_call(b, "ingot_rt_step", lt_scalar(DT_i32), (LVal[]){loop_param(b, 0), l_i64(b, 0)}, 2);
     LIf stop = l_if(b, l_bin(b, LOP_ne, step, zero));
     l_return(b, step);
     l_else(b, &stop, NULL, 0);
     l_if_end(b, &stop, NULL, 0, NULL);
-    LVal args[] = {loop_param(b, 0), l_load(b, symbols, l_i64(b, 0), 1, none), l_i64(b, 64), entry_of(b, in, 0, DT_f32), classes,
-                   entry_of(b, out, 0, DT_f32), frame_pointer_of(b, FRAME_FAILS, DT_i64)};
+    LVal args[] = {loop_param(b, 0),
+                   l_load(b, symbols, l_i64(b, 0), 1, none),
+                   l_i64(b, 64),
+                   entry_of(b, in, 0, DT_f32),
+                   classes,
+                   entry_of(b, out, 0, DT_f32),
+                   frame_pointer_of(b, FRAME_FAILS, DT_i64)};
     LVal status = l_launch(b, suffixed(m, "k0"), args, 7);
     LIf bad = l_if(b, l_bin(b, LOP_ne, status, zero));
     l_store(b, frame_pointer_of(b, FRAME_FAIL, DT_i64), l_i64(b, 0), l_i64(b, 0), none);
@@ -129,7 +136,8 @@ static TestModel test_model(Context *cx, const char *name, const char *target) {
     Arena *a = t.m->arena;
     Symbol n = symbol_new(cx, &(SymbolInfo){.name = "n", .kind = SYMBOL_INPUT, .min = 0, .max = 64, .multiple = 1});
     Dim dn = dim_symbol(cx, n), rows[] = {dn, dim_const(cx, 4)};
-    Symbol u = symbol_new(cx, &(SymbolInfo){.name = "u", .kind = SYMBOL_FOUND, .min = 0, .max = INT64_MAX, .multiple = 1, .capacity = dn});
+    Symbol u = symbol_new(
+        cx, &(SymbolInfo){.name = "u", .kind = SYMBOL_FOUND, .min = 0, .max = INT64_MAX, .multiple = 1, .capacity = dn});
     Dim du = dim_symbol(cx, u);
     Val x = b_param(t.g, (Loc){0}, "x", DT_f32, 2, rows);
     (void)b_param(t.g, (Loc){0}, "class", DT_i64, 1, &dn);

@@ -1,5 +1,6 @@
 /* test_amx.c: tile instructions of Loop IR: what they compute, by the interpreter, as machine code (AMX, emulated where the
- * CPU has none: amx_emulator.h) and as portable C, bit by bit; and their mistakes.  Templates on tiles: test_tile.c, test_tile_conv.c. */
+ * CPU has none: amx_emulator.h) and as portable C, bit by bit; and their mistakes.  Templates on tiles: test_tile.c,
+ * test_tile_conv.c. */
 #define _GNU_SOURCE
 #include "loop_test.h"
 #include "amx_emulator.h"
@@ -8,10 +9,13 @@
 enum { PITCH = 24, ROWS = 2 * TILE_SIDE };
 typedef struct Operands { uint32_t a[ROWS * PITCH], b[ROWS * PITCH], c[ROWS * PITCH]; } Operands;
 
-/* c += a * b for two tiles of a and one of b, all with rows further apart than they are long; the third operand is added twice. */
+/* c += a * b for two tiles of a and one of b, all with rows further apart than they are long; the third operand is added
+ * twice. */
 static LoopModule *tile_module(Context *cx) {
     LoopModule *m = loop_module_new(cx, "test", &(Tiers){.n = 1, .at = {target_find("v4-amx")}});
-    LParam p[] = {{.name = "a", .type = lt_pointer(DT_u32)}, {.name = "b", .type = lt_pointer(DT_u32)}, {.name = "c", .type = lt_pointer(DT_f32)}};
+    LParam p[] = {{.name = "a", .type = lt_pointer(DT_u32)},
+                  {.name = "b", .type = lt_pointer(DT_u32)},
+                  {.name = "c", .type = lt_pointer(DT_f32)}};
     LoopBuilder *b = loop_begin(m, "f", LF_EXPORT, p, 3, lt_scalar(DT_i32));
     LVal zero = l_i64(b, 0), pitch = l_i64(b, PITCH), down = l_i64(b, TILE_SIDE * PITCH);
     l_tile(b, LOP_tile_begin, NULL, 0);
@@ -65,7 +69,8 @@ static LoadedCode *by_tcc(LoopModule *m) {
     return tcc_load(m->cx, text.at, NULL, 0);
 }
 
-/* bf16 and f32 with exponents [least, least + span): products and sums around any magnitude, above all where they are flushed. */
+/* bf16 and f32 with exponents [least, least + span): products and sums around any magnitude, above all where they are
+ * flushed. */
 static uint32_t number(uint64_t *random, uint32_t least, uint32_t span) {
     *random = *random * 6364136223846793005u + 1442695040888963407u;
     uint32_t bits = (uint32_t)(*random >> 33);
@@ -108,7 +113,8 @@ static void dots_agree(void **state) {
                 run_code(code, &other);
                 for (uint32_t e = 0; e < ROWS * PITCH; e++)
                     if (other.c[e] != first.c[e] && !(is_nan(other.c[e]) && is_nan(first.c[e])))
-                        fail_msg("range %u, engine %u, element %u: %08x, the interpreter's is %08x", i, engine, e, other.c[e], first.c[e]);
+                        fail_msg("range %u, engine %u, element %u: %08x, the interpreter's is %08x", i, engine, e, other.c[e],
+                                 first.c[e]);
             }
         }
     if (llvm && !native) assert_int_equal(amx_count[0x5c], 4 * 8 * COUNT(ranges));
@@ -139,7 +145,8 @@ static void least_normal_number(void **state) {
 }
 
 static void mistakes_are_found(void **state) {
-    static const struct { const char *body, *error; } cases[] = {
+    static const struct { const char *body, *error;
+    } cases[] = {
         {"tile_zero [8]", "there is no tile 8"},
         {"tile_zero [1, 2]", "2 tiles, expected 1"},
         {"tile_dot_bf16 [1, 2, 1]", "not different"},
@@ -148,13 +155,16 @@ static void mistakes_are_found(void **state) {
         {"tile_begin\ntile_end\ntile_end", "there are no tiles"},
         {"tile_begin\n%2 = const 0 : i64\n%3 = const 15 : i64\ntile_load %x, %2, %3 [0]\ntile_end", NULL},
         {"tile_begin\n%2 = const 1 : i64\n%3 = const 16 : i64\ntile_load %x, %2, %3 [0]", "reads 64 bytes at offset 964"},
-        {"tile_begin\n%2 = const 0 : i64\n%3 = const 16 : i64\n%4 = alloc 256 : ptr f32\ntile_load %4, %2, %3 [0]", "uninitialised"},
+        {"tile_begin\n%2 = const 0 : i64\n%3 = const 16 : i64\n%4 = alloc 256 : ptr f32\ntile_load %4, %2, %3 [0]",
+         "uninitialised"},
         {"tile_begin\n%2 = const 0 : i64\n%3 = const 16 : i64\ntile_store %x, %2, %3 [0]", "read-only"},
     };
     Context *cx = *state;
     static float x[256];
     for (uint32_t i = 0; i < COUNT(cases); i++) {
-        LoopModule *m = parse(cx, arena_print(cx->arena, "loop @m\nexport @f(%%x: ptr f32) -> i32 {\n%s\n%%9 = const 0 : i32\nreturn %%9\n}\n", cases[i].body));
+        LoopModule *m = parse(
+            cx, arena_print(cx->arena, "loop @m\nexport @f(%%x: ptr f32) -> i32 {\n%s\n%%9 = const 0 : i32\nreturn %%9\n}\n",
+                            cases[i].body));
         if (m && loop_verify(m)) {
             LoopInterp *in = loop_interp_new(m, NULL, NULL);
             LSlot out;

@@ -117,7 +117,8 @@ static void profiles(void **state) {
         ingot_status ran = m->run(c, &call, &err);
         if (ran) fail_msg("%s: %s", backends[i], err.text);
         assert_true(l.end_ns >= l.begin_ns && l.begin_ns > 0);
-        assert_true(l.flops == 3 * 4 * (2 * 4 + 20) && l.read == sizeof x + sizeof w && l.written == sizeof y && l.weights == 0);
+        assert_true(l.flops == 3 * 4 * (2 * 4 + 20) && l.read == sizeof x + sizeof w && l.written == sizeof y &&
+                    l.weights == 0);
         m->destroy(c);
         ingot_jit_close(m);
         s.flags = 0;
@@ -236,9 +237,9 @@ static void elements(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(in_process),     cmocka_unit_test(two_models), cmocka_unit_test(to_memory),
-                                       cmocka_unit_test(loop_from_memory), cmocka_unit_test(mistakes),
-                                       cmocka_unit_test(wrong_settings), cmocka_unit_test(explains),   cmocka_unit_test(elements),
-                                       cmocka_unit_test(profiles)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(in_process),       cmocka_unit_test(two_models), cmocka_unit_test(to_memory),
+        cmocka_unit_test(loop_from_memory), cmocka_unit_test(mistakes),   cmocka_unit_test(wrong_settings),
+        cmocka_unit_test(explains),         cmocka_unit_test(elements),   cmocka_unit_test(profiles)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -494,7 +494,8 @@ static void upper_bounds_hold_and_grow(void **state) {
         if (i % PER_WORLD == 0) {
             world_init(&w);
             Dim capacity = parse(w.cx, "a*b+2");
-            found = symbol_new(w.cx, &(SymbolInfo){.name = "found", .kind = SYMBOL_FOUND, .max = INT64_MAX, .capacity = capacity});
+            found =
+                symbol_new(w.cx, &(SymbolInfo){.name = "found", .kind = SYMBOL_FOUND, .max = INT64_MAX, .capacity = capacity});
             w.symbols[5] = found; /* for i */
         }
         w.n = 0;

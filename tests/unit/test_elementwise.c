@@ -36,12 +36,14 @@ static uint64_t random_bits(void) {
 
 /* ---- operands: SAMPLES elements in memory form ---- */
 
-static const double awkward[] = {0.0, -0.0, 1, -1, 2, -2, 3, -3, 0.5, -0.5, 1.5, 2.5, -2.5, 7, -8, 8, 15, 16, -9, 63, 64, 65,
-    127, 128, -128, -129, 255, 256, 32767, 32768, 65504, 65519.99, 65520, 65536, 448, 464, 465, 240, 248, 57344, 61440, 6, 5, 0.25, 0.75,
-    2147483647, 2147483648.0, -2147483648.0, 4294967295.0, 4294967296.0, 9223372036854774784.0, 9223372036854775808.0, -9223372036854775808.0,
-    18446744073709549568.0, 18446744073709551616.0, 1e30, -1e30, FLT_MAX, -FLT_MAX, DBL_MAX, (double)INFINITY, -(double)INFINITY, (double)NAN,
-    0x1p-149, -0x1p-149, 0x1p-126, 0x1p-24, 0x1p-25, 0x1.8p-25, 0x1.0000001p-25, 0x1p-14, 0x1.ffcp-15, 0x1p-127, 0x1.8p-127, 0x1p-10,
-    1.0009765625, 1.00048828125, 1.0004882812500002, 1.00390625, 1.01171875, 1.0117187500000002, 1.0625, 1.1875, 3.14159265358979};
+static const double awkward[] = {
+    0.0, -0.0, 1, -1, 2, -2, 3, -3, 0.5, -0.5, 1.5, 2.5, -2.5, 7, -8, 8, 15, 16, -9, 63, 64, 65, 127, 128, -128, -129, 255,
+    256, 32767, 32768, 65504, 65519.99, 65520, 65536, 448, 464, 465, 240, 248, 57344, 61440, 6, 5, 0.25, 0.75, 2147483647,
+    2147483648.0, -2147483648.0, 4294967295.0, 4294967296.0, 9223372036854774784.0, 9223372036854775808.0,
+    -9223372036854775808.0, 18446744073709549568.0, 18446744073709551616.0, 1e30, -1e30, FLT_MAX, -FLT_MAX, DBL_MAX,
+    (double)INFINITY, -(double)INFINITY, (double)NAN, 0x1p-149, -0x1p-149, 0x1p-126, 0x1p-24, 0x1p-25, 0x1.8p-25,
+    0x1.0000001p-25, 0x1p-14, 0x1.ffcp-15, 0x1p-127, 0x1.8p-127, 0x1p-10, 1.0009765625, 1.00048828125, 1.0004882812500002,
+    1.00390625, 1.01171875, 1.0117187500000002, 1.0625, 1.1875, 3.14159265358979};
 
 static void fill(DType t, uint8_t *memory, int salt) {
     int64_t bytes = dtype_bytes(t);
@@ -97,7 +99,9 @@ static void run(Run *r, Body *body, void *user) {
     if (!loop_interp_call(interp, "f", slots, r->n + 1, NULL)) fail_msg("%s", diag_at(r->cx, 0)->text);
 }
 
-static Scalar operand(const Run *r, uint32_t k, int i) { return scalar_load(r->in[k], r->memory[k] + i * dtype_bytes(r->in[k])); }
+static Scalar operand(const Run *r, uint32_t k, int i) {
+    return scalar_load(r->in[k], r->memory[k] + i * dtype_bytes(r->in[k]));
+}
 static Scalar result(const Run *r, int i) { return scalar_load(r->out, r->memory[r->n] + i * dtype_bytes(r->out)); }
 
 static const char *show(Context *cx, DType t, Scalar x) {
@@ -148,9 +152,10 @@ static void check_op(Run *r, OpCase *c) {
             want = scalar_wrap(r->out, want);
             bool approximate = is_approximate(c->n->op) && dtype_is_float(r->out);
             if (approximate ? close_enough(r->out, got.f, want.f) : scalar_equal(r->out, got, want)) continue;
-            fail_msg("%s.%s x%u(%s, %s, %s) -> %s: got %s, want %s", op_info[c->n->op].name, dtype_info[r->in[r->n - 1]].name, r->lanes,
-                     show(r->cx, r->in[0], in[0]), r->n > 1 ? show(r->cx, r->in[1], in[1]) : "-", r->n > 2 ? show(r->cx, r->in[2], in[2]) : "-",
-                     dtype_info[r->out].name, show(r->cx, r->out, got), show(r->cx, r->out, want));
+            fail_msg("%s.%s x%u(%s, %s, %s) -> %s: got %s, want %s", op_info[c->n->op].name, dtype_info[r->in[r->n - 1]].name,
+                     r->lanes, show(r->cx, r->in[0], in[0]), r->n > 1 ? show(r->cx, r->in[1], in[1]) : "-",
+                     r->n > 2 ? show(r->cx, r->in[2], in[2]) : "-", dtype_info[r->out].name, show(r->cx, r->out, got),
+                     show(r->cx, r->out, want));
         }
     }
 }
@@ -254,7 +259,8 @@ static void every_code_survives_and_has_its_value(void **state) {
             run(&shared, same, NULL);
             for (int i = 0; i < SAMPLES; i++)
                 if (!dtype_is_float(dtype) || !isnan(operand(&shared, 0, i).f))
-                    assert_memory_equal(shared.memory[1] + i * dtype_bytes(dtype), shared.memory[0] + i * dtype_bytes(dtype), (size_t)dtype_bytes(dtype));
+                    assert_memory_equal(shared.memory[1] + i * dtype_bytes(dtype), shared.memory[0] + i * dtype_bytes(dtype),
+                                        (size_t)dtype_bytes(dtype));
                 else
                     assert_true(isnan(result(&shared, i).f));
             shared.out = DT_f32;

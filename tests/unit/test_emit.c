@@ -56,7 +56,9 @@ static uint64_t special_int(uint32_t i, uint32_t bits) {
     return edge[k - COUNT(at)];
 }
 
-static void put_bits(uint8_t *at, DType t, uint32_t i, uint64_t bits) { memcpy(at + i * dtype_bytes(t), &bits, (size_t)dtype_bytes(t)); }
+static void put_bits(uint8_t *at, DType t, uint32_t i, uint64_t bits) {
+    memcpy(at + i * dtype_bytes(t), &bits, (size_t)dtype_bytes(t));
+}
 
 /* Element i of operand `operand`: pairs of specials first, then random. */
 static void fill(uint8_t *at, DType t, LOp op, uint32_t operand, uint64_t seed) {
@@ -113,7 +115,8 @@ static Open open_case(Suite *s, LOp op, DType in0, DType in1, DType in2, DType o
     Open o = {.c = &s->cases[s->n]};
     assert_true(s->n < MAX_CASES);
     LParam params[7];
-    for (uint32_t i = 0; i < 7; i++) params[i] = (LParam){.name = names[i], .type = i < 6 ? lt_pointer(DT_u8) : lt_scalar(DT_i64)};
+    for (uint32_t i = 0; i < 7; i++)
+        params[i] = (LParam){.name = names[i], .type = i < 6 ? lt_pointer(DT_u8) : lt_scalar(DT_i64)};
     char name[64];
     snprintf(name, sizeof name, "t%u_%s_%s_%s_x%u", s->n, lop_info[op].name, dtype_info[in0].name, dtype_info[out].name, lanes);
     s->n++;
@@ -199,7 +202,9 @@ static void add_vector_ops(Suite *s, DType t, uint32_t lanes) {
     Open o = open_case(s, LOP_splat, t, t, t, t, lanes);
     close_case(&o, l_splat(o.b, load(&o, 0, t, 1), lanes));
     o = open_case(s, LOP_const, t, t, t, t, lanes);
-    LVal all = dtype_is_float(t) ? l_float(o.b, v, -1.1) : dtype_is_bool(t) ? l_splat(o.b, l_bool(o.b, true), lanes) : l_int(o.b, v, 77);
+    LVal all = dtype_is_float(t)  ? l_float(o.b, v, -1.1)
+               : dtype_is_bool(t) ? l_splat(o.b, l_bool(o.b, true), lanes)
+                                  : l_int(o.b, v, 77);
     close_case(&o, all);
     if (dtype_is_int(t)) {
         o = open_case(s, LOP_iota, t, t, t, t, lanes);
@@ -356,11 +361,15 @@ static void add_launch(Suite *s) {
     vec_push(s->m->arena, &s->m->datas, (LData){"greeting", greeting, sizeof greeting, 1, LD_EXPORT, 0, NULL, 0, NULL});
     vec_push(s->m->arena, &s->m->datas, (LData){"the_weights", weights, sizeof weights, 64, LD_WEIGHTS, 0, NULL, 0, NULL});
     vec_push(s->m->arena, &s->m->datas, (LData){"scratch", NULL, 1000, 64, LD_WRITABLE, 0, NULL, 0, NULL});
-    LParam params[] = {{.name = "lo", .type = lt_scalar(DT_i64)},     {.name = "hi", .type = lt_scalar(DT_i64)},
-                       {.name = "worker", .type = lt_scalar(DT_i64)}, {.name = "from", .type = lt_pointer(DT_f32), .flags = LP_NOALIAS | LP_READONLY},
+    LParam params[] = {{.name = "lo", .type = lt_scalar(DT_i64)},
+                       {.name = "hi", .type = lt_scalar(DT_i64)},
+                       {.name = "worker", .type = lt_scalar(DT_i64)},
+                       {.name = "from", .type = lt_pointer(DT_f32), .flags = LP_NOALIAS | LP_READONLY},
                        {.name = "to", .type = lt_pointer(DT_f32), .flags = LP_NOALIAS, .align = 4},
-                       {.name = "scale", .type = lt_scalar(DT_f32)},  {.name = "shift", .type = lt_scalar(DT_i8)},
-                       {.name = "flag", .type = lt_scalar(DT_bool)},  {.name = "big", .type = lt_scalar(DT_f64)}};
+                       {.name = "scale", .type = lt_scalar(DT_f32)},
+                       {.name = "shift", .type = lt_scalar(DT_i8)},
+                       {.name = "flag", .type = lt_scalar(DT_bool)},
+                       {.name = "big", .type = lt_scalar(DT_f64)}};
     LoopBuilder *b = loop_begin(s->m, "scale_rows", LF_KERNEL, params, COUNT(params), lt_scalar(DT_i32));
     LVal i, table = l_addr(b, "table", lt_pointer(DT_u64));
     LVal at[2] = {table, l_i64(b, 1)}, text = l_inst(b, LOP_load_pointer, lt_pointer(DT_u8), at, 2, 0);
@@ -380,8 +389,15 @@ static void add_launch(Suite *s) {
 
     Open o = open_case(s, LOP_launch, DT_f32, DT_f32, DT_f32, DT_f32, N);
     LVal first = l_load(o.b, pointer(&o, 1, DT_f32), l_i64(o.b, 2), 1, (LVal){0});
-    LVal in[] = {o.param[3], l_sub(o.b, o.param[6], l_i64(o.b, 1)), l_i64(o.b, 16), pointer(&o, 0, DT_f32), pointer(&o, 5, DT_f32), first,
-                 l_int(o.b, lt_scalar(DT_i8), -3), l_bool(o.b, true), l_float(o.b, lt_scalar(DT_f64), 1e-3)};
+    LVal in[] = {o.param[3],
+                 l_sub(o.b, o.param[6], l_i64(o.b, 1)),
+                 l_i64(o.b, 16),
+                 pointer(&o, 0, DT_f32),
+                 pointer(&o, 5, DT_f32),
+                 first,
+                 l_int(o.b, lt_scalar(DT_i8), -3),
+                 l_bool(o.b, true),
+                 l_float(o.b, lt_scalar(DT_f64), 1e-3)};
     LVal status = l_launch(o.b, "scale_rows", in, COUNT(in));
     in[1] = l_i64(o.b, 0); /* an empty range */
     status = l_add(o.b, status, l_launch(o.b, "scale_rows", in, COUNT(in)));
@@ -471,14 +487,17 @@ static const char runtime_text[] =
 
 /* Links the objects with a runtime and the weights, and opens the library. */
 static void check_library(Suite *s, const uint8_t *expected, Temporary *folder, const char *object, const char *backend) {
-    const char *runtime = temporary_path(folder, "rt.o"), *data = temporary_path(folder, "w.o"), *so = temporary_path(folder, "lib.so");
+    const char *runtime = temporary_path(folder, "rt.o"), *data = temporary_path(folder, "w.o"),
+               *so = temporary_path(folder, "lib.so");
     FilePiece data_piece = {.bytes = weights, .n = 256};
     FilePieces data_object = {0};
-    bool ok = cc_object(s->cx, NULL, NULL, runtime_text, sizeof runtime_text - 1, runtime) && elf_data(s->cx, "the_weights", &data_piece, false, &data_object) &&
+    bool ok = cc_object(s->cx, NULL, NULL, runtime_text, sizeof runtime_text - 1, runtime) &&
+              elf_data(s->cx, "the_weights", &data_piece, false, &data_object) &&
               file_write_pieces(s->cx, data, &data_object, 0600);
     const char *objects[] = {object, runtime, data}, *exports[MAX_CASES];
     for (uint32_t i = 0; i < s->n; i++) exports[i] = s->cases[i].name;
-    LinkShared link = {.path = so, .soname = "libtest.so", .objects = objects, .n_objects = 3, .exports = exports, .n_exports = s->n};
+    LinkShared link = {
+        .path = so, .soname = "libtest.so", .objects = objects, .n_objects = 3, .exports = exports, .n_exports = s->n};
     if (!ok || !link_shared(s->cx, &link)) fail_with_diagnostics(s->cx, backend);
     void *library = dlopen(so, RTLD_NOW | RTLD_LOCAL);
     if (!library) fail_msg("%s", dlerror());
@@ -613,7 +632,8 @@ static void test_reproducible(void **state) {
     if (n[0]) assert_memory_equal(bytes[0], bytes[1], n[0]);
     Context *cx = suites[0]->cx;
     Temporary *folder = temporary_new(cx);
-    const char *object = temporary_path(folder, "m.o"), *archive = temporary_path(folder, "libm.a"), *so = temporary_path(folder, "m.so");
+    const char *object = temporary_path(folder, "m.o"), *archive = temporary_path(folder, "libm.a"),
+               *so = temporary_path(folder, "m.so");
     assert_true(cc_object(cx, NULL, NULL, texts[0].at, texts[0].n, object));
     size_t object_bytes, built[2];
     const uint8_t *at = file_map(cx, object, &object_bytes), *libraries[2];
@@ -623,11 +643,13 @@ static void test_reproducible(void **state) {
     /* The linker finds the member through the index: an undefined symbol asks for it. */
     const char *user = temporary_path(folder, "u.o"), *name = suites[0]->cases[0].name;
     char call[200];
-    snprintf(call, sizeof call, "void %s(void); __attribute__((visibility(\"default\"))) void *entry(void) { return %s; }", name, name);
+    snprintf(call, sizeof call, "void %s(void); __attribute__((visibility(\"default\"))) void *entry(void) { return %s; }",
+             name, name);
     assert_true(cc_object(cx, NULL, NULL, call, strlen(call), user));
     for (int i = 0; i < 2; i++) {
         const char *objects[] = {user, archive}, *exports[] = {"entry"};
-        LinkShared link = {.path = so, .soname = "m.so", .objects = objects, .n_objects = 2, .exports = exports, .n_exports = 1};
+        LinkShared link = {
+            .path = so, .soname = "m.so", .objects = objects, .n_objects = 2, .exports = exports, .n_exports = 1};
         if (!link_shared(cx, &link)) fail_with_diagnostics(cx, "archive");
         libraries[i] = file_map(cx, so, &built[i]);
     }

@@ -171,7 +171,9 @@ static Val s_dot(Sample *s, Op op) {
     (void)op;
     return b_dot(s->g, nowhere, s->x, s->w, 0);
 }
-static Val s_attend(Sample *s, Op op) { return two(s, op, s->x, s->w, ATTRS(AT_I(batch, 0), AT_I(chunk, 128), AT_I(guarded, 0))); }
+static Val s_attend(Sample *s, Op op) {
+    return two(s, op, s->x, s->w, ATTRS(AT_I(batch, 0), AT_I(chunk, 128), AT_I(guarded, 0)));
+}
 static Val s_conv(Sample *s, Op op) {
     Val filter = b_splat(s->g, nowhere, DT_f32, (Scalar){.f = 0.5}, 4, D(K(3), K(3), K(2), K(6)));
     return two(s, op, s->image, filter,

@@ -456,7 +456,8 @@ static void scatters(void **state) {
 static void overwrites(void **state) {
     Context *cx = *state;
     Graph *g = graph_new(cx, "f");
-    Tensor in[] = {counting(cx, DT_i32, 2, LIST(int64_t, 3, 3)), tensor(cx, DT_i32, 2, LIST(int64_t, 2, 1), LIST(int32_t, 70, 80))};
+    Tensor in[] = {counting(cx, DT_i32, 2, LIST(int64_t, 3, 3)),
+                   tensor(cx, DT_i32, 2, LIST(int64_t, 2, 1), LIST(int32_t, 70, 80))};
     Val x = param(g, "x", DT_i32, INTS(3, 3)), w = param(g, "w", DT_i32, INTS(2, 1));
     Attr start = {.key = ATTR_start, .n = 2, .as.dims = LIST(Dim, dim_const(cx, 1), dim_const(cx, 2))};
     Tensor y = run(g, EMIT(g, OP_overwrite, LIST(Val, x, w), 2, start), in, 2);

@@ -120,7 +120,8 @@ typedef struct Buffers { double f64[3][SAMPLES]; float f32[3][SAMPLES]; } Buffer
 static void run(Context *cx, Unary *one, Binary *two, bool f64, uint32_t lanes, Buffers *m) {
     DType t = f64 ? DT_f64 : DT_f32;
     LoopModule *module = loop_module_new(cx, "m", NULL);
-    LParam params[3] = {{.name = "x", .type = lt_pointer(t)}, {.name = "y", .type = lt_pointer(t)}, {.name = "r", .type = lt_pointer(t)}};
+    LParam params[3] = {
+        {.name = "x", .type = lt_pointer(t)}, {.name = "y", .type = lt_pointer(t)}, {.name = "r", .type = lt_pointer(t)}};
     LoopBuilder *b = loop_begin(module, "f", LF_EXPORT, params, 3, (LType){0});
     LVal i, x, y;
     LFor loop = l_for(b, l_i64(b, 0), l_i64(b, SAMPLES), lanes, LOOP_SERIAL, NULL, 0, &i);
@@ -154,7 +155,9 @@ static const Wide hopeless = 1e9L;
 static Wide error_of(double got, Wide exact, bool f64) {
     double rounded = f64 ? (double)exact : (double)(float)exact;
     if (isnan(rounded) || isnan(got)) return isnan(rounded) && isnan(got) ? 0 : hopeless;
-    if (got == rounded) return got == 0 && signbit(got) != signbit(rounded) ? hopeless : fabsl(isinf(got) ? 0 : (Wide)got - exact) / ulp_of(exact, f64);
+    if (got == rounded)
+        return got == 0 && signbit(got) != signbit(rounded) ? hopeless
+                                                            : fabsl(isinf(got) ? 0 : (Wide)got - exact) / ulp_of(exact, f64);
     if (isinf(got)) got = copysign(f64 ? ldexp(1, 1023) : ldexp(1, 128), got); /* next to it is an ulp away */
     if (isinf(rounded)) exact = copysignl(f64 ? DBL_MAX : 0x1p128L, exact);
     return fabsl((Wide)got - exact) / ulp_of(exact, f64);
@@ -171,7 +174,8 @@ static void judge(const char *name, bool f64, double bound, const Buffers *m, co
     double got = f64 ? m->f64[2][at] : (double)m->f32[2][at];
     if (getenv("INGOT_MATH_REPORT")) print_message("%-9s %s %.3Lf at %a, %a\n", name, f64 ? "f64" : "f32", worst, x, y);
     if (f64 && LDBL_MANT_DIG < 64) return; /* no better reference here */
-    if (worst > (Wide)bound) fail_msg("%s, %s: %Lf ulp at %a, %a: got %a, exactly %La", name, f64 ? "f64" : "f32", worst, x, y, got, exact[at]);
+    if (worst > (Wide)bound)
+        fail_msg("%s, %s: %Lf ulp at %a, %a: got %a, exactly %La", name, f64 ? "f64" : "f32", worst, x, y, got, exact[at]);
 }
 
 static void same_with_one_lane(Context *cx, Unary *one, Binary *two, bool f64, Buffers *m) {
@@ -189,7 +193,8 @@ static void fill(Buffers *m, bool two) {
     random_state = UINT64_C(88172645463325252);
     for (int i = 0; i < SAMPLES; i++) {
         int pairs = (int)(COUNT(special) * COUNT(special));
-        int first = two && i < pairs / 2 ? i * 2 / (int)COUNT(special) : i, second = two && i < pairs / 2 ? i * 2 % (int)COUNT(special) : i / 4;
+        int first = two && i < pairs / 2 ? i * 2 / (int)COUNT(special) : i,
+            second = two && i < pairs / 2 ? i * 2 % (int)COUNT(special) : i / 4;
         m->f64[0][i] = sample(first, true);
         m->f32[0][i] = (float)sample(first, false);
         m->f64[1][i] = sample(second, true);
@@ -218,7 +223,8 @@ static void binary_functions_keep_their_bounds(void **state) {
             fill(&m, true);
             run(*state, NULL, binary[k].build, f64, LANES, &m);
             for (int i = 0; i < SAMPLES; i++)
-                exact[i] = binary[k].reference(f64 ? (Wide)m.f64[0][i] : (Wide)m.f32[0][i], f64 ? (Wide)m.f64[1][i] : (Wide)m.f32[1][i]);
+                exact[i] = binary[k].reference(f64 ? (Wide)m.f64[0][i] : (Wide)m.f32[0][i],
+                                               f64 ? (Wide)m.f64[1][i] : (Wide)m.f32[1][i]);
             judge(binary[k].name, f64, binary[k].bound[f64], &m, exact);
             same_with_one_lane(*state, NULL, binary[k].build, f64, &m);
         }
@@ -228,13 +234,15 @@ static void binary_functions_keep_their_bounds(void **state) {
 static void decay_keeps_its_bound(void **state) {
     static Buffers m;
     fill(&m, false);
-    for (int i = 0; i < SAMPLES; i++) m.f32[0][i] = isnan(m.f32[0][i]) ? m.f32[0][i] : -fabsf(i % 2 ? m.f32[0][i] : m.f32[0][i] * 30);
+    for (int i = 0; i < SAMPLES; i++)
+        m.f32[0][i] = isnan(m.f32[0][i]) ? m.f32[0][i] : -fabsf(i % 2 ? m.f32[0][i] : m.f32[0][i] * 30);
     run(*state, m_exp_decay, NULL, false, LANES, &m);
     for (int i = 0; i < SAMPLES; i++) {
         float x = m.f32[0][i], got = m.f32[2][i];
         if (isnan(x)) assert_true(isnan(got));
         else if (x < -87) assert_true(got == 0 && !signbit(got));
-        else if (error_of((double)got, expl((Wide)x), false) > 1 + fabsl((Wide)x) / 4) fail_msg("e^%a: got %a", (double)x, (double)got);
+        else if (error_of((double)got, expl((Wide)x), false) > 1 + fabsl((Wide)x) / 4)
+            fail_msg("e^%a: got %a", (double)x, (double)got);
     }
     same_with_one_lane(*state, m_exp_decay, NULL, false, &m);
 }

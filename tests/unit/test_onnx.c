@@ -395,7 +395,10 @@ static void extents_without_a_bound_are_symbols(void **state) {
     assert_int_equal(made->guards.n, 1);
     int64_t one = 1, start[] = {9, 0, 3}, limit[] = {0, 5, 3}, step[] = {-4, 2, 1}, extent[] = {3, 3, 0};
     for (uint32_t i = 0; i < COUNT(start); i++) {
-        Tensor in[] = {{.dtype = DT_i64, .data = &start[i]}, {.dtype = DT_i64, .data = &limit[i]}, {.dtype = DT_i64, .data = &step[i]}}, y;
+        Tensor in[] = {{.dtype = DT_i64, .data = &start[i]},
+                       {.dtype = DT_i64, .data = &limit[i]},
+                       {.dtype = DT_i64, .data = &step[i]}},
+               y;
         assert_true(interp_run(cx, cx->arena, made, in, 3, &y));
         assert_int_equal(y.dims[0], extent[i]);
     }

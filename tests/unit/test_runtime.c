@@ -50,7 +50,8 @@ static void *find(LoadedCode *code, void *library, const char *name) {
 
 static void bind_built(Built *b, LoadedCode *code, void *library) {
     b->memory_bytes = (uint64_t(*)(int64_t))function_of(find(code, library, "twice_memory_bytes"));
-    b->create = (ingot_status(*)(uint32_t, const ingot_options *, ingot_context **, ingot_error *))function_of(find(code, library, "twice_create"));
+    b->create = (ingot_status(*)(uint32_t, const ingot_options *, ingot_context **, ingot_error *))function_of(
+        find(code, library, "twice_create"));
     b->destroy = (void (*)(ingot_context *))function_of(find(code, library, "twice_destroy"));
     b->reserve = (ingot_status(*)(ingot_context *, int64_t, ingot_error *))function_of(find(code, library, "twice_reserve"));
     b->run = (ingot_status(*)(ingot_context *, Io *, ingot_error *))function_of(find(code, library, "twice_run"));
@@ -68,9 +69,12 @@ static bool text_library(Built *b, const LoopModule *m) {
     options.n_declared = n;
     Text text = text_new(m->arena);
     if (!emit_c(m, &options, &text)) fail_with(b->cx, "emit_c");
-    const char *exports[] = {"twice_memory_bytes", "twice_create", "twice_destroy", "twice_reserve", "twice_run", "twice_model"};
-    LinkShared link = {.path = library, .soname = "libtwice.so", .objects = &object, .n_objects = 1, .exports = exports, .n_exports = 6};
-    if (!cc_object(b->cx, NULL, loop_target(m, NULL), text.at, text.n, object) || !link_shared(b->cx, &link)) fail_with(b->cx, "cc");
+    const char *exports[] = {"twice_memory_bytes", "twice_create", "twice_destroy",
+                             "twice_reserve",      "twice_run",    "twice_model"};
+    LinkShared link = {
+        .path = library, .soname = "libtwice.so", .objects = &object, .n_objects = 1, .exports = exports, .n_exports = 6};
+    if (!cc_object(b->cx, NULL, loop_target(m, NULL), text.at, text.n, object) || !link_shared(b->cx, &link))
+        fail_with(b->cx, "cc");
     void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
     if (!handle) fail_msg("dlopen: %s", dlerror());
     bind_built(b, NULL, handle);
@@ -91,7 +95,8 @@ static bool build(Built *b, How how) {
         const uint8_t *object;
         size_t bytes;
         if (!have_llvm()) return false;
-        if (!emit_llvm(t.m, &(EmitLlvm){.verify = true, .opt_level = 1}, LLVM_OBJECT, &object, &bytes)) fail_with(b->cx, "llvm");
+        if (!emit_llvm(t.m, &(EmitLlvm){.verify = true, .opt_level = 1}, LLVM_OBJECT, &object, &bytes))
+            fail_with(b->cx, "llvm");
         code = llvm_load(b->cx, object, bytes, symbols, n);
     } else {
         Text text = text_new(t.m->arena);
@@ -186,7 +191,8 @@ static void test_statuses(Built *b) {
     CASE(k.in[0].dims[1] = 5, INGOT_E_SHAPE, "input 'x' axis 1: found 5, expected 4");
     CASE(k.in[0].dims[0] = -1, INGOT_E_SHAPE, "'x' has extent -1 on axis 0, out of range");
     CASE(k.in[1].dims[0] = 9, INGOT_E_SHAPE, "inputs 'x' and 'class' must have as many rows: found 10 and 9");
-    CASE((k.in[0].dims[0] = k.in[1].dims[0] = 65, k.in[0].bytes = k.in[1].bytes = 4096), INGOT_E_SHAPE, "input 'x' axis 0 (n): found 65, expected at most 64");
+    CASE((k.in[0].dims[0] = k.in[1].dims[0] = 65, k.in[0].bytes = k.in[1].bytes = 4096), INGOT_E_SHAPE,
+         "input 'x' axis 0 (n): found 65, expected at most 64");
     CASE(k.in[0].strides[0] = 8, INGOT_E_ARG, "'x' has strides, expected a dense tensor");
     CASE(k.in[0].device = 2, INGOT_E_DEVICE, "'x' is on device 2, expected the CPU: 1");
     CASE(k.in[0].bytes = 159, INGOT_E_SHORT, "'x' has 159 bytes of memory, expected 160");
@@ -360,10 +366,11 @@ static void test_float_mode_and_trace(Built *b) {
 
 /* Three tiers: every machine runs the first, none the last; and one below which no machine is. */
 static void test_cpu(Built *b) {
-    static const ingot_rt_feature table[] = {
-        {.leaf = 1, .reg = 3, .bit = 26, .tiers = 7, .name = "sse2"}, {.leaf = 1, .reg = 3, .bit = 25, .tiers = 6, .name = "sse"},
-        {.leaf = 7, .reg = 3, .bit = 0, .tiers = 4, .name = "never"}, {.leaf = 7, .reg = 3, .bit = 0, .tiers = 1, .name = "never"},
-        {.leaf = 7, .reg = 0, .bit = 31, .tiers = 1, .name = "neither"}};
+    static const ingot_rt_feature table[] = {{.leaf = 1, .reg = 3, .bit = 26, .tiers = 7, .name = "sse2"},
+                                             {.leaf = 1, .reg = 3, .bit = 25, .tiers = 6, .name = "sse"},
+                                             {.leaf = 7, .reg = 3, .bit = 0, .tiers = 4, .name = "never"},
+                                             {.leaf = 7, .reg = 3, .bit = 0, .tiers = 1, .name = "never"},
+                                             {.leaf = 7, .reg = 0, .bit = 31, .tiers = 1, .name = "neither"}};
     ingot_rt_model m = *b->rt;
     ingot_model public = {.own = &m};
     ingot_error err = {0};
@@ -417,7 +424,8 @@ static void test_header(void **state) {
     assert_non_null(strstr(header, "#define TWICE_MEMORY_MAX "));
     assert_non_null(strstr(header, "needs sse3"));
     Temporary *folder = temporary_new(cx);
-    const char *path = temporary_path(folder, "twice.h"), *rt = temporary_path(folder, "ingot_rt.h"), *c = temporary_path(folder, "t.c");
+    const char *path = temporary_path(folder, "twice.h"), *rt = temporary_path(folder, "ingot_rt.h"),
+               *c = temporary_path(folder, "t.c");
     const char *object = temporary_path(folder, "t.o"); /* not /dev/null: as root, tcc replaces it by a file */
     const char *source = "#include \"twice.h\"\ntwice_io io; int f(void) { return sizeof(io) == 48 ? 0 : 1; }\n";
     assert_true(file_write(cx, path, header, strlen(header), 0644) && file_write(cx, c, source, strlen(source), 0644));
@@ -514,7 +522,8 @@ static void test_weights(void **state) {
     Temporary *folder = temporary_new(cx);
     const char *path = temporary_path(folder, "w.weights");
     assert_true(file_write(cx, path, blob, sizeof blob, 0644));
-    ingot_source sources[] = {{.memory = {blob, sizeof blob}}, {.read = read_memory, .user = blob}, {.path = path}, {.path = path, .flags = 2}};
+    ingot_source sources[] = {
+        {.memory = {blob, sizeof blob}}, {.read = read_memory, .user = blob}, {.path = path}, {.path = path, .flags = 2}};
     ingot_error err = {0};
     ingot_weights *w;
     for (uint32_t i = 0; i < COUNT(sources); i++) {

@@ -1,15 +1,18 @@
-/* test_tile.c: template contraction, also on tile registers (matrix): sizes, symbolic extents, few rows, parts of K, heads, dtypes. */
+/* test_tile.c: template contraction, also on tile registers (matrix): sizes, symbolic extents, few rows, parts of K, heads,
+ * dtypes. */
 #define _GNU_SOURCE
 #include "tile_test.h"
 
 static void test_dot_sizes(void **state) {
     (void)state;
-    static const int64_t sizes[][3] = {{1, 1, 1}, {1, 3, 17}, {2, 5, 16}, {5, 7, 33}, {6, 16, 64}, {7, 3, 70}, {13, 11, 65}, {37, 19, 100}, {70, 8, 128}};
+    static const int64_t sizes[][3] = {{1, 1, 1},  {1, 3, 17},   {2, 5, 16},    {5, 7, 33},  {6, 16, 64},
+                                       {7, 3, 70}, {13, 11, 65}, {37, 19, 100}, {70, 8, 128}};
     for (uint32_t i = 0; i < COUNT(sizes); i++) {
         const int64_t *z = sizes[i];
         Case c = begin_case("dot_sizes");
         c.depth = z[1];
-        Val x = param_i(&c, DT_f32, 2, DIMS(z[0], z[1])), w = weights(&c, 2, DIMS(z[1], z[2])), bias = weights(&c, 1, DIMS(z[2]));
+        Val x = param_i(&c, DT_f32, 2, DIMS(z[0], z[1])), w = weights(&c, 2, DIMS(z[1], z[2])),
+            bias = weights(&c, 1, DIMS(z[2]));
         Val y = b_binary(c.g, (Loc){0}, OP_add, b_dot(c.g, (Loc){0}, x, w, 0), bias);
         end_case(&c, b_binary(c.g, (Loc){0}, OP_max, y, b_scalar(c.g, (Loc){0}, DT_f32, 0)));
     }
@@ -80,9 +83,11 @@ static void test_dot_heads(void **state) {
         int64_t s = lengths[i / 2], heads = 3, size = s == 70 ? 35 : 8;
         Dim length = i & 1 ? symbol(&c, "s", s) : dim_const(c.cx, s), h = dim_const(c.cx, heads), d = dim_const(c.cx, size);
         Dim flat[] = {dim_const(c.cx, 2), length, dim_const(c.cx, heads * size)}, split[] = {flat[0], length, h, d};
-        Val q = b_reshape(c.g, l, param(&c, DT_f32, 3, flat), 4, split), k = b_reshape(c.g, l, param(&c, DT_f32, 3, flat), 4, split);
+        Val q = b_reshape(c.g, l, param(&c, DT_f32, 3, flat), 4, split),
+            k = b_reshape(c.g, l, param(&c, DT_f32, 3, flat), 4, split);
         Val v = b_reshape(c.g, l, param(&c, DT_f32, 3, flat), 4, split);
-        q = b_permute(c.g, l, q, DIMS(0, 2, 1, 3)), k = b_permute(c.g, l, k, DIMS(0, 2, 3, 1)), v = b_permute(c.g, l, v, DIMS(0, 2, 1, 3));
+        q = b_permute(c.g, l, q, DIMS(0, 2, 1, 3)), k = b_permute(c.g, l, k, DIMS(0, 2, 3, 1)),
+        v = b_permute(c.g, l, v, DIMS(0, 2, 1, 3));
         Val p = b_unary(c.g, l, OP_sigmoid, b_dot(c.g, l, q, k, 2));
         Val y = b_permute(c.g, l, b_dot(c.g, l, p, v, 2), DIMS(0, 2, 1, 3));
         c.depth = s + size;

@@ -12,23 +12,36 @@ static Val conv(Case *c, Val x, Val w, uint32_t spatial, const Shape *z, int64_t
         stride[i] = z->stride, dilation[i] = z->dilation;
         low[i] = dim_const(c->cx, z->low), high[i] = dim_const(c->cx, z->high);
     }
-    Attr attrs[] = {{.key = ATTR_stride, .n = spatial, .as.ints = stride}, {.key = ATTR_dilation, .n = spatial, .as.ints = dilation},
-                    {.key = ATTR_low, .n = spatial, .as.dims = low}, {.key = ATTR_high, .n = spatial, .as.dims = high},
-                    {.key = ATTR_groups, .as.i = groups}, {.key = ATTR_chunk, .as.i = CHUNK_K}};
+    Attr attrs[] = {{.key = ATTR_stride, .n = spatial, .as.ints = stride},
+                    {.key = ATTR_dilation, .n = spatial, .as.ints = dilation},
+                    {.key = ATTR_low, .n = spatial, .as.dims = low},
+                    {.key = ATTR_high, .n = spatial, .as.dims = high},
+                    {.key = ATTR_groups, .as.i = groups},
+                    {.key = ATTR_chunk, .as.i = CHUNK_K}};
     return emit(c->g, OP_conv, (Loc){0}, (Val[]){x, w}, 2, attrs, COUNT(attrs));
 }
 
 static void test_conv(void **state) {
     (void)state;
-    static const Shape shapes[] = {
-        {5, 5, 3, 8, 3, 3, 1, 1, 1, 1, false, false},   {9, 7, 16, 40, 3, 3, 1, 1, 1, 1, false, false}, {8, 8, 24, 64, 1, 1, 1, 1, 0, 0, false, false},
-        {11, 13, 5, 33, 3, 5, 2, 1, 2, 1, false, false}, {9, 9, 8, 17, 3, 3, 1, 2, 2, 2, true, false},  {12, 12, 3, 20, 7, 7, 2, 1, 3, 3, false, true},
-        {6, 5, 200, 24, 3, 3, 1, 1, 1, 1, false, false}, {4, 4, 700, 19, 2, 2, 1, 1, 0, 1, false, false}, {3, 3, 512, 16, 3, 3, 1, 1, 1, 1, true, false},
-        {7, 7, 6, 16, 1, 1, 2, 1, 0, 0, true, true},    {5, 6, 4, 8, 2, 2, 1, 1, -1, 0, false, false},
-        {20, 23, 2, 16, 3, 5, 1, 2, 2, 3, true, false},
-        /* Tiles in one line of the image: */
-        {5, 14, 20, 32, 3, 3, 1, 1, 1, 1, false, false}, {6, 8, 9, 64, 3, 3, 1, 1, 1, 1, true, false}, {9, 31, 3, 16, 3, 3, 2, 1, 1, 1, false, true},
-        {4, 12, 70, 64, 3, 3, 1, 2, 2, 2, true, false},  {7, 28, 3, 24, 5, 5, 2, 1, 2, 1, true, true}, {6, 16, 3, 16, 3, 3, 1, 1, 1, 1, false, false}};
+    static const Shape shapes[] = {{5, 5, 3, 8, 3, 3, 1, 1, 1, 1, false, false},
+                                   {9, 7, 16, 40, 3, 3, 1, 1, 1, 1, false, false},
+                                   {8, 8, 24, 64, 1, 1, 1, 1, 0, 0, false, false},
+                                   {11, 13, 5, 33, 3, 5, 2, 1, 2, 1, false, false},
+                                   {9, 9, 8, 17, 3, 3, 1, 2, 2, 2, true, false},
+                                   {12, 12, 3, 20, 7, 7, 2, 1, 3, 3, false, true},
+                                   {6, 5, 200, 24, 3, 3, 1, 1, 1, 1, false, false},
+                                   {4, 4, 700, 19, 2, 2, 1, 1, 0, 1, false, false},
+                                   {3, 3, 512, 16, 3, 3, 1, 1, 1, 1, true, false},
+                                   {7, 7, 6, 16, 1, 1, 2, 1, 0, 0, true, true},
+                                   {5, 6, 4, 8, 2, 2, 1, 1, -1, 0, false, false},
+                                   {20, 23, 2, 16, 3, 5, 1, 2, 2, 3, true, false},
+                                   /* Tiles in one line of the image: */
+                                   {5, 14, 20, 32, 3, 3, 1, 1, 1, 1, false, false},
+                                   {6, 8, 9, 64, 3, 3, 1, 1, 1, 1, true, false},
+                                   {9, 31, 3, 16, 3, 3, 2, 1, 1, 1, false, true},
+                                   {4, 12, 70, 64, 3, 3, 1, 2, 2, 2, true, false},
+                                   {7, 28, 3, 24, 5, 5, 2, 1, 2, 1, true, true},
+                                   {6, 16, 3, 16, 3, 3, 1, 1, 1, 1, false, false}};
     for (uint32_t i = 0; i < COUNT(shapes); i++) {
         const Shape *z = &shapes[i];
         char name[32];
@@ -38,7 +51,8 @@ static void test_conv(void **state) {
         c.large = c.depth > 1000;
         Loc l = {0};
         Dim n = z->symbolic ? symbol(&c, "n", 3) : dim_const(c.cx, 2), ch = dim_const(c.cx, z->c);
-        Dim dims[] = {n, z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h), dim_const(c.cx, z->w), ch}, planes[] = {n, ch, dims[1], dims[2]};
+        Dim dims[] = {n, z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h), dim_const(c.cx, z->w), ch},
+            planes[] = {n, ch, dims[1], dims[2]};
         Val x = z->planes ? b_permute(c.g, l, param(&c, DT_f32, 4, planes), DIMS(0, 2, 3, 1)) : param(&c, DT_f32, 4, dims);
         Val y = conv(&c, x, weights(&c, 4, DIMS(z->r, z->s, z->c, z->f)), 2, z, 1);
         y = b_binary(c.g, l, OP_add, y, weights(&c, 1, DIMS(z->f)));
@@ -51,8 +65,9 @@ static void test_conv(void **state) {
 static void test_crossed(void **state) {
     (void)state;
     static const Shape shapes[] = {
-        {7, 7, 16, 40, 1, 1, 1, 1, 0, 0, false, true},    {3, 3, 9, 33, 3, 3, 1, 1, 1, 1, true, false}, {5, 14, 70, 32, 3, 3, 1, 1, 1, 1, false, false},
-        {6, 56, 3, 64, 3, 3, 1, 1, 1, 1, true, true},     {8, 8, 300, 20, 1, 1, 2, 1, 0, 0, true, true}, {4, 5, 40, 7, 2, 3, 1, 1, 1, 0, false, false}};
+        {7, 7, 16, 40, 1, 1, 1, 1, 0, 0, false, true},   {3, 3, 9, 33, 3, 3, 1, 1, 1, 1, true, false},
+        {5, 14, 70, 32, 3, 3, 1, 1, 1, 1, false, false}, {6, 56, 3, 64, 3, 3, 1, 1, 1, 1, true, true},
+        {8, 8, 300, 20, 1, 1, 2, 1, 0, 0, true, true},   {4, 5, 40, 7, 2, 3, 1, 1, 1, 0, false, false}};
     for (uint32_t i = 0; i < 2 * COUNT(shapes); i++) {
         const Shape *z = &shapes[i / 2];
         char name[32];
@@ -61,7 +76,8 @@ static void test_crossed(void **state) {
         c.depth = z->r * z->s * z->c;
         Loc l = {0};
         Dim n = z->symbolic ? symbol(&c, "n", 3) : dim_const(c.cx, i & 1 ? 1 : 2), ch = dim_const(c.cx, z->c);
-        Dim dims[] = {n, z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h), dim_const(c.cx, z->w), ch}, planes[] = {n, ch, dims[1], dims[2]};
+        Dim dims[] = {n, z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h), dim_const(c.cx, z->w), ch},
+            planes[] = {n, ch, dims[1], dims[2]};
         Val x = z->planes ? b_permute(c.g, l, param(&c, DT_f32, 4, planes), DIMS(0, 2, 3, 1)) : param(&c, DT_f32, 4, dims);
         Val y = conv(&c, x, weights(&c, 4, DIMS(z->r, z->s, z->c, z->f)), 2, z, 1);
         y = b_binary(c.g, l, OP_add, y, weights(&c, 1, DIMS(z->f)));
@@ -106,7 +122,8 @@ static void test_conv_groups(void **state) {
         Loc l = {0};
         Dim n = z->symbolic ? symbol(&c, "n", 2) : dim_const(c.cx, 2), ch = dim_const(c.cx, z->c);
         Dim width = z->symbolic ? symbol(&c, "w", z->w) : dim_const(c.cx, z->w);
-        Dim dims[] = {n, z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h), width, ch}, planes[] = {n, ch, dims[1], dims[2]};
+        Dim dims[] = {n, z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h), width, ch},
+            planes[] = {n, ch, dims[1], dims[2]};
         Val x = z->planes ? b_permute(c.g, l, param(&c, DT_f32, 4, planes), DIMS(0, 2, 3, 1)) : param(&c, DT_f32, 4, dims);
         Val y = conv(&c, x, weights(&c, 4, DIMS(z->r, z->s, z->c / groups, z->f)), 2, z, groups);
         y = b_binary(c.g, l, OP_add, y, weights(&c, 1, DIMS(z->f)));
@@ -123,8 +140,8 @@ static void test_conv_groups(void **state) {
     end_case(&c, conv(&c, param_i(&c, DT_f32, 5, DIMS(1, 5, 4, 9, 20)), weights(&c, 5, DIMS(3, 3, 3, 1, 20)), 3, &z, 20));
 }
 
-/* A convolution in groups, an activation, one of one tap to `filters`: strips of every height, lines left over, borders, rows that do
- * not fill tiles; with a residual. */
+/* A convolution in groups, an activation, one of one tap to `filters`: strips of every height, lines left over, borders, rows
+ * that do not fill tiles; with a residual. */
 static void test_separable(void **state) {
     (void)state;
     static const struct { int64_t groups, filters; Shape shape; } cases[] = {
@@ -138,9 +155,11 @@ static void test_separable(void **state) {
         Case c = begin_case(name);
         c.depth = z->r * z->s * z->c, c.separable = true;
         Loc l = {0};
-        Dim dims[] = {z->symbolic ? symbol(&c, "n", 3) : dim_const(c.cx, 3), z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h),
+        Dim dims[] = {z->symbolic ? symbol(&c, "n", 3) : dim_const(c.cx, 3),
+                      z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h),
                       z->symbolic ? symbol(&c, "w", z->w) : dim_const(c.cx, z->w), dim_const(c.cx, z->c)};
-        Val y = conv(&c, param(&c, DT_f32, 4, dims), weights(&c, 4, DIMS(z->r, z->s, z->c / cases[i].groups, z->f)), 2, z, cases[i].groups);
+        Val y = conv(&c, param(&c, DT_f32, 4, dims), weights(&c, 4, DIMS(z->r, z->s, z->c / cases[i].groups, z->f)), 2, z,
+                     cases[i].groups);
         y = b_binary(c.g, l, OP_max, b_binary(c.g, l, OP_add, y, weights(&c, 1, DIMS(z->f))), b_scalar(c.g, l, DT_f32, 0));
         y = conv(&c, y, weights(&c, 4, DIMS(1, 1, z->f, cases[i].filters)), 2, &(Shape){.stride = 1, .dilation = 1}, 1);
         if (i & 1) y = b_binary(c.g, l, OP_add, y, param(&c, DT_f32, 4, val_type(c.g, y)->dims));
@@ -179,9 +198,11 @@ static void winograd_case(const Shape *z, uint32_t i) {
     Loc l = {0};
     Dim n = z->symbolic ? symbol(&c, "n", 3) : dim_const(c.cx, 2), ch = dim_const(c.cx, z->c);
     Dim low = dim_const(c.cx, z->low), high = dim_const(c.cx, z->high);
-    Dim dims[] = {n, z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h), dim_const(c.cx, z->w), ch}, planes[] = {n, ch, dims[1], dims[2]};
+    Dim dims[] = {n, z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h), dim_const(c.cx, z->w), ch},
+        planes[] = {n, ch, dims[1], dims[2]};
     Val x = z->planes ? b_permute(c.g, l, param(&c, DT_f32, 4, planes), DIMS(0, 2, 3, 1)) : param(&c, DT_f32, 4, dims);
-    Attr attrs[] = {{.key = ATTR_low, .n = 2, .as.dims = (Dim[]){low, low}}, {.key = ATTR_high, .n = 2, .as.dims = (Dim[]){high, high}},
+    Attr attrs[] = {{.key = ATTR_low, .n = 2, .as.dims = (Dim[]){low, low}},
+                    {.key = ATTR_high, .n = 2, .as.dims = (Dim[]){high, high}},
                     {.key = ATTR_tile, .as.i = z->r}};
     Val y = emit(c.g, OP_winograd, l, (Val[]){x, weights(&c, 4, DIMS(z->r + 2, z->r + 2, z->c, z->f))}, 2, attrs, COUNT(attrs));
     y = b_binary(c.g, l, OP_add, y, weights(&c, 1, DIMS(z->f)));
@@ -197,10 +218,11 @@ static void winograd_case(const Shape *z, uint32_t i) {
 
 static void test_winograd(void **state) {
     (void)state;
-    static const Shape shapes[] = {{8, 8, 16, 16, 4, 4, 1, 1, 1, 1, false, false},  {7, 9, 20, 40, 4, 4, 1, 1, 1, 0, false, false},
-                                   {9, 6, 48, 32, 2, 2, 1, 1, 0, 2, true, false},   {5, 11, 17, 65, 2, 2, 1, 1, 1, 1, true, true},
-                                   {3, 3, 8, 16, 4, 4, 1, 1, 0, 0, false, false},   {21, 18, 24, 8, 4, 4, 1, 1, 2, -1, true, false},
-                                   {30, 29, 300, 24, 4, 4, 1, 1, 1, 1, false, false}};
+    static const Shape shapes[] = {
+        {8, 8, 16, 16, 4, 4, 1, 1, 1, 1, false, false},   {7, 9, 20, 40, 4, 4, 1, 1, 1, 0, false, false},
+        {9, 6, 48, 32, 2, 2, 1, 1, 0, 2, true, false},    {5, 11, 17, 65, 2, 2, 1, 1, 1, 1, true, true},
+        {3, 3, 8, 16, 4, 4, 1, 1, 0, 0, false, false},    {21, 18, 24, 8, 4, 4, 1, 1, 2, -1, true, false},
+        {30, 29, 300, 24, 4, 4, 1, 1, 1, 1, false, false}};
     for (uint32_t i = 0; i < COUNT(shapes); i++) winograd_case(&shapes[i], i);
 }
 

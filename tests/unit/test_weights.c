@@ -78,7 +78,8 @@ static void pairs(void **state) {
     Context *cx = *state;
     float *data = arena_new_array(cx->arena, float, TAPS * K * N);
     for (int i = 0; i < TAPS * K * N; i++) data[i] = i % 97 ? (float)(i % 1009) - 0.3f * (float)(i % 7) : 1e-40f;
-    ConstView v = {.of = const_data(cx, DT_f32, TAPS * K * N, data), .rank = 3, .stride = {1, TAPS, TAPS * K}, .dims = {TAPS, K, N}};
+    ConstView v = {
+        .of = const_data(cx, DT_f32, TAPS * K * N, data), .rank = 3, .stride = {1, TAPS, TAPS * K}, .dims = {TAPS, K, N}};
     Const c = const_view(cx, ENCODING_PAIR16, &v);
     const ConstInfo *info = const_info(cx, c);
     assert_int_equal(info->dtype, DT_bf16);
@@ -171,7 +172,8 @@ static void holes(void **state) {
     Context *cx = *state;
     const char *lld = process_find(cx, linkers, COUNT(linkers));
     Temporary *folder = temporary_new(cx);
-    const char *user = temporary_path(folder, "user.o"), *hole = temporary_path(folder, "hole.o"), *whole = temporary_path(folder, "whole.o");
+    const char *user = temporary_path(folder, "user.o"), *hole = temporary_path(folder, "hole.o"),
+               *whole = temporary_path(folder, "whole.o");
     const char *so = temporary_path(folder, "linked.so"), *joined = temporary_path(folder, "joined.o");
     uint8_t *expected = arena_alloc(cx->arena, HOLE);
     for (uint32_t i = 0; i < HOLE; i++) expected[i] = (uint8_t)(i * 31 + i / 999);

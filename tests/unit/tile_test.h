@@ -1,9 +1,9 @@
-/* tile_test.h: what the tests of tiled templates share: a case is a graph whose kernels run by the Loop interpreter and as machine
- * code, on every tier, against the graph interpreter (within rounding) and, bit by bit, against template map, whose loops follow
- * the order law one element at a time.
+/* tile_test.h: what the tests of tiled templates share: a case is a graph whose kernels run by the Loop interpreter and as
+ * machine code, on every tier, against the graph interpreter (within rounding) and, bit by bit, against template map, whose
+ * loops follow the order law one element at a time.
  * Template winograd is held against the interpreter, and every tier and engine bit by bit.
- * With bf16 operands in pairs (pass narrow): against the interpreter of the narrowed graph, and every tier and engine bit by bit;
- * template matrix, which has an order of its own, every engine: its machine code emulated where the CPU has no AMX. */
+ * With bf16 operands in pairs (pass narrow): against the interpreter of the narrowed graph, and every tier and engine bit by
+ * bit; template matrix, which has an order of its own, every engine: its machine code emulated where the CPU has no AMX. */
 #pragma once
 #include <math.h>
 #include <setjmp.h>
@@ -76,7 +76,8 @@ static void run_native(const Run *r, LoopModule *m, Slots *s) {
     if (r->engine == ENGINE_LLVM) {
         const uint8_t *object;
         size_t n;
-        if (!emit_llvm(m, &(EmitLlvm){.opt_level = 2, .verify = true}, LLVM_OBJECT, &object, &n)) fail_with_diagnostics(r->cx, "emit_llvm");
+        if (!emit_llvm(m, &(EmitLlvm){.opt_level = 2, .verify = true}, LLVM_OBJECT, &object, &n))
+            fail_with_diagnostics(r->cx, "emit_llvm");
         code = llvm_load(r->cx, object, n, NULL, 0);
     } else {
         Text text = text_new(m->arena);
@@ -99,7 +100,8 @@ static void run_interpreted(const Run *r, LoopModule *m, Slots *s, const Node *n
         loop_interp_forget(in, r->memory[n->in[i].id]);
         int64_t bytes = bytes_of(r, val_type(r->g, n->in[i]));
         Const c;
-        if (val_const(r->g, n->in[i], &c)) bytes = (int64_t)const_info(r->cx, c)->elements * dtype_bytes(const_info(r->cx, c)->dtype);
+        if (val_const(r->g, n->in[i], &c))
+            bytes = (int64_t)const_info(r->cx, c)->elements * dtype_bytes(const_info(r->cx, c)->dtype);
         loop_interp_memory(in, r->memory[n->in[i].id], (uint64_t)bytes, false, true);
     }
     loop_interp_memory(in, r->memory[v], (uint64_t)bytes_of(r, type_info(r->cx, n->type)), true, false);
@@ -117,8 +119,8 @@ static void run_kernel(Run *r, uint32_t v) {
     const Node *n = node(r->g, (Val){v});
     Schedule schedule = *node_attr(n, ATTR_schedule)->as.schedule;
     int64_t its = schedule.field[SCHED_template_];
-    bool tiled = its == TEMPLATE_contraction || its == TEMPLATE_convolution || its == TEMPLATE_grouped || its == TEMPLATE_planes ||
-                 its == TEMPLATE_winograd || its == TEMPLATE_matrix || its == TEMPLATE_separable;
+    bool tiled = its == TEMPLATE_contraction || its == TEMPLATE_convolution || its == TEMPLATE_grouped ||
+                 its == TEMPLATE_planes || its == TEMPLATE_winograd || its == TEMPLATE_matrix || its == TEMPLATE_separable;
     r->tiled += tiled, r->separable += its == TEMPLATE_separable;
     if (its == TEMPLATE_grouped && r->blocks) schedule.field[SCHED_block_n] = LANES, schedule.field[SCHED_block_m] = 3;
     if (tiled && r->map) schedule.field[SCHED_template_] = TEMPLATE_map;
@@ -177,7 +179,8 @@ static float next_float(uint64_t *seed) {
     return (float)((int32_t)(*seed >> 40) % 2001 - 1000) / 1000.0f;
 }
 static Dim symbol(Case *c, const char *name, int64_t value) {
-    Symbol s = symbol_new(c->cx, &(SymbolInfo){.name = intern(c->cx, name), .kind = SYMBOL_INPUT, .min = 1, .max = INT64_MAX, .multiple = 1});
+    Symbol s = symbol_new(
+        c->cx, &(SymbolInfo){.name = intern(c->cx, name), .kind = SYMBOL_INPUT, .min = 1, .max = INT64_MAX, .multiple = 1});
     c->symbols[s.id] = value;
     return dim_symbol(c->cx, s);
 }
@@ -221,7 +224,9 @@ static void compare_reference(const Case *c, const Tensor *expected, const void 
     for (int64_t i = 0, n = tensor_elements(expected); i < n; i++) {
         Scalar x = tensor_at(expected, i), y = scalar_load(t, (const uint8_t *)found + i * dtype_bytes(t));
         if (!dtype_is_float(t)) {
-            if (x.i != y.i) fail_msg("%s %s: element %lld is %lld, expected %lld", c->g->name, what, (long long)i, (long long)y.i, (long long)x.i);
+            if (x.i != y.i)
+                fail_msg("%s %s: element %lld is %lld, expected %lld", c->g->name, what, (long long)i, (long long)y.i,
+                         (long long)x.i);
             continue;
         }
         if (!(fabs(x.f - y.f) <= scale * eps * (1 + fabs(x.f))))
@@ -286,7 +291,8 @@ static void check_tiers(Case *c, Tensor *inputs, const char *const *names, uint3
     for (uint32_t variant = 0; variant < 3 * n; variant++) {
         const Target *target = target_find(names[variant % n]);
         Run run = {.cx = c->cx, .target = target, .symbols = c->symbols, .engine = (Engine)(variant / n)};
-        bool runs = run.engine != ENGINE_LLVM || runs_tiles(target) || cpu_best(c->cx->arena, &(Tiers){.n = 2, .at = {target_find("x86-64"), target}}) == target;
+        bool runs = run.engine != ENGINE_LLVM || runs_tiles(target) ||
+                    cpu_best(c->cx->arena, &(Tiers){.n = 2, .at = {target_find("x86-64"), target}}) == target;
         if (run.engine == ENGINE_TCC && target->tiles_bf16) continue; /* test_amx.c, and slow */
         if (!runs || (run.engine == ENGINE_LOOP && c->large) || (run.engine == ENGINE_TCC && !have_tcc())) continue;
         run.g = compile(c, target, true);
@@ -295,7 +301,8 @@ static void check_tiers(Case *c, Tensor *inputs, const char *const *names, uint3
         snprintf(what, sizeof what, "%s, engine %u", target->name, variant / n);
         compare_reference(c, &expected, found, what);
         if (!run.tiled) fail_msg("%s %s: no tiled kernel", c->g->name, what);
-        if (c->separable && !run.separable && !target->tiles_bf16) fail_msg("%s %s: no kernel of template separable", c->g->name, what);
+        if (c->separable && !run.separable && !target->tiles_bf16)
+            fail_msg("%s %s: no kernel of template separable", c->g->name, what);
         if (reference && memcmp(reference, found, bytes)) fail_msg("%s %s: other bits", c->g->name, what);
         if (reference) free(found);
         else reference = found;
