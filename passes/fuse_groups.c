@@ -1,7 +1,8 @@
 /* fuse_groups.c: pass `fuse`, first decision: the groups around anchors.
  *
- * An anchor's template says what may join its group: pointwise ops over the same rows or the same tile, and views that the stores
- * of a tile can follow.  A node that depends on the group through a value outside is never taken, so groups form no cycle.
+ * An anchor's template says what may join its group: pointwise ops over the same rows or the same tile, and views that the
+ * stores of a tile can follow.  A node that depends on the group through a value outside is never taken, so groups form no
+ * cycle.
  */
 #include "fuse.h"
 #include <string.h>
@@ -15,11 +16,11 @@ static bool same_dims(const Fusion *f, Val a, Val b) {
 
 /* What may join a kernel, by its template. */
 static const GroupKind group_kind[TEMPLATE_COUNT] = {
-    [TEMPLATE_map] = GROUP_MAP,          [TEMPLATE_columns] = GROUP_MAP,   [TEMPLATE_row] = GROUP_ROW, [TEMPLATE_contraction] = GROUP_TILE,
-    [TEMPLATE_convolution] = GROUP_TILE, [TEMPLATE_grouped] = GROUP_TILE,  [TEMPLATE_winograd] = GROUP_TILE, [TEMPLATE_planes] = GROUP_TILE,
-    [TEMPLATE_attention] = GROUP_TILE,   [TEMPLATE_overwrite] = GROUP_ALONE,
-    [TEMPLATE_arg] = GROUP_ALONE,        [TEMPLATE_scatter] = GROUP_ALONE, [TEMPLATE_cumulate] = GROUP_ALONE,
-    [TEMPLATE_top_k] = GROUP_ALONE,      [TEMPLATE_nonzero] = GROUP_ALONE,
+    [TEMPLATE_map] = GROUP_MAP,          [TEMPLATE_columns] = GROUP_MAP,      [TEMPLATE_row] = GROUP_ROW,
+    [TEMPLATE_contraction] = GROUP_TILE, [TEMPLATE_convolution] = GROUP_TILE, [TEMPLATE_grouped] = GROUP_TILE,
+    [TEMPLATE_winograd] = GROUP_TILE,    [TEMPLATE_planes] = GROUP_TILE,      [TEMPLATE_attention] = GROUP_TILE,
+    [TEMPLATE_overwrite] = GROUP_ALONE,  [TEMPLATE_arg] = GROUP_ALONE,        [TEMPLATE_scatter] = GROUP_ALONE,
+    [TEMPLATE_cumulate] = GROUP_ALONE,   [TEMPLATE_top_k] = GROUP_ALONE,      [TEMPLATE_nonzero] = GROUP_ALONE,
 };
 
 /* dims are outer ++ inner of the group's first reduction, or a prefix of outer axes with extents 1 after it. */
@@ -67,13 +68,15 @@ static bool drops_columns(const Fusion *f, const Node *n) {
     const Dim *start = attr_dims(n, ATTR_start, NULL);
     const int64_t *step = attr_ints(n, ATTR_step, NULL);
     for (uint32_t i = 0; i < to->rank; i++)
-        if (step[i] != 1 || !dim_is(f->cx, start[i], 0) || (i + 1 < to->rank && !dim_same(from->dims[i], to->dims[i]))) return false;
+        if (step[i] != 1 || !dim_is(f->cx, start[i], 0) || (i + 1 < to->rank && !dim_same(from->dims[i], to->dims[i])))
+            return false;
     return to->rank > 0;
 }
 
 static bool puts_channels_first(const Fusion *f, const Node *n) {
     static const int64_t first[] = {0, 3, 1, 2};
-    return n->op == OP_permute && val_rank(f->g, n->in[0]) == COUNT(first) && !memcmp(attr_ints(n, ATTR_perm, NULL), first, sizeof first);
+    return n->op == OP_permute && val_rank(f->g, n->in[0]) == COUNT(first) &&
+           !memcmp(attr_ints(n, ATTR_perm, NULL), first, sizeof first);
 }
 
 /* The one reader of v, through pointwise operations that have one as well, puts channels first. */
@@ -135,8 +138,8 @@ static void look_at(Fusion *f, Growth *w, Val v) {
     vec_push(f->arena, &w->pending, v);
 }
 
-/* An operand of n from outside of the group is made of the group's results, where groups are kernels: all of one runs before any
- * member's result is read. */
+/* An operand of n from outside of the group is made of the group's results, where groups are kernels: all of one runs before
+ * any member's result is read. */
 static bool comes_back(Fusion *f, uint32_t group, const Node *n, Growth *w) {
     memset(w->seen, 0, f->g->nodes.n * sizeof *w->seen);
     w->pending.n = 0;
@@ -178,9 +181,9 @@ static void grow(Fusion *f, uint32_t group, Growth *w) {
     f->groups.at[group].last = last;
 }
 
-/* The contraction that v comes from through pointwise ops and reshapes that keep the last axis, all of which nothing else reads;
- * they join the group of the `attend` that reads v, and whose scores have its extents.  Its K is one chunk, so that its sums are
- * finished when a tile is. */
+/* The contraction that v comes from through pointwise ops and reshapes that keep the last axis, all of which nothing else
+ * reads; they join the group of the `attend` that reads v, and whose scores have its extents.  Its K is one chunk, so that
+ * its sums are finished when a tile is. */
 static bool take_product(Fusion *f, const Node *attend, Val v, uint32_t group, uint32_t fuel) {
     const Node *n = node(f->g, v);
     if (f->uses[v.id] != 1 || f->group[v.id] || fuel == 0) return false;
@@ -192,9 +195,11 @@ static bool take_product(Fusion *f, const Node *attend, Val v, uint32_t group, u
                 prove(f->cx, NULL, REL_LE, w->dims[w->rank - 2], chunk) == YES && same_dims(f, v, attend->in[0]);
     }
     uint32_t rank = val_rank(f->g, v);
-    if (n->op == OP_reshape && rank && dim_same(val_dim(f->g, v, rank - 1), val_dim(f->g, n->in[0], val_rank(f->g, n->in[0]) - 1)))
+    if (n->op == OP_reshape && rank &&
+        dim_same(val_dim(f->g, v, rank - 1), val_dim(f->g, n->in[0], val_rank(f->g, n->in[0]) - 1)))
         taken = take_product(f, attend, n->in[0], group, fuel - 1);
-    for (uint32_t i = 0; kind_of(f, v) == KIND_EW && i < n->n_in && !taken; i++) taken = take_product(f, attend, n->in[i], group, fuel - 1);
+    for (uint32_t i = 0; kind_of(f, v) == KIND_EW && i < n->n_in && !taken; i++)
+        taken = take_product(f, attend, n->in[i], group, fuel - 1);
     if (!taken) return false;
     Group *gr = &f->groups.at[group];
     f->group[v.id] = group, gr->first = v.id < gr->first ? v.id : gr->first;
@@ -254,7 +259,8 @@ void fuse_groups(Fusion *f) {
             if (!is_anchor(kind_of(f, v)) || f->group[i] || (val_op(f->g, v) == OP_attend) != attends) continue;
             const Node *n = node(f->g, v);
             int outer = reduces_rows(f->g, n);
-            Group gr = {.kind = group_kind[anchor_template(f->g, n)], .anchor = v, .first = i, .last = i, .outer = outer < 0 ? 0 : (uint32_t)outer};
+            Group gr = {.kind = group_kind[anchor_template(f->g, n)], .anchor = v, .first = i, .last = i};
+            gr.outer = outer < 0 ? 0 : (uint32_t)outer;
             gr.planes = reads_planes(f->g, n) && wanted_in_planes(f, v);
             vec_push(f->arena, &f->groups, gr);
             f->group[i] = f->groups.n - 1;
