@@ -139,7 +139,8 @@ static uint32_t reachable_rows(Kernel *k, const Blocks *s) {
         if (rows % tiles) sizes |= 1u << (rows / tiles + 1);
     }
     int64_t exact;
-    if (high > most && !dim_const_value(k->cx, s->rows, &exact)) sizes |= 1u << m | (m > 1 ? 1u << (m - 1) : 0);
+    bool whole = step % m == 0; /* tiles, whatever the number of rows */
+    if (high > most && !dim_const_value(k->cx, s->rows, &exact)) sizes |= 1u << m | (m > 1 && !whole ? 1u << (m - 1) : 0);
     if (dim_const_value(k->cx, s->rows, &exact) && exact > 0) {
         int64_t tiles = (exact + m - 1) / m;
         sizes = 1u << (exact / tiles) | (exact % tiles ? 1u << (exact / tiles + 1) : 0);
