@@ -402,7 +402,7 @@ void graph_inline(Graph *, const Graph *callee, const Val *in, Val *out);
 /* widen.c: every f32 value as f64, parameters and constants widened where they come in; results of f32 become f64. */
 Graph *graph_widen(Context *, const Graph *);
 
-/* ---- fold.c, simplify.c ------------------------------------------------------------------------------------------- */
+/* ---- fold.c ------------------------------------------------------------------------------------------------------- */
 
 /* With g->fold: the node's value where operands are constants (within limits.fold_bytes), or an identity (x + 0 => x).
  * Poison where nothing applies. Called by emit. */

@@ -2,8 +2,9 @@
 """The include law, checked: base <- ir <- {frontend, passes, codegen} <- driver; runtime/ stands alone.
 
 Siblings never include each other, nothing includes upwards, runtime/ sees only the artifact ABI and libc, and only
-codegen (and the driver) may see LLVM or libtcc.  Also: no file over 1,000 lines; functions over 70 are warned about.
-Prints one line per violation and exits 1 if there is any.  A folder may be given, for the test of this program itself.
+codegen (and the driver) may see LLVM or libtcc.  Also the sizes of SIZES, that a file of C opens with its name and what it does,
+and that the files whose sections a header names are there.  Prints one line per violation and exits 1 if there is any.  A folder
+may be given, for the test of this program itself.
 """
 import pathlib
 import re
@@ -25,7 +26,9 @@ RUNTIME_ANGLE = re.compile(  # libc, POSIX and Linux, and the compiler's own hea
     r"|(sys|linux|asm)/\w+\.h")
 ONLY_CODEGEN = re.compile(r"(llvm|llvm-c|clang-c)/|libtcc\.h|LLVM")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
-MAX_FILE, MAX_FUNCTION = 1000, 70
+SIZES = {"lines": 1000, "lines of a function": 70, "columns": 128}
+FIRST = re.compile(r"/\* (clang-format off\s+\* )?(\S+?)[:,]? ")  # the opening comment; tables keep their columns
+SECTION = re.compile(r"^/\* ---- (.*?) -+ \*/$", re.M)
 
 
 def owners(root):
@@ -61,37 +64,57 @@ def check_includes(root, layer, path, text, found):
                 yield f'{where}: {layer}/ includes "{name}" of {"/, ".join(sorted(of))}/, which it may not see'
 
 
-def long_functions(text):
+def functions(text):
     """(line, length) of functions whose braces stand in the first column, as clang-format puts them"""
     start = None
     for number, line in enumerate(text.split("\n"), 1):
         if start is None and re.match(r"[A-Za-z_ ].*\)[^;]*\{\s*$", line):
             start = number
         if line.startswith("}"):
-            if start is not None and number - start + 1 > MAX_FUNCTION:
+            if start is not None:
                 yield start, number - start + 1
             start = None
 
 
+def sizes(text):
+    """(line, what, found) of everything that SIZES limits; a row of text, such as one of emitted C, may be as long as it is"""
+    lines = text.split("\n")
+    yield len(lines), "lines", len(lines) - 1
+    for line, length in functions(text):
+        yield line, "lines of a function", length
+    for line, content in enumerate(lines, 1):
+        if not content.lstrip().startswith('"'):
+            yield line, "columns", len(content)
+
+
+def check_text(path, text, files):
+    name = path.name
+    if path.suffix != ".def":
+        for line, what, found in sizes(text):
+            if found > SIZES[what]:
+                yield f"{line}: {found} {what}; expected at most {SIZES[what]}"
+    opening = FIRST.match(text)
+    if not opening or opening.group(2) != name:
+        yield f"1: expected an opening comment that begins with {name} and says what the file does"
+    if path.suffix == ".h":
+        for section in SECTION.finditer(text):
+            for named in re.findall(r"\b\w+\.(?:c|def)\b", section.group(1)):
+                if named not in files:
+                    yield f"{text.count(chr(10), 0, section.start()) + 1}: names {named}, which is not there"
+
+
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent.parent).resolve()
-    found, errors, warnings = owners(root), [], []
-    for layer in [*SEES, "runtime", "tests"]:
-        for path in sorted((root / layer).rglob("*")):
-            if path.suffix not in (".c", ".h", ".def"):
-                continue
-            text = path.read_text(encoding="utf-8", errors="replace")
-            name = path.relative_to(root)
-            if layer != "tests":
-                errors += check_includes(root, layer, path, text, found)
-            lines = text.count("\n")
-            if lines > MAX_FILE:
-                errors.append(f"{name}: {lines} lines; expected at most {MAX_FILE}")
-            if path.suffix == ".c":
-                warnings += [f"{name}:{line}: function of {length} lines; expected at most {MAX_FUNCTION}"
-                             for line, length in long_functions(text)]
-    for text in warnings:
-        print("warning:", text)
+    found, errors = owners(root), []
+    folders = [*SEES, "runtime", "tests", "tools", "examples"]
+    sources = [(folder, path) for folder in folders for path in sorted((root / folder).rglob("*"))
+               if path.suffix in (".c", ".h", ".def")]
+    files = {path.name for _, path in sources}
+    for folder, path in sources:
+        text, name = path.read_text(encoding="utf-8", errors="replace"), path.relative_to(root)
+        if folder in SEES or folder == "runtime":
+            errors += check_includes(root, folder, path, text, found)
+        errors += [f"{name}:{problem}" for problem in check_text(path, text, files)]
     for text in errors:
         print("error:", text)
     return 1 if errors else 0

@@ -1,4 +1,4 @@
-/* Decodes with caches that the library writes in place: docs/attention.md.
+/* decode.c: decodes with caches that the library writes in place: docs/attention.md.
  *
  *   ingot compile step.graph --donate=k=past_k,v=past_v --name=step -o libstep.so
  *   cc decode.c -I. -L. -lstep -Wl,-rpath,. -o decode
