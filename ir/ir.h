@@ -163,6 +163,7 @@ Type type_encoded(Context *, Type, Encoding);
 Type type_tuple(Context *, uint32_t n, const Type *elements);
 const TypeInfo *type_info(Context *, Type);
 Dim type_elements(Context *, Type);        /* product of the dims */
+bool type_same_dims(const TypeInfo *, const TypeInfo *); /* as many, each the same expression */
 void type_print(Context *, Text *, Type);  /* "f32[batch,128]{panel16}", "(f32[2], i64[])" */
 bool type_is_static(Context *, Type);
 

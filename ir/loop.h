@@ -160,6 +160,7 @@ LVal l_select(LoopBuilder *, LVal c, LVal a, LVal b);
 LVal l_convert(LoopBuilder *, LVal, DType);
 LVal l_bitcast(LoopBuilder *, LVal, DType);
 LVal l_splat(LoopBuilder *, LVal, uint32_t lanes);         /* itself where it has the lanes */
+LVal l_lane_mask(LoopBuilder *, LVal n, uint32_t lanes);   /* bool x lanes: whether a lane is one of the first n */
 LVal l_load(LoopBuilder *, LVal pointer, LVal index, uint32_t lanes, LVal mask_or_none);
 void l_store(LoopBuilder *, LVal pointer, LVal index, LVal value, LVal mask_or_none);
 LVal l_gather(LoopBuilder *, LVal pointer, LVal indices, LVal mask_or_none);

@@ -274,6 +274,10 @@ LVal l_bitcast(LoopBuilder *b, LVal x, DType to) {
     return l_inst(b, LOP_bitcast, lt_vector(to, loop_type(b, x).lanes), &x, 1, 0);
 }
 
+LVal l_lane_mask(LoopBuilder *b, LVal n, uint32_t lanes) {
+    return l_inst(b, LOP_lane_mask, lt_vector(DT_bool, lanes), &n, 1, 0);
+}
+
 LVal l_splat(LoopBuilder *b, LVal x, uint32_t lanes) {
     LType t = loop_type(b, x);
     return t.lanes == lanes ? x : l_inst(b, LOP_splat, lt_vector((DType)t.dtype, lanes), &x, 1, 0);

@@ -102,6 +102,10 @@ const TypeInfo *type_info(Context *cx, Type type) {
     return types->types.at[type.id];
 }
 
+bool type_same_dims(const TypeInfo *a, const TypeInfo *b) {
+    return a->rank == b->rank && memcmp(a->dims, b->dims, a->rank * sizeof *a->dims) == 0;
+}
+
 Dim type_elements(Context *cx, Type type) {
     const TypeInfo *t = type_info(cx, type);
     REQUIRE(cx, t->dtype != DT_none);

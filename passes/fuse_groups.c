@@ -7,10 +7,7 @@
 #include "fuse.h"
 #include <string.h>
 
-static bool same_dims(const Fusion *f, Val a, Val b) {
-    const TypeInfo *x = val_type(f->g, a), *y = val_type(f->g, b);
-    return x->rank == y->rank && memcmp(x->dims, y->dims, x->rank * sizeof *x->dims) == 0;
-}
+static bool same_dims(const Fusion *f, Val a, Val b) { return type_same_dims(val_type(f->g, a), val_type(f->g, b)); }
 
 /* ---- anchors -------------------------------------------------------------------------------------------------------- */
 

@@ -6,13 +6,8 @@
  * for each run of at least sixteen of them.  Runs last before `fuse`, when the shapes that contractions want are settled.
  */
 #include "passes.h"
-#include <string.h>
 
 enum { FUEL = 48, RUN = 16 };
-
-static bool same_dims(const TypeInfo *a, const TypeInfo *b) {
-    return a->rank == b->rank && memcmp(a->dims, b->dims, a->rank * sizeof *a->dims) == 0;
-}
 
 /* v is made, pointwise, of a reduction over rows of the dims `full`. */
 static bool from_rows(const Graph *g, Val v, const TypeInfo *full, uint32_t *fuel) {
@@ -20,7 +15,7 @@ static bool from_rows(const Graph *g, Val v, const TypeInfo *full, uint32_t *fue
     OpKind kind = op_info[n->op].kind;
     if (*fuel == 0) return false;
     --*fuel;
-    if (kind == KIND_REDUCE) return reduces_rows(g, n) >= 0 && same_dims(val_type(g, n->in[0]), full);
+    if (kind == KIND_REDUCE) return reduces_rows(g, n) >= 0 && type_same_dims(val_type(g, n->in[0]), full);
     if (kind != KIND_EW && n->op != OP_broadcast && n->op != OP_reshape) return false;
     for (uint32_t i = 0; i < n->n_in; i++)
         if (from_rows(g, n->in[i], full, fuel)) return true;
@@ -55,7 +50,7 @@ static bool fits(const Graph *g, Val v) {
 
 static Val reshaped(Graph *g, Loc loc, Val v, const TypeInfo *to) {
     while (val_op(g, v) == OP_reshape) v = val_in(g, v, 0);
-    return same_dims(val_type(g, v), to) ? v : b_reshape(g, loc, v, to->rank, to->dims);
+    return type_same_dims(val_type(g, v), to) ? v : b_reshape(g, loc, v, to->rank, to->dims);
 }
 
 static Val regroup(Rewrite *rw, const Node *old, Val old_val, const Val *in) {

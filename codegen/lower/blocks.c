@@ -69,12 +69,14 @@ void blocks_sizes(Kernel *k, Blocks *s) {
 
 Dim blocks_tiles(Kernel *k, const Blocks *s) { return dim_cdiv(k->cx, s->rows, dim_const(k->cx, s->tile_m)); }
 Dim blocks_count(Kernel *k, const Blocks *s) { return dim_cdiv(k->cx, blocks_tiles(k, s), dim_const(k->cx, s->block_tiles)); }
+/* K is one pass: sums need no memory. */
+static bool one_pass(const Blocks *s) { return s->whole || s->chained; }
+
 /* ---- scratch: sums of parts, then panels of w ------------------------------------------------------------------------- */
 
 static int64_t sums_bytes(const Blocks *s) {
-    return s->whole || s->chained
-               ? 0
-               : (int64_t)s->block_groups * s->block_tiles * s->tile_m * s->tile_n * PANEL * dtype_bytes(s->compute);
+    if (one_pass(s)) return 0;
+    return (int64_t)s->block_groups * s->block_tiles * s->tile_m * s->tile_n * PANEL * dtype_bytes(s->compute);
 }
 
 /* Vectors of a panel packed while running. */
@@ -204,7 +206,7 @@ static void run_unit(Kernel *k, Blocks *s, const Group *gr, const Unit *u) {
         blocks_pack(k, s, &u->part, gr);
     }
     if (s->group) s->group(k, s, gr, &r, u->sums);
-    else if (s->whole || s->chained) blocks_finish_tiles(k, s, &u->part, gr, &r, u->sums);
+    else if (one_pass(s)) blocks_finish_tiles(k, s, &u->part, gr, &r, u->sums);
     else blocks_sum_tiles(k, s, &u->part, gr, &r, &to);
     if (s->packs) l_else(b, &some, NULL, 0), l_if_end(b, &some, NULL, 0, NULL);
 }
@@ -323,8 +325,8 @@ static void run_block(Kernel *k, Blocks *s, const Dim *task, Dim all, LVal first
     LoopBuilder *b = k->b;
     KernelLoop loop;
     if (s->begin) s->begin(k, s, task);
-    Dim column = kernel_loop(k, &loop, first, end, all, s->whole || s->chained ? 1 : s->block_groups, NULL, 0);
-    if (s->whole || s->chained) {
+    Dim column = kernel_loop(k, &loop, first, end, all, one_pass(s) ? 1 : s->block_groups, NULL, 0);
+    if (one_pass(s)) {
         s->next = group_elements(k, s);
         run_whole(k, s, task, column);
     } else {

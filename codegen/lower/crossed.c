@@ -34,8 +34,6 @@ typedef struct Square {          /* of a tile and a panel */
     LVal mask;                   /* of columns, or 0: all */
 } Square;
 
-static LVal lane_mask(Kernel *k, LVal n) { return l_inst(k->b, LOP_lane_mask, lt_vector(DT_bool, LANES), &n, 1, 0); }
-
 /* Results of one row: those that cross into v[r].at[i], the others to memory, unless the row only fills the square up. */
 static void evaluate_row(Kernel *k, Blocks *s, const Square *q, uint32_t i, LVal value, Lanes *v) {
     const Graph *g = k->body;
@@ -136,11 +134,11 @@ static void store_columns(Kernel *k, Blocks *s, const Square *q, uint32_t r, con
     LVal moved = l_sub(b, t->first, l_mul(b, kernel_dim(k, image), length)), mask = {0};
     int64_t known;
     if (!single) {
-        mask = lane_mask(k, l_min(b, t->count, l_sub(b, length, moved)));
-        LVal before = lane_mask(k, l_sub(b, l_i64(b, 0), moved));
+        mask = l_lane_mask(k->b, l_min(b, t->count, l_sub(b, length, moved)), LANES);
+        LVal before = l_lane_mask(k->b, l_sub(b, l_i64(b, 0), moved), LANES);
         mask = l_select(b, before, l_splat(b, l_bool(b, false), LANES), mask);
     } else if (!loop_const_int(b, t->count, &known) || known < LANES) {
-        mask = lane_mask(k, t->count);
+        mask = l_lane_mask(k->b, t->count, LANES);
     }
     for (uint32_t c = 0; c < q->sure; c++) store_column(k, s, q, r, c, place, moved, mask, v[c]);
     for (uint32_t c = q->sure; c < q->columns; c += q->together) {
@@ -191,7 +189,7 @@ void blocks_store_crossed(Kernel *k, Blocks *s, const CrossedRows *rows) {
             continue;
         }
         LVal left = kernel_dim(k, rest);
-        q.mask = lane_mask(k, left);
+        q.mask = l_lane_mask(k->b, left, LANES);
         count_columns(k, s, rest, &q);
         q.left = left;
         LIf some = l_if(b, l_lt(b, l_i64(b, 0), left));

@@ -454,7 +454,7 @@ static void vector_steps(Kernel *k, int64_t extent, uint32_t lanes, LVal *carrie
         LVal left = l_i64(k->b, extent - i);
         Dim at = dim_const(k->cx, i);
         if (lanes > 1) at = dim_add(k->cx, at, dim_symbol(k->cx, k->lane));
-        if (extent - i < lanes) k->mask = l_inst(k->b, LOP_lane_mask, lt_vector(DT_bool, lanes), &left, 1, 0);
+        if (extent - i < lanes) k->mask = l_lane_mask(k->b, left, lanes);
         const Fact inside[] = {{REL_LT, at, dim_const(k->cx, extent)}};
         const Scope *outer = k->scope, scope = {outer, inside, 1};
         k->scope = &scope;
@@ -503,7 +503,7 @@ void kernel_vector_range(Kernel *k, const KernelSpan *span, Dim extent, uint32_t
         KernelScope scope;
         kernel_enter(k, &scope, inside, 1);
         LVal outer_mask = k->mask;
-        k->mask = l_inst(b, LOP_lane_mask, lt_vector(DT_bool, lanes), &left, 1, 0);
+        k->mask = l_lane_mask(b, left, lanes);
         fill(k, user, at, carried);
         k->mask = outer_mask;
         kernel_leave(k, &scope);

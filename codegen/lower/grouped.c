@@ -205,7 +205,7 @@ static LVal load_channels(Kernel *k, const Patch *p, int64_t line, int64_t x, LV
     int64_t spread = LANES / s->filters * s->channels, total = s->channels * attr_int(s->node, ATTR_groups);
     LVal mask = {0}, left = l_i64(b, spread - i * LANES);
     if (k->mask.id) left = l_min(b, left, l_sub(b, l_i64(b, total - i * LANES), channel));
-    if (k->mask.id || spread < (i + 1) * LANES) mask = l_inst(b, LOP_lane_mask, lt_vector(DT_bool, LANES), &left, 1, 0);
+    if (k->mask.id || spread < (i + 1) * LANES) mask = l_lane_mask(b, left, LANES);
     LVal index = l_add(b, channel, l_i64(b, i * LANES)), pointer = p->pixel[line * p->width + x];
     if (p->inside) {
         Dim step = s->image.axis[s->image.spatial - 1];

@@ -72,7 +72,7 @@ static void pack_rows(Kernel *k, const Pack *p, uint32_t from, uint32_t n, bool 
     LoopBuilder *b = k->b;
     LVal mask = {0}, whole = p->end;
     int64_t begin, end;
-    if (masked) mask = l_inst(b, LOP_lane_mask, lt_vector(DT_bool, LANES), &left, 1, 0);
+    if (masked) mask = l_lane_mask(b, left, LANES);
     if (p->s->pairs) whole = l_add(b, p->first, l_bin(b, LOP_and, l_sub(b, p->end, p->first), l_i64(b, -2)));
     pack_run(k, p, whole, false, from, n, mask);
     if (!p->s->pairs || (loop_const_int(b, whole, &begin) && loop_const_int(b, p->end, &end) && begin == end)) return;
@@ -139,7 +139,7 @@ static void pack_lines(Kernel *k, const Pack *p, const Lines *lines, uint32_t j,
     LVal from = l_offset(b, lines->pointer, kernel_dim(k, first)), pitch = kernel_dim(k, lines->along), at, v[PANEL],
          line[PANEL], mask = {0};
     LVal to = panel_at(k, s, j), whole = l_add(b, p->first, l_bin(b, LOP_and, l_sub(b, p->end, p->first), l_i64(b, -depth)));
-    if (left.id) mask = l_inst(b, LOP_lane_mask, lt_vector(DT_bool, LANES), &left, 1, 0);
+    if (left.id) mask = l_lane_mask(b, left, LANES);
     for (uint32_t i = 0; i < PANEL; i++) {
         line[i] = l_i64(b, i);
         if (left.id) line[i] = l_min(b, line[i], l_sub(b, left, l_i64(b, 1))); /* the last column again */

@@ -84,13 +84,12 @@ static LVal load_line(Kernel *k, const Planes *s, int64_t line, Dim x, bool insi
     Dim y = dim_addi(cx, place(k, s, 0, s->at[1]), line);
     LVal mask = {0};
     if (!inside) { /* counted, not asked of the scope: what it knows of the lanes is about those that are stored */
-        LType lanes = lt_vector(DT_bool, LANES);
         LVal above = kernel_fact(k, (Fact){REL_LE, dim_const(cx, 0), y}),
              below = kernel_fact(k, (Fact){REL_LT, y, s->x->dims[1]});
         LVal before = kernel_dim(k, kernel_simplify(k, dim_muli(cx, x, -1)));
         LVal within = kernel_dim(k, kernel_simplify(k, dim_sub(cx, s->x->dims[2], x)));
-        mask = l_un(b, LOP_not, l_inst(b, LOP_lane_mask, lanes, &before, 1, 0));
-        mask = l_bin(b, LOP_and, mask, l_inst(b, LOP_lane_mask, lanes, &within, 1, 0));
+        mask = l_un(b, LOP_not, l_lane_mask(b, before, LANES));
+        mask = l_bin(b, LOP_and, mask, l_lane_mask(b, within, LANES));
         mask = l_bin(b, LOP_and, mask, l_splat(b, l_bin(b, LOP_and, above, below), LANES));
     }
     Dim offset = dim_add(cx, im->origin, dim_mul(cx, s->at[0], im->step));

@@ -9,7 +9,6 @@
  * exactly the axes after the outer ones, and every result has the outer dims, outer ++ inner dims, or outer ++ ones.
  */
 #include "lower.h"
-#include <string.h>
 
 /* The first reduction gives the split: its operand's dims are outer ++ inner. */
 static const Node *first_reduction(Kernel *k) {
@@ -133,7 +132,7 @@ static void row_result(Kernel *k, Rows *r, uint32_t result) {
     Val v = k->body->results.at[result];
     const TypeInfo *t = val_type(k->body, v);
     Dim at[MAX_RANK];
-    if (t->rank == r->full->rank && memcmp(t->dims, r->full->dims, t->rank * sizeof *t->dims) == 0) {
+    if (type_same_dims(t, r->full)) {
         Pass pass = {r, result};
         kernel_vector_loop(k, r->inner, LANES, NULL, 0, store_step, &pass);
     } else if (row_value_at(k, r, v, at)) {

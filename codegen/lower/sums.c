@@ -75,7 +75,7 @@ static void store_row(Kernel *k, Blocks *s, const Group *gr, Dim row, LVal sums,
         bool full = gr->kind == COLUMNS_FULL || (gr->kind == COLUMNS_TAIL && j + 1 < gr->panels);
         LIf some = {0};
         if (gr->kind == COLUMNS_DYNAMIC) some = l_if(b, l_lt(b, l_i64(b, 0), left));
-        if (!full) mask = l_inst(b, LOP_lane_mask, lt_vector(DT_bool, LANES), &left, 1, 0);
+        if (!full) mask = l_lane_mask(b, left, LANES);
         store_panel(k, s, column, acc ? acc[j] : l_load(b, sums, at, PANEL, (LVal){0}), mask);
         if (gr->kind != COLUMNS_DYNAMIC) continue;
         l_else(b, &some, NULL, 0);

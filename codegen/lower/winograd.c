@@ -296,7 +296,7 @@ static void panel_out(Kernel *k, Filtering *f, LVal number, Dim panel) {
         l_add(b, l_mul(b, number, l_i64(b, (int64_t)f->s.tile_n * PANEL)), l_mul(b, kernel_dim(k, panel), l_i64(b, PANEL)));
     Fact inside[] = {{REL_LT, column, f->s.columns}};
     KernelScope scope;
-    if (known(k, f->s.columns, "filters") % PANEL) mask = l_inst(b, LOP_lane_mask, lt_vector(DT_bool, LANES), &left, 1, 0);
+    if (known(k, f->s.columns, "filters") % PANEL) mask = l_lane_mask(b, left, LANES);
     kernel_enter(k, &scope, inside, 1);
     f->s.value_at[0] = f->at[0], f->s.value_at[3] = column;
     LFor columns = begin(k, f->points, &j);
