@@ -43,6 +43,15 @@ static bool packs_rounded(const Fusion *f, const Node *n, uint32_t i) {
     return val_dtype(f->g, n->in[i]) == DT_bf16 && val_dtype(f->g, v->in[0]) == DT_f32;
 }
 
+/* A matrix for each batch element, picked from memory: it is copied into panels where it lies, once. */
+static bool picks_matrices(const Fusion *f, const Node *n, uint32_t i) {
+    const Node *v = node(f->g, n->in[i]);
+    if (n->op != OP_dot || i != 1 || v->op != OP_gather || f->uses[n->in[i].id] != 1) return false;
+    uint32_t inner = val_rank(f->g, v->in[0]) - (uint32_t)attr_int(v, ATTR_axis) - 1;
+    Dim rows = dim_product(f->cx, type_info(f->cx, n->type)->dims + attr_int(n, ATTR_batch), 1);
+    return inner >= 2 && kind_of(f, v->in[0]) == KIND_SOURCE && dim_is(f->cx, rows, 1);
+}
+
 /* Operand i of anchor n must be a buffer, or a view of one that its template can address. */
 static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i) {
     Val v = n->in[i], base;
@@ -58,6 +67,7 @@ static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i
         f->stored[node(f->g, v)->in[0].id] = true;
         return;
     }
+    if (picks_matrices(f, n, i)) return;
     if (kind_of(f, v) != KIND_VIEW && repeated) f->stored[v.id] = true;
     if (kind_of(f, v) != KIND_VIEW || !(addressed || repeated)) return;
     /* Every tap would walk channels with a stride: one transpose is cheaper, but for one tap, or the few channels of a first
