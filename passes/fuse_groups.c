@@ -235,17 +235,21 @@ static bool leads_only_to(const Fusion *f, uint32_t group, Val v, Val reader) {
     return true;
 }
 
-/* The depthwise convolution whose result the convolution of one tap in `group` takes joins it. */
-static void take_depthwise(Fusion *f, uint32_t group) {
+/* The convolution whose result the anchor of `group` takes joins it: a depthwise one before one of one tap, or one before
+ * windows. */
+static void take_convolution(Fusion *f, uint32_t group) {
     Val to = f->groups.at[group].anchor;
     const Node *n = node(f->g, to);
-    uint32_t from = n->op == OP_conv ? f->group[n->in[0].id] : 0;
+    uint32_t from = n->op == OP_conv || node_attr(n, ATTR_window) ? f->group[n->in[0].id] : 0;
     Group *gr = &f->groups.at[from];
-    if (!from || gr->kind != GROUP_TILE || gr->planes || !pays_as_separable(f->g, node(f->g, gr->anchor), n, f->tiers)) return;
-    if (!leads_only_to(f, from, n->in[0], to)) return;
+    if (!from || gr->kind != GROUP_TILE || gr->planes || gr->before.id) return;
+    const Node *conv = node(f->g, gr->anchor);
+    bool pays = n->op == OP_conv ? pays_as_separable(f->g, conv, n, f->tiers) : pays_as_pooled(f->g, conv, n, f->tiers);
+    if (!pays || !leads_only_to(f, from, n->in[0], to)) return;
     for (uint32_t i = gr->anchor.id; i < to.id; i++)
         if (f->group[i] == from) f->group[i] = group;
-    gr->kind = GROUP_NONE, f->groups.at[group].before = gr->anchor, f->groups.at[group].first = gr->first;
+    Group *its = &f->groups.at[group];
+    gr->kind = GROUP_NONE, its->kind = GROUP_TILE, its->before = gr->anchor, its->first = gr->first;
 }
 
 void fuse_groups(Fusion *f) {
@@ -262,8 +266,9 @@ void fuse_groups(Fusion *f) {
             vec_push(f->arena, &f->groups, gr);
             f->group[i] = f->groups.n - 1;
             if (attends) take_product(f, n, n->in[0], f->group[i], 16);
-            take_depthwise(f, f->groups.n - 1);
+            if (gr.kind == GROUP_TILE) take_convolution(f, f->groups.n - 1);
             grow(f, f->groups.n - 1, &growth);
+            if (gr.kind == GROUP_MAP) take_convolution(f, f->groups.n - 1);
         }
     leave_widening(f);
 }

@@ -64,6 +64,9 @@ int reduces_rows(const Graph *, const Node *);
  * both where that pays. */
 bool pays_as_separable(const Graph *, const Node *grouped, const Node *product, const Tiers *);
 
+/* A convolution and windows over what is made of it, element by element: template `pooled` computes both where that pays. */
+bool pays_as_pooled(const Graph *, const Node *conv, const Node *window, const Tiers *);
+
 /* For a body without an anchor: the result axis along which everything it reads is contiguous, while nothing is along the
  * last; or -1. */
 int crossed_axis(const Graph *body);

@@ -32,6 +32,7 @@ static Template body_template(const Graph *body, const Node **anchor) {
         /* The scores' own contraction stands before the attend that it belongs to. */
         bool follows = t == TEMPLATE_grouped && its == TEMPLATE_convolution;
         if (!*anchor || its == TEMPLATE_attention || follows) *anchor = n, t = follows ? TEMPLATE_separable : its;
+        else if (t == TEMPLATE_convolution && node_attr(n, ATTR_window)) t = TEMPLATE_pooled; /* the convolution's numbers */
     }
     return t;
 }
@@ -202,7 +203,7 @@ bool schedule_panels_fit(Context *cx, const Graph *body, int64_t panels) {
     const Node *anchor;
     Template t = body_template(body, &anchor);
     if (t == TEMPLATE_winograd) return divide_up(known(cx, type_info(cx, anchor->type)->dims[3]), PANEL) % panels == 0;
-    bool tiles = t == TEMPLATE_convolution || t == TEMPLATE_contraction || t == TEMPLATE_separable;
+    bool tiles = t == TEMPLATE_convolution || t == TEMPLATE_contraction || t == TEMPLATE_separable || t == TEMPLATE_pooled;
     return !tiles || panels_fit(cx, body, anchor, panels);
 }
 
@@ -314,6 +315,16 @@ static void separable(const Choice *c, Schedule *s) {
     s->field[SCHED_block_m] = strip < 1 ? 1 : strip > 64 ? 64 : strip;
 }
 
+/* The convolution's own; but a strip of lines that half of the second cache holds. */
+static void pooled(const Choice *c, Schedule *s) {
+    contraction(c, s);
+    const TypeInfo *y = type_info(c->cx, c->anchor->type);
+    int64_t rows = dim_hint(c->cx, dim_product(c->cx, y->dims + 2, y->rank - 3));
+    int64_t row = sat_mul(known(c->cx, y->dims[y->rank - 1]), dtype_bytes(y->dtype));
+    int64_t lines = c->target->l2_bytes / 2 / sat_mul(row < 1 ? 1 : row, rows < 1 ? 1 : rows);
+    s->field[SCHED_block_m] = sat_mul(lines < 1 ? 1 : lines, rows < 1 ? 1 : rows);
+}
+
 /* Rows are tiles of the image: their transforms, and the products of a group of columns, fill most of the cache.  A group is a
  * tile wide, and all groups are whole. */
 static void winograd(const Choice *c, Schedule *s) {
@@ -403,7 +414,7 @@ static Numbers *const numbers[TEMPLATE_COUNT] = {
     [TEMPLATE_map] = pointwise,           [TEMPLATE_transpose] = transposed, [TEMPLATE_row] = rows,
     [TEMPLATE_grouped] = grouped,         [TEMPLATE_planes] = planes,        [TEMPLATE_contraction] = contraction,
     [TEMPLATE_convolution] = contraction, [TEMPLATE_attention] = attention,  [TEMPLATE_winograd] = winograd,
-    [TEMPLATE_separable] = separable,     [TEMPLATE_matrix] = matrix,
+    [TEMPLATE_separable] = separable,     [TEMPLATE_pooled] = pooled,        [TEMPLATE_matrix] = matrix,
 };
 
 /* Elements of the first result whose work is worth a thread. */

@@ -118,6 +118,34 @@ bool pays_as_separable(const Graph *g, const Node *grouped, const Node *product,
     return bytes >= tiers_target(tiers, 0).l2_bytes;
 }
 
+/* ---- pooled convolutions ------------------------------------------------------------------------------------------------- */
+
+/* As above; but strips, which end with their image, must be long enough for the panels that they read again, and a strip's
+ * lines with what its windows overlap must fit beside them. */
+bool pays_as_pooled(const Graph *g, const Node *conv, const Node *window, const Tiers *tiers) {
+    enum { LEAST_ROWS = 96 /* of a strip: seven tiles */ };
+    Context *cx = g->cx;
+    if (!tiers || !tiers->n || anchor_template(g, conv) != TEMPLATE_convolution) return false;
+    if (op_info[window->op].kind != KIND_REDUCE || !node_attr(window, ATTR_window)) return false;
+    const TypeInfo *w = val_type(g, conv->in[1]), *between = val_type(g, window->in[0]);
+    for (uint32_t i = 0; i < tiers->n; i++)
+        if (w->encoding == ENCODING_PAIR16 && tiers->at[i]->tiles_bf16) return false; /* template matrix takes it */
+    uint32_t last = between->rank - 1;
+    const int64_t *size = attr_ints(window, ATTR_window, NULL), *step = attr_ints(window, ATTR_stride, NULL);
+    const Dim *low = attr_dims(window, ATTR_low, NULL), *high = attr_dims(window, ATTR_high, NULL);
+    for (uint32_t i = 0; i <= last; i += last) /* images and channels by themselves */
+        if (size[i] != 1 || step[i] != 1 || !dim_is(cx, low[i], 0) || !dim_is(cx, high[i], 0)) return false;
+    int64_t rows, line, reach = sat_add(sat_mul(size[1] - 1, attr_ints(window, ATTR_dilation, NULL)[1]), 1);
+    if (!dim_const_value(cx, dim_product(cx, between->dims + 2, last - 2), &rows) || rows < 1) return false;
+    if (!dim_const_value(cx, dim_muli(cx, between->dims[last], dtype_bytes(between->dtype)), &line)) return false;
+    line = sat_mul(line, rows);
+    int64_t l2 = tiers_target(tiers, 0).l2_bytes, strip = sat_mul(line, sat_add(reach, step[1]));
+    int64_t lines = dim_hint(cx, between->dims[1]);
+    if (lines > l2 / 2 / line) lines = l2 / 2 / line;
+    bool long_enough = sat_mul(lines, rows) >= LEAST_ROWS;
+    return sat_mul(dim_hint(cx, dim_product(cx, between->dims, 2)), line) >= l2 && strip <= l2 / 2 && long_enough;
+}
+
 /* ---- transposes --------------------------------------------------------------------------------------------------------- */
 
 typedef struct Strides {

@@ -282,7 +282,7 @@ Dim blocks_parts(Kernel *k, const Blocks *s) {
 /* Parts of K outermost: one part of x stays in cache while the groups' panels stream through it. */
 static void run_parts(Kernel *k, Blocks *s, const Dim *task, Dim all, Dim column, LVal groups) {
     LoopBuilder *b = k->b;
-    Rows r = blocks_rows(k, s, task[1]);
+    Rows r = s->strip ? *s->strip : blocks_rows(k, s, task[1]);
     LVal zero = l_i64(b, 0), one = l_i64(b, 1), at, i;
     LVal rows = l_sub(b, rows_start(k, &r, r.end), rows_start(k, &r, r.begin));
     LVal sums = scratch_at(k, 0, s->compute), each = l_mul(b, rows, l_i64(b, (int64_t)s->tile_n * PANEL));
@@ -327,7 +327,7 @@ static void run_block(Kernel *k, Blocks *s, const Dim *task, Dim all, LVal first
     if (s->begin) s->begin(k, s, task);
     Dim column = kernel_loop(k, &loop, first, end, all, one_pass(s) ? 1 : s->block_groups, NULL, 0);
     if (one_pass(s)) {
-        s->next = group_elements(k, s);
+        if (!s->strip) s->next = group_elements(k, s);
         run_whole(k, s, task, column);
     } else {
         run_parts(k, s, task, all, column, l_min(b, l_i64(b, s->block_groups), l_sub(b, end, kernel_dim(k, column))));
@@ -336,14 +336,11 @@ static void run_block(Kernel *k, Blocks *s, const Dim *task, Dim all, LVal first
 }
 
 void blocks_strip(Kernel *k, Blocks *s, const Rows *rows) {
-    KernelLoop loop;
     Dim tasks[3];
     k->state = s, k->anchor = blocks_anchor, k->lane = lane_symbol(k->cx, LANES);
     s->strip = rows;
     share_tasks(k, s, tasks);
-    Dim column = kernel_loop(k, &loop, l_i64(k->b, 0), kernel_dim(k, tasks[2]), tasks[2], 1, NULL, 0);
-    run_whole(k, s, NULL, column);
-    kernel_loop_end(k, &loop, NULL, 0);
+    run_block(k, s, NULL, tasks[2], l_i64(k->b, 0), kernel_dim(k, tasks[2]));
 }
 
 void blocks_lower(Kernel *k, Blocks *s, LVal lo, LVal hi) {

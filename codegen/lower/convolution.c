@@ -305,12 +305,17 @@ static void check_groups(Kernel *k, const Blocks *s) {
                (long long)groups);
 }
 
+void convolution_place(Kernel *k, Blocks *s) {
+    Image *image = arena_new_array(k->arena, Image, 1);
+    check_groups(k, s);
+    *image = image_of(k, s->node);
+    plan_runs(k, s, image);
+    s->accumulate = accumulate, s->repeats = true;
+    s->state = image;
+}
+
 void lower_convolution(Kernel *k, LVal lo, LVal hi) {
     Blocks s = blocks_of(k);
-    check_groups(k, &s);
-    Image image = image_of(k, s.node);
-    plan_runs(k, &s, &image);
-    s.accumulate = accumulate, s.repeats = true;
-    s.state = &image;
+    convolution_place(k, &s);
     blocks_lower(k, &s, lo, hi);
 }

@@ -358,27 +358,10 @@ static void window_arg_step(Kernel *k, Window *w, LVal x, LVal *acc) {
     acc[1] = l_select(b, wins, l_splat(b, place, loop_type(b, acc[1]).lanes), acc[1]);
 }
 
-static void window_axis(Kernel *k, Window *w, uint32_t axis, LVal *acc) {
+/* Positions [begin, end) of the window along an axis, all of which lie inside the input. */
+static void window_loop(Kernel *k, Window *w, uint32_t axis, Dim base, LVal *acc) {
     Context *cx = k->cx;
-    if (axis == w->rank) {
-        LVal x = l_splat(k->b, kernel_eval(k, w->node->in[0], w->in), loop_type(k->b, *acc).lanes);
-        if (w->carried == 2) window_arg_step(k, w, x, acc);
-        else if (has_keys(w->op, w->dtype)) *acc = reduce_combine(k, w->op, *acc, key_of(k, w->op, x));
-        else *acc = l_round(k->b, reduce_combine(k, w->op, *acc, x), w->dtype);
-        return;
-    }
-    Dim extent = val_dim(k->body, w->node->in[0], axis);
-    Dim base = dim_sub(cx, dim_muli(cx, w->at[axis], w->stride[axis]), w->low[axis]);
-    if (w->window[axis] == 1 && w->stride[axis] == 1 && dim_is(cx, w->low[axis], 0)) {
-        w->in[axis] = w->at[axis];
-        window_axis(k, w, axis + 1, acc);
-        return;
-    }
-    if (kernel_varies(k, base)) {
-        window_axis_masked(k, w, axis, base, acc);
-        return;
-    }
-    Dim step = dim_const(cx, w->dilation[axis]), zero = dim_const(cx, 0);
+    Dim step = dim_const(cx, w->dilation[axis]), zero = dim_const(cx, 0), extent = val_dim(k->body, w->node->in[0], axis);
     LVal begin = kernel_dim(k, kernel_simplify(k, dim_max(cx, zero, dim_cdiv(cx, dim_sub(cx, zero, base), step))));
     Dim last = dim_min(cx, dim_const(cx, w->window[axis]), dim_cdiv(cx, dim_sub(cx, extent, base), step));
     LVal end = kernel_dim(k, kernel_simplify(k, last));
@@ -391,6 +374,59 @@ static void window_axis(Kernel *k, Window *w, uint32_t axis, LVal *acc) {
     window_axis(k, w, axis + 1, acc);
     kernel_leave(k, &scope);
     kernel_loop_end(k, &loop, acc, w->carried);
+}
+
+/* The same, written out where the window is small and lies inside the input as a whole. */
+static void window_axis_inside(Kernel *k, Window *w, uint32_t axis, Dim base, LVal *acc) {
+    enum { STRAIGHT_TAPS = 9 };
+    Context *cx = k->cx;
+    int64_t taps = 1;
+    for (uint32_t i = axis; i < w->rank && taps <= STRAIGHT_TAPS; i++) taps = sat_mul(taps, w->window[i]);
+    if (taps > STRAIGHT_TAPS) {
+        window_loop(k, w, axis, base, acc);
+        return;
+    }
+    Dim last = dim_addi(cx, base, (w->window[axis] - 1) * w->dilation[axis]);
+    Fact whole[] = {{REL_LE, dim_const(cx, 0), base}, {REL_LT, last, val_dim(k->body, w->node->in[0], axis)}};
+    LVal ok = l_bin(k->b, LOP_and, kernel_fact(k, whole[0]), kernel_fact(k, whole[1]));
+    LVal before[2] = {acc[0], acc[w->carried - 1]};
+    int64_t known = 0;
+    bool always = loop_const_int(k->b, ok, &known) && known;
+    KernelScope scope;
+    LIf branch = {0};
+    if (!always) branch = l_if(k->b, ok);
+    kernel_enter(k, &scope, whole, 2);
+    for (int64_t j = 0; j < w->window[axis]; j++) {
+        w->in[axis] = dim_addi(cx, base, j * w->dilation[axis]);
+        window_axis(k, w, axis + 1, acc);
+    }
+    kernel_leave(k, &scope);
+    if (always) return;
+    l_else(k->b, &branch, acc, w->carried);
+    window_loop(k, w, axis, base, before);
+    l_if_end(k->b, &branch, before, w->carried, acc);
+}
+
+static void window_axis(Kernel *k, Window *w, uint32_t axis, LVal *acc) {
+    Context *cx = k->cx;
+    if (axis == w->rank) {
+        LVal x = l_splat(k->b, kernel_eval(k, w->node->in[0], w->in), loop_type(k->b, *acc).lanes);
+        if (w->carried == 2) window_arg_step(k, w, x, acc);
+        else if (has_keys(w->op, w->dtype)) *acc = reduce_combine(k, w->op, *acc, key_of(k, w->op, x));
+        else *acc = l_round(k->b, reduce_combine(k, w->op, *acc, x), w->dtype);
+        return;
+    }
+    Dim base = dim_sub(cx, dim_muli(cx, w->at[axis], w->stride[axis]), w->low[axis]);
+    if (w->window[axis] == 1 && w->stride[axis] == 1 && dim_is(cx, w->low[axis], 0)) {
+        w->in[axis] = w->at[axis];
+        window_axis(k, w, axis + 1, acc);
+        return;
+    }
+    if (kernel_varies(k, base)) {
+        window_axis_masked(k, w, axis, base, acc);
+        return;
+    }
+    window_axis_inside(k, w, axis, base, acc);
 }
 
 static LVal reduce_window(Kernel *k, const Node *n, const Dim *at) {

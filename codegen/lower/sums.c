@@ -48,6 +48,14 @@ void store_results(Kernel *k, Val anchor, const Dim *place) {
     k->memo.n = memo;
 }
 
+/* The element at hand of what is kept. */
+static void keep_value(Kernel *k, const Blocks *s) {
+    const TypeInfo *t = val_type(k->body, s->kept);
+    uint32_t memo = k->memo.n;
+    kernel_store(k, s->to, t->dtype, access_offset(k->cx, t->dims, s->value_at, t->rank), kernel_eval(k, s->kept, s->value_at));
+    k->memo.n = memo;
+}
+
 static void store_panel(Kernel *k, Blocks *s, Dim column, LVal value, LVal mask) {
     Fact inside[] = {{REL_LT, column, s->columns}};
     KernelScope scope;
@@ -55,7 +63,8 @@ static void store_panel(Kernel *k, Blocks *s, Dim column, LVal value, LVal mask)
     k->lanes = LANES, k->mask = mask;
     s->value = value;
     s->value_at[s->y->rank - 1] = column;
-    store_results(k, s->anchor, s->value_at);
+    if (s->kept.id) keep_value(k, s);
+    else store_results(k, s->anchor, s->value_at);
     k->lanes = 1, k->mask = (LVal){0};
     kernel_leave(k, &scope);
 }
@@ -318,14 +327,15 @@ static bool lies_alike(Kernel *k, const Blocks *s, Val v) {
 static void fetch_results(Kernel *k, const Blocks *s, const Group *gr, LVal first, LVal end) {
     enum { LEAST_DEPTH = 32 /* products that outweigh it */ };
     const Graph *g = k->body;
-    LVal from[MAX_FETCHED];
+    LVal from[MAX_FETCHED + 1];
     uint32_t n = 0;
     int64_t depth, rows;
     if (dim_const_value(k->cx, dim_mul(k->cx, s->taps, s->channels), &depth) && depth < LEAST_DEPTH) return;
     if ((dim_const_value(k->cx, s->rows, &rows) && rows <= FEW_ROWS) || blocks_cross(k, s)) return;
     for (uint32_t i = 0; i < g->params.n && n < MAX_FETCHED; i++)
         if (lies_alike(k, s, g->params.at[i])) from[n++] = k->pointers[i];
-    for (uint32_t i = 0; i < g->results.n && n < MAX_FETCHED; i++)
+    if (s->kept.id) from[n++] = s->to;
+    for (uint32_t i = 0; i < g->results.n && n < MAX_FETCHED && !s->kept.id; i++)
         if (lies_alike(k, s, g->results.at[i])) from[n++] = k->outputs[i];
     if (!n) return;
     KernelLoop loop;
@@ -369,7 +379,7 @@ void blocks_sum_tiles(Kernel *k, Blocks *s, const Part *part, const Group *gr, c
         LVal flag = l_load(b, to->only, l_sub(b, loop.tile, r->begin), 1, (LVal){0});
         wanted = l_if(b, l_bin(b, LOP_ne, flag, l_float(b, loop_type(b, flag), 0)));
     }
-    choose_rows(k, &t, loop.size, reachable_rows(k, s));
+    choose_rows(k, &t, loop.size, r->sizes ? r->sizes : reachable_rows(k, s));
     if (to->only.id) l_else(b, &wanted, NULL, 0), l_if_end(b, &wanted, NULL, 0, NULL);
     if (to->last.id) {
         LIf finish = l_if(b, to->last);

@@ -77,6 +77,8 @@ struct Blocks {
     void *state;                 /* accumulate's own; theirs */
     LVal lo, hi;                 /* share of the range */
     const Rows *strip;           /* rows at hand, whatever the share; or NULL */
+    Val kept;                    /* instead of results: this, made of the anchor's one by one; or none */
+    LVal to;                     /* where its elements lie as in memory */
     Dim at[MAX_RANK];            /* of the task: batch axes filled in */
     Dim panel;                   /* first panel of the task */
     LVal panels, panel_stride;   /* pointer to it, at the part's first k where packed; elements to the next */
@@ -97,8 +99,8 @@ Dim blocks_tiles(Kernel *, const Blocks *);  /* of all rows */
 Dim blocks_count(Kernel *, const Blocks *);  /* blocks of rows */
 Dim blocks_scratch(Kernel *, const Blocks *);
 void blocks_lower(Kernel *, Blocks *, LVal lo, LVal hi);
-/* The results of these rows, all columns, where K is one part: for templates whose tasks are other rows than a
- * contraction's. */
+/* The results of these rows, all columns: for templates whose tasks are other rows than a contraction's.  At most a block of
+ * them where K comes in parts that do not follow one another in registers. */
 void blocks_strip(Kernel *, Blocks *, const Rows *);
 /* at[] of the row axes of the result from the flat row. */
 void blocks_row(Kernel *, const Blocks *, Dim row, Dim *at);
@@ -131,6 +133,8 @@ LVal blocks_value(Kernel *, const Blocks *, Val, const Dim *at);
 /* Every result of the body, from the anchor's values (AnchorFn) at these places: followed forwards through views. */
 void store_results(Kernel *, Val anchor, const Dim *at);
 LVal blocks_zero(Kernel *, const Blocks *);  /* sixteen of the compute dtype */
+/* Where a convolution's operand lies, and its accumulate: before its tiles.  convolution.c */
+void convolution_place(Kernel *, Blocks *);
 /* A run of the contraction's own: rows of x against s->panels; those rows alone.  contraction.c */
 AccumulateFn contraction_accumulate;
 Tile contraction_rows(Kernel *, const Blocks *, const Part *, LVal first_row, uint32_t rows);

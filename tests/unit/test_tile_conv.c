@@ -1,25 +1,7 @@
 /* test_tile_conv.c: templates convolution, grouped, planes, separable and winograd, and results that cross to channels first.
  * Template separable: against both of its convolutions by template map. */
 #define _GNU_SOURCE
-#include "tile_test.h"
-
-typedef struct Shape { int64_t h, w, c, f, r, s, stride, dilation, low, high; bool symbolic, planes; } Shape;
-
-static Val conv(Case *c, Val x, Val w, uint32_t spatial, const Shape *z, int64_t groups) {
-    int64_t stride[MAX_RANK], dilation[MAX_RANK];
-    Dim low[MAX_RANK], high[MAX_RANK];
-    for (uint32_t i = 0; i < spatial; i++) {
-        stride[i] = z->stride, dilation[i] = z->dilation;
-        low[i] = dim_const(c->cx, z->low), high[i] = dim_const(c->cx, z->high);
-    }
-    Attr attrs[] = {{.key = ATTR_stride, .n = spatial, .as.ints = stride},
-                    {.key = ATTR_dilation, .n = spatial, .as.ints = dilation},
-                    {.key = ATTR_low, .n = spatial, .as.dims = low},
-                    {.key = ATTR_high, .n = spatial, .as.dims = high},
-                    {.key = ATTR_groups, .as.i = groups},
-                    {.key = ATTR_chunk, .as.i = CHUNK_K}};
-    return emit(c->g, OP_conv, (Loc){0}, (Val[]){x, w}, 2, attrs, COUNT(attrs));
-}
+#include "tile_conv.h"
 
 static void test_conv(void **state) {
     (void)state;
@@ -153,7 +135,7 @@ static void test_separable(void **state) {
         char name[32];
         snprintf(name, sizeof name, "separable_%u", i);
         Case c = begin_case(name);
-        c.depth = z->r * z->s * z->c, c.separable = true;
+        c.depth = z->r * z->s * z->c, c.expects = TEMPLATE_separable, c.l2_bytes = 1 << 10;
         Loc l = {0};
         Dim dims[] = {z->symbolic ? symbol(&c, "n", 3) : dim_const(c.cx, 3),
                       z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h),
@@ -167,11 +149,11 @@ static void test_separable(void **state) {
     }
     Shape z = {.stride = 2, .dilation = 1, .low = 1, .high = 1}, one = {.stride = 1, .dilation = 1};
     Case c = begin_case("separable_1d");
-    c.depth = 60, c.separable = true;
+    c.depth = 60, c.expects = TEMPLATE_separable, c.l2_bytes = 1 << 10;
     Val y = conv(&c, param_i(&c, DT_f32, 3, DIMS(20, 19, 20)), weights(&c, 3, DIMS(3, 1, 20)), 1, &z, 20);
     end_case(&c, conv(&c, y, weights(&c, 3, DIMS(1, 20, 24)), 1, &one, 1));
     c = begin_case("separable_3d");
-    c.depth = 540, c.separable = true;
+    c.depth = 540, c.expects = TEMPLATE_separable, c.l2_bytes = 1 << 10;
     y = conv(&c, param_i(&c, DT_f32, 5, DIMS(2, 5, 7, 9, 20)), weights(&c, 5, DIMS(3, 3, 3, 1, 20)), 3, &z, 20);
     end_case(&c, conv(&c, y, weights(&c, 5, DIMS(1, 1, 1, 20, 24)), 3, &one, 1));
 }

@@ -33,7 +33,8 @@ typedef struct Run {
     const int64_t *symbols;      /* by id */
     void **memory;               /* by node: first result; kernels of one result alone */
     uint32_t tiled;              /* kernels of the templates under test */
-    uint32_t separable;          /* of template separable */
+    uint32_t together;           /* of the template that the case expects */
+    Template expects;
 } Run;
 
 static void fail_with_diagnostics(Context *cx, const char *what) {
@@ -120,8 +121,9 @@ static void run_kernel(Run *r, uint32_t v) {
     Schedule schedule = *node_attr(n, ATTR_schedule)->as.schedule;
     int64_t its = schedule.field[SCHED_template_];
     bool tiled = its == TEMPLATE_contraction || its == TEMPLATE_convolution || its == TEMPLATE_grouped ||
-                 its == TEMPLATE_planes || its == TEMPLATE_winograd || its == TEMPLATE_matrix || its == TEMPLATE_separable;
-    r->tiled += tiled, r->separable += its == TEMPLATE_separable;
+                 its == TEMPLATE_planes || its == TEMPLATE_winograd || its == TEMPLATE_matrix || its == TEMPLATE_separable ||
+                 its == TEMPLATE_pooled;
+    r->tiled += tiled, r->together += r->expects && its == r->expects;
     if (its == TEMPLATE_grouped && r->blocks) schedule.field[SCHED_block_n] = LANES, schedule.field[SCHED_block_m] = 3;
     if (tiled && r->map) schedule.field[SCHED_template_] = TEMPLATE_map;
     LoopModule *m = loop_module_new(r->cx, "test", &(Tiers){.n = 1, .at = {r->target}});
@@ -166,7 +168,8 @@ typedef struct Case {
     int64_t symbols[64];         /* values of symbols, by id */
     int64_t depth;               /* of the sums, for the tolerance */
     bool large;                  /* too large for the Loop interpreter */
-    bool separable;              /* template separable is expected: the cache is too small for what lies between */
+    Template expects;            /* a template of several anchors: the cache is too small for what lies between them .. */
+    int64_t l2_bytes;            /* .. namely so */
 } Case;
 
 static Case begin_case(const char *name) {
@@ -237,8 +240,8 @@ static void compare_reference(const Case *c, const Tensor *expected, const void 
 static Graph *compile(Case *c, const Target *target, bool pack) {
     Graph *g = c->g;
     Target small = *target;
-    small.l2_bytes = 1 << 10;
-    if (c->separable) target = &small;
+    small.l2_bytes = c->l2_bytes;
+    if (c->l2_bytes) target = &small;
     if (pack) g = pass_align(c->cx, g, &(Tiers){.n = 1, .at = {target}});
     if (pack && g) g = pass_pack(c->cx, g, &(Tiers){.n = 1, .at = {target}});
     if (g) g = pass_fuse(c->cx, g, &(Tiers){.n = 1, .at = {target}});
@@ -249,7 +252,7 @@ static Graph *compile(Case *c, const Target *target, bool pack) {
 
 static void check_target(Case *c, const char *name, Tensor *inputs, const Tensor *expected) {
     const Target *target = target_find(name);
-    Run run = {.cx = c->cx, .target = target, .symbols = c->symbols, .engine = ENGINE_LLVM};
+    Run run = {.cx = c->cx, .target = target, .symbols = c->symbols, .engine = ENGINE_LLVM, .expects = c->expects};
     Run map = run;
     map.map = true;
     map.g = compile(c, target, false);
@@ -263,14 +266,15 @@ static void check_target(Case *c, const char *name, Tensor *inputs, const Tensor
         if (run.engine == ENGINE_LOOP && c->large) continue;
         if (run.engine == ENGINE_TCC && !have_tcc()) continue;
         run.g = compile(c, target, pack);
-        run.tiled = run.separable = 0;
+        run.tiled = run.together = 0;
         void *found = run_graph(&run, inputs);
         char what[64];
         snprintf(what, sizeof what, "%s, engine %d, pack %d", name, (int)run.engine, pack);
         compare_reference(c, expected, found, what);
         if (memcmp(reference, found, bytes)) fail_msg("%s %s: bits differ from the element-wise template's", c->g->name, what);
         if (pack && !run.tiled) fail_msg("%s: no tiled kernel", c->g->name);
-        if (pack && c->separable && !run.separable) fail_msg("%s: no kernel of template separable", c->g->name);
+        if (pack && c->expects && !run.together)
+            fail_msg("%s: no kernel of template %s", c->g->name, template_name[c->expects]);
         free(found);
     }
     free(reference);
@@ -290,7 +294,8 @@ static void check_tiers(Case *c, Tensor *inputs, const char *const *names, uint3
     size_t bytes = (size_t)(tensor_elements(&expected) * dtype_bytes(expected.dtype));
     for (uint32_t variant = 0; variant < 3 * n; variant++) {
         const Target *target = target_find(names[variant % n]);
-        Run run = {.cx = c->cx, .target = target, .symbols = c->symbols, .engine = (Engine)(variant / n)};
+        Run run = {.cx = c->cx, .target = target, .symbols = c->symbols, .expects = c->expects};
+        run.engine = (Engine)(variant / n);
         bool runs = run.engine != ENGINE_LLVM || runs_tiles(target) ||
                     cpu_best(c->cx->arena, &(Tiers){.n = 2, .at = {target_find("x86-64"), target}}) == target;
         if (run.engine == ENGINE_TCC && target->tiles_bf16) continue; /* test_amx.c, and slow */
@@ -301,8 +306,8 @@ static void check_tiers(Case *c, Tensor *inputs, const char *const *names, uint3
         snprintf(what, sizeof what, "%s, engine %u", target->name, variant / n);
         compare_reference(c, &expected, found, what);
         if (!run.tiled) fail_msg("%s %s: no tiled kernel", c->g->name, what);
-        if (c->separable && !run.separable && !target->tiles_bf16)
-            fail_msg("%s %s: no kernel of template separable", c->g->name, what);
+        if (c->expects && !run.together && !target->tiles_bf16)
+            fail_msg("%s %s: no kernel of template %s", c->g->name, what, template_name[c->expects]);
         if (reference && memcmp(reference, found, bytes)) fail_msg("%s %s: other bits", c->g->name, what);
         if (reference) free(found);
         else reference = found;

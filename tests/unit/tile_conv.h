@@ -1,0 +1,21 @@
+/* tile_conv.h: convolutions of the cases in test_tile_conv.c and test_tile_pool.c. */
+#pragma once
+#include "tile_test.h"
+
+typedef struct Shape { int64_t h, w, c, f, r, s, stride, dilation, low, high; bool symbolic, planes; } Shape;
+
+static Val conv(Case *c, Val x, Val w, uint32_t spatial, const Shape *z, int64_t groups) {
+    int64_t stride[MAX_RANK], dilation[MAX_RANK];
+    Dim low[MAX_RANK], high[MAX_RANK];
+    for (uint32_t i = 0; i < spatial; i++) {
+        stride[i] = z->stride, dilation[i] = z->dilation;
+        low[i] = dim_const(c->cx, z->low), high[i] = dim_const(c->cx, z->high);
+    }
+    Attr attrs[] = {{.key = ATTR_stride, .n = spatial, .as.ints = stride},
+                    {.key = ATTR_dilation, .n = spatial, .as.ints = dilation},
+                    {.key = ATTR_low, .n = spatial, .as.dims = low},
+                    {.key = ATTR_high, .n = spatial, .as.dims = high},
+                    {.key = ATTR_groups, .as.i = groups},
+                    {.key = ATTR_chunk, .as.i = CHUNK_K}};
+    return emit(c->g, OP_conv, (Loc){0}, (Val[]){x, w}, 2, attrs, COUNT(attrs));
+}
