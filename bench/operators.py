@@ -171,20 +171,20 @@ OPERATORS = {  # name: its maker; 4096 x 4096 floats are what no cache holds
 }
 
 
-def path(name):
-    """The row's .onnx; made again where this file is newer."""
+def path(name, make=None):
+    """The row's .onnx (make: instead of OPERATORS' maker); made again where this file is newer."""
     at = os.path.join(FOLDER, name + ".onnx")
     if not os.path.exists(at) or os.path.getmtime(at) < os.path.getmtime(__file__):
         os.makedirs(FOLDER, exist_ok=True)
-        models.package("onnx").save(OPERATORS[name](), at + ".part")
+        models.package("onnx").save((make or OPERATORS[name])(), at + ".part")
         os.replace(at + ".part", at)
     return at
 
 
-def inputs(name):
+def inputs(name, make=None):
     """Random inputs of the declared shapes; integers are indices of the gathered table."""
     onnx, rng = models.package("onnx"), np.random.default_rng(5)
-    model, out = onnx.load(path(name)), {}
+    model, out = onnx.load(path(name, make)), {}
     for value in model.graph.input:
         shape = [d.dim_value for d in value.type.tensor_type.shape.dim]
         if value.type.tensor_type.elem_type == onnx.TensorProto.INT64:

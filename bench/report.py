@@ -87,7 +87,7 @@ def costs(rows):
     for row in rows:
         made, result = row.get("compiled"), row["results"].get("ingot", {})
         key = (row["file"], row["threads"] > 1)
-        if not made or "us" not in result or key in seen or row["group"] == "operators":
+        if not made or "us" not in result or key in seen or row["group"].startswith("operators"):
             continue
         seen.add(key)
         load = (result["load_s"] + result["first_s"]) * 1e3 - result["us"] * 1e-3  # to the first result, beyond a warm run

@@ -13,6 +13,7 @@ enum {
     MANY_TASKS = 64 /* enough for threads to share evenly */,
     BLOCK_COLUMNS = 256 /* whose sums are kept while a part of x lies in cache */,
     PACKED_COLUMNS = 64 /* the same, of an operand that is packed while running */,
+    PLACED_ROWS = 96 /* so few do not pay for packing what they multiply */,
     PANEL = 16
 };
 
@@ -171,8 +172,8 @@ static void blocks(const Choice *c, Schedule *s) {
     int64_t rows = dim_hint(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
     int64_t depth = dim_hint(cx, contract_depth(body, anchor)), part = depth < chunk ? depth : chunk;
     int64_t others = dim_hint(cx, dim_product(cx, y->dims, batch)) * divide_up(dim_hint(cx, y->dims[y->rank - 1]), width);
-    bool packs = w->encoding == ENCODING_DENSE, chained = depth > chunk && !packs && chains(c, s),
-         parts = depth > chunk && !chained;
+    bool packs = w->encoding == ENCODING_DENSE && !s->field[SCHED_place];
+    bool chained = depth > chunk && !packs && chains(c, s), parts = depth > chunk && !chained;
     /* All of K stays with a block: where that leaves it few rows, the panels would be read again and again. */
     int64_t least = rows > 0 && rows < 32 ? rows : 32;
     if (chained && t->l2_bytes / 8 * 7 < 4 * depth * (2 * width + least)) chained = false, parts = true;
@@ -184,7 +185,7 @@ static void blocks(const Choice *c, Schedule *s) {
     int64_t block = (t->l2_bytes / 8 * 7 - 2 * bytes * width) / (bytes + sums);
     /* A run-time operand is packed again for every block of rows; threads share the tiles of a block without that. */
     if (packs && block < 512) block = 512;
-    while (!packs && block / 2 >= 48 && others * divide_up(rows, block) < MANY_TASKS) block /= 2;
+    while (w->encoding != ENCODING_DENSE && block / 2 >= 48 && others * divide_up(rows, block) < MANY_TASKS) block /= 2;
     s->field[SCHED_block_k] = chained ? 0 : chunk;
     s->field[SCHED_block_m] = block < tile_m ? tile_m : block / tile_m * tile_m;
     s->field[SCHED_block_n] = columns;
@@ -207,6 +208,19 @@ bool schedule_panels_fit(Context *cx, const Graph *body, int64_t panels) {
     return !tiles || panels_fit(cx, body, anchor, panels);
 }
 
+/* Few rows of a contraction multiply a run-time operand that nothing is fused to, whose columns are a memory's last axis. */
+static bool reads_in_place(const Choice *c) {
+    const Graph *body = c->body;
+    Val w = c->anchor->in[1];
+    uint32_t batch = contract_batch(c->anchor);
+    const TypeInfo *y = type_info(c->cx, c->anchor->type), *t = val_type(body, w);
+    int64_t rows = dim_hint(c->cx, dim_product(c->cx, y->dims + batch, y->rank - batch - 1));
+    if (c->anchor->op != OP_dot || t->encoding != ENCODING_DENSE || t->dtype == DT_bf16 || rows > PLACED_ROWS) return false;
+    while (op_info[val_op(body, w)].kind == KIND_VIEW) w = val_in(body, w, 0);
+    const TypeInfo *memory = val_type(body, w);
+    return val_op(body, w) == OP_param && dim_same(memory->dims[memory->rank - 1], t->dims[t->rank - 1]);
+}
+
 static void contraction(const Choice *c, Schedule *s) {
     Context *cx = c->cx;
     const Target *t = c->target;
@@ -225,6 +239,10 @@ static void contraction(const Choice *c, Schedule *s) {
     int64_t width = known(cx, y->dims[y->rank - 2]);
     if (taps && width > 0 && !halves) line_tile(s, t, compute, width, columns / groups, crosses ? 3 : 4);
     while (!panels_fit(cx, body, anchor, s->field[SCHED_tile_n])) s->field[SCHED_tile_n]--;
+    s->field[SCHED_place] = reads_in_place(c);
+    bool wide = t->vector_registers >= 32 && PANEL * dtype_bytes(compute) <= t->vector_bytes;
+    if (s->field[SCHED_place] && wide && (rows == 1 || rows == 2)) /* long pieces of memory are read faster */
+        s->field[SCHED_tile_n] = columns > 0 && columns < 8 * PANEL ? divide_up(columns, PANEL) : 8;
     blocks(c, s);
 }
 

@@ -43,8 +43,10 @@ Blocks blocks_at(Kernel *k, Val anchor) {
     s.chunk = attr_int(s.node, ATTR_chunk);
     s.whole = prove(cx, k->scope, REL_LE, dim_mul(cx, s.taps, s.channels), dim_const(cx, s.chunk)) == YES;
     s.packs = s.w->encoding == ENCODING_DENSE, s.pairs = s.w->dtype == DT_bf16 && (k->fma || !s.packs);
+    s.in_place = k->schedule->field[SCHED_place] && s.packs && !s.pairs && !conv && blocks_lie(k, &s);
+    if (s.in_place) s.packs = false;
     s.chained = !s.whole && !s.packs && !k->schedule->field[SCHED_block_k];
-    s.together = s.packs ? 1 : (uint32_t)(encoding_columns(s.w->encoding) / PANEL);
+    s.together = s.w->encoding == ENCODING_DENSE ? 1 : (uint32_t)(encoding_columns(s.w->encoding) / PANEL);
     blocks_sizes(k, &s);
     return s;
 }
@@ -179,7 +181,8 @@ void blocks_panels(Kernel *k, const Blocks *s, LVal tap, LVal first, Tile *t) {
     LoopBuilder *b = k->b;
     LVal depth = l_i64(b, 0);
     if (!s->packs) depth = vector_at(k, s, tap, first);
-    LVal start = l_offset(b, s->panels, l_mul(b, depth, l_i64(b, (int64_t)s->together * PANEL)));
+    LVal start = l_offset(b, s->panels, l_mul(b, depth, s->in_place ? s->down : l_i64(b, (int64_t)s->together * PANEL)));
+    if (s->in_place) t->step = s->down;
     if (s->together > 1) t->step = l_i64(b, (int64_t)s->together * PANEL);
     for (uint32_t j = 0; j < t->panels; j++) t->panel[j] = l_offset(b, start, l_mul(b, s->panel_stride, l_i64(b, j)));
     t->w = s->packs ? s->compute : s->w->dtype, t->pairs = s->pairs;
@@ -223,6 +226,12 @@ static void enter_group(Kernel *k, Blocks *s, const Group *gr, Dim column, const
     if (s->packs) {
         s->panels = scratch_at(k, sums_bytes(s), blocks_packed(s));
         s->panel_stride = l_i64(b, pack_depth(k, s) * PANEL);
+    } else if (s->in_place) {
+        Lines lines;
+        REQUIRE(cx, blocks_lines(k, s, &lines));
+        s->down = kernel_dim(k, lines.down), s->panel_stride = l_i64(b, PANEL), s->next = (LVal){0};
+        LVal column = l_mul(b, kernel_dim(k, s->panel), s->panel_stride);
+        s->panels = l_offset(b, lines.pointer, l_add(b, kernel_dim(k, lines.start), column));
     } else {
         LVal w = k->pointers[attr_int(node(k->body, s->node->in[1]), ATTR_index)];
         if (s->pairs) w = l_inst(b, LOP_recast, lt_pointer(DT_u32), &w, 1, 0);

@@ -1,7 +1,7 @@
 /* contraction.c: template `contraction`: dot[b.., m.., k] x [b.., k, n] on the register tile.
  *
  * x is read in place through its views: a pointer a row and a stride along k.  w is a packed constant, or is packed task by
- * task (blocks.c), with whatever is fused before it.
+ * task (blocks.c), with whatever is fused before it; few rows read it where it lies, if its columns lie side by side.
  */
 #include "tile.h"
 
@@ -49,6 +49,7 @@ void contraction_accumulate(Kernel *k, Blocks *s, const Part *part, LVal first_r
     Tile t = contraction_rows(k, s, part, first_row, rows);
     t.panels = gr->panels;
     blocks_panels(k, s, part->tap, part->first, &t);
+    if (s->in_place) blocks_masks(k, s, gr, &t);
     tile_run(k, &t, acc);
 }
 

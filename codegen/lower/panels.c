@@ -111,6 +111,23 @@ bool blocks_lines(Kernel *k, const Blocks *s, Lines *lines) {
     return ok;
 }
 
+bool blocks_lie(Kernel *k, const Blocks *s) {
+    Context *cx = k->cx;
+    Dim at[MAX_RANK], offset, down, along, rest;
+    Val base;
+    KernelScope scope, inner;
+    kernel_enter(k, &scope, NULL, 0);
+    for (uint32_t i = 0; i < s->batch + 2; i++) at[i] = kernel_index(k, (LVal){0});
+    Fact facts[] = {{REL_LT, at[s->batch], s->channels}, {REL_LT, at[s->batch + 1], s->columns}};
+    kernel_enter(k, &inner, facts, 2);
+    bool ok = blocks_where(k, s->node->in[1], at, &base, &offset) &&
+              dim_affine(cx, offset, kernel_index_symbol(k, at[s->batch]), &down, &rest) &&
+              dim_affine(cx, rest, kernel_index_symbol(k, at[s->batch + 1]), &along, &offset) && dim_is(cx, along, 1);
+    kernel_leave(k, &inner);
+    kernel_leave(k, &scope);
+    return ok;
+}
+
 bool blocks_columns(Kernel *k, const Blocks *s, Lines *lines) {
     if (!blocks_lines(k, s, lines) || !dim_is(k->cx, lines->down, 1) || dim_is(k->cx, lines->along, 1)) return false;
     return s->pairs || (loop_memory_dtype(s->w->dtype) == s->compute && dtype_bytes(s->compute) == 4);
@@ -179,6 +196,14 @@ static void pack_tail(Kernel *k, const Pack *p, const Lines *lines, uint32_t j, 
 static LVal columns_left(Kernel *k, const Blocks *s, uint32_t j) {
     Dim first = dim_muli(k->cx, dim_addi(k->cx, s->panel, j), PANEL);
     return kernel_dim(k, kernel_simplify(k, dim_sub(k->cx, s->columns, first)));
+}
+
+void blocks_masks(Kernel *k, const Blocks *s, const Group *gr, Tile *t) {
+    if (gr->kind == COLUMNS_FULL) return;
+    for (uint32_t j = gr->kind == COLUMNS_TAIL ? gr->panels - 1 : 0; j < gr->panels; j++) {
+        LVal left = columns_left(k, s, j);
+        t->mask[j] = l_inst(k->b, LOP_lane_mask, lt_vector(DT_bool, LANES), &left, 1, 0);
+    }
 }
 
 void blocks_pack(Kernel *k, Blocks *s, const Part *part, const Group *gr) {

@@ -285,6 +285,7 @@ static bool short_epilogue(const Graph *g, Val anchor) {
 typedef struct TileLoop { LFor loop; LVal tile, size, end; } TileLoop;
 
 enum { MAX_FETCHED = 3 /* operands and results of an epilogue */ };
+enum { MOST_FETCHED = 4 /* panels of the next group at a time */ };
 enum { FEW_ROWS = 5 /* memory is the bound, and the hardware's own fetching of what is read in order does better */ };
 
 /* 0 .. 3: so often the tiles are halved until they are as many as panels, at most. */
@@ -300,7 +301,7 @@ static LVal halvings(Kernel *k, const Blocks *s, LVal tiles) {
  * there are fewer tiles than panels, of two where nobody knows. */
 static void fetch_ahead(Kernel *k, Blocks *s, const Rows *r, const Part *part, LVal tile) {
     LoopBuilder *b = k->b;
-    int64_t rows, tiles = MAX_TILE_PANELS / 2;
+    int64_t rows, tiles = MOST_FETCHED / 2;
     s->ahead[0] = (LVal){0};
     bool known = dim_const_value(k->cx, s->rows, &rows);
     if (s->packs || !s->next.id || (known && rows <= FEW_ROWS)) return;
@@ -310,7 +311,7 @@ static void fetch_ahead(Kernel *k, Blocks *s, const Rows *r, const Part *part, L
     LVal first = l_bin(b, LOP_shr, i, s->slow), turn = l_sub(b, i, l_bin(b, LOP_shl, first, s->slow));
     LVal line = l_bin(b, LOP_shr, l_mul(b, turn, blocks_vectors_of(k, s, part->count)), s->slow);
     LVal start = l_add(b, s->next, l_mul(b, line, l_i64(b, PANEL)));
-    for (uint32_t j = 0; j < MAX_TILE_PANELS; j++) {
+    for (uint32_t j = 0; j < MOST_FETCHED; j++) {
         LVal panel = l_add(b, first, l_mul(b, l_i64(b, j), step)), to = l_add(b, start, l_mul(b, s->panel_stride, panel));
         s->ahead[j] = j * tiles < s->tile_n ? l_select(b, l_lt(b, panel, n), to, none) : (LVal){0};
     }

@@ -9,7 +9,7 @@
 #pragma once
 #include "lower.h"
 
-enum { MAX_TILE_ROWS = 16, MAX_TILE_PANELS = 4, PANEL = LANES };
+enum { MAX_TILE_ROWS = 16, MAX_TILE_PANELS = 8, PANEL = LANES };
 
 /* A register tile over a run of k. */
 typedef struct Tile {
@@ -23,6 +23,7 @@ typedef struct Tile {
     bool pairs;                  /* w in pairs of bf16 (ENCODING_PAIR16), x bf16: panel and its steps count pairs as u32 */
     LVal panel[MAX_TILE_PANELS]; /* pointer to 16 columns of w at the run's first k */
     LVal step;                   /* elements from one k of w to the next; 0: 16, as in panels */
+    LVal mask[MAX_TILE_PANELS];  /* of the columns that are there; id 0: all */
     DType w;                     /* graph dtype of w in memory: that of the constant, or the compute dtype where packed */
     LVal ahead[MAX_TILE_PANELS]; /* elements from panel[0] to what is fetched into the cache, 16 for each k; up to id 0 */
     LVal slow;                   /* … for each 1 << slow of them; id 0: 0 */
@@ -67,6 +68,8 @@ struct Blocks {
     bool pairs;                  /* w is bf16: it lies in pairs (ENCODING_PAIR16), or is packed into them where there is fma */
     uint32_t together;           /* panels of w that lie side by side, k by k: 4 under ENCODING_PANEL64, else 1 */
     bool packs;                  /* w is copied into panels part by part */
+    bool in_place;               /* w is no constant, and read where it lies: rows `down` apart, columns side by side */
+    LVal down;
     uint32_t tile_m, tile_n;     /* rows and panels of a tile */
     uint32_t block_tiles, block_groups; /* tiles of a block of rows, groups of a block of columns */
     AccumulateFn *accumulate;
@@ -145,6 +148,10 @@ bool blocks_lines(Kernel *, const Blocks *, Lines *);
 /* The same, where the k of a column lie side by side, as those of keys do against queries, and vectors of them can be
  * transposed. */
 bool blocks_columns(Kernel *, const Blocks *, Lines *);
+/* A row of w lies there as a row of columns, which tiles may read: without code. */
+bool blocks_lie(Kernel *, const Blocks *);
+/* Where w is read in place: which columns of the tile's panels there are. */
+void blocks_masks(Kernel *, const Blocks *, const Group *, Tile *);
 /* Copies the part of w under the group's panels to s->panels; columns outside become zero.  panels.c */
 void blocks_pack(Kernel *, Blocks *, const Part *, const Group *);
 

@@ -13,7 +13,8 @@ typedef enum Steps { STEP_NONE, STEP_ONES, STEP_TWICE, STEP_FLAG, STEP_BITS_OFF 
 static const struct { const char *field; Steps steps; bool threads; /* matters on several alone */
 } steps_of[] = {{"tile_m", STEP_ONES, false},    {"tile_n", STEP_ONES, false}, {"unroll", STEP_ONES, false},
                 {"block_m", STEP_TWICE, false},  {"pixels", STEP_ONES, false}, {"lanes", STEP_TWICE, false},
-                {"stage", STEP_BITS_OFF, false}, {"stream", STEP_FLAG, false}, {"grain", STEP_TWICE, true}};
+                {"place", STEP_FLAG, false},     {"stage", STEP_BITS_OFF, false}, {"stream", STEP_FLAG, false},
+                {"grain", STEP_TWICE, true}};
 
 /* ---- sizes -------------------------------------------------------------------------------------------------------------- */
 

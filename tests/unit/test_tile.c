@@ -95,6 +95,27 @@ static void test_dot_heads(void **state) {
     }
 }
 
+/* Few rows against an operand known while running, read where it lies: a slice of it, columns that panels do not divide or that
+ * nobody knows, parts of K in registers (one row) and in memory, heads between the rows. */
+static void test_dot_in_place(void **state) {
+    (void)state;
+    static const struct { int64_t rows, depth, columns; bool symbolic; } cases[] = {
+        {1, 3, 17, false}, {1, 600, 130, false}, {2, 9, 250, false}, {7, 300, 33, false}, {13, 20, 100, false},
+        {40, 11, 70, false}, {1, 270, 39, true},  {2, 12, 128, true}, {5, 8, 45, true}};
+    for (uint32_t i = 0; i < COUNT(cases); i++) {
+        Case c = begin_case("dot_in_place");
+        Loc l = {0};
+        c.depth = cases[i].depth;
+        Dim n = cases[i].symbolic ? symbol(&c, "n", cases[i].columns) : dim_const(c.cx, cases[i].columns);
+        Dim k = dim_const(c.cx, c.depth), x[] = {dim_const(c.cx, 2), dim_const(c.cx, cases[i].rows), k};
+        Dim w[] = {dim_addi(c.cx, k, 3), x[0], n}, some[] = {k, x[0], n};
+        Dim none = dim_const(c.cx, 0), start[] = {x[0], none, none};
+        Val right = b_slice(c.g, l, param(&c, DT_f32, 3, w), start, DIMS(1, 1, 1), some);
+        Val y = b_dot(c.g, l, param(&c, DT_f32, 3, x), b_permute(c.g, l, right, DIMS(1, 0, 2)), 1);
+        end_case(&c, b_unary(c.g, l, OP_neg, y));
+    }
+}
+
 /* A projection whose result is split into heads: stores through reshape and permute. */
 static void test_dot_split(void **state) {
     (void)state;
@@ -138,6 +159,7 @@ int main(void) {
         cmocka_unit_test(test_dot_sizes),    cmocka_unit_test(test_dot_few_rows), cmocka_unit_test(test_dot_depths),
         cmocka_unit_test(test_dot_symbolic), cmocka_unit_test(test_repeated_rows), cmocka_unit_test(test_dot_heads),
         cmocka_unit_test(test_dot_split),    cmocka_unit_test(test_dot_transposed), cmocka_unit_test(test_dot_dtypes),
+        cmocka_unit_test(test_dot_in_place),
     };
     return have_llvm() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
 }
