@@ -230,8 +230,8 @@ static void enter_group(Kernel *k, Blocks *s, const Group *gr, Dim column, const
         Lines lines;
         REQUIRE(cx, blocks_lines(k, s, &lines));
         s->down = kernel_dim(k, lines.down), s->panel_stride = l_i64(b, PANEL), s->next = (LVal){0};
-        LVal column = l_mul(b, kernel_dim(k, s->panel), s->panel_stride);
-        s->panels = l_offset(b, lines.pointer, l_add(b, kernel_dim(k, lines.start), column));
+        LVal along = l_mul(b, kernel_dim(k, s->panel), s->panel_stride);
+        s->panels = l_offset(b, lines.pointer, l_add(b, kernel_dim(k, lines.start), along));
     } else {
         LVal w = k->pointers[attr_int(node(k->body, s->node->in[1]), ATTR_index)];
         if (s->pairs) w = l_inst(b, LOP_recast, lt_pointer(DT_u32), &w, 1, 0);
