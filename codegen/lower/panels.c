@@ -200,10 +200,8 @@ static LVal columns_left(Kernel *k, const Blocks *s, uint32_t j) {
 
 void blocks_masks(Kernel *k, const Blocks *s, const Group *gr, Tile *t) {
     if (gr->kind == COLUMNS_FULL) return;
-    for (uint32_t j = gr->kind == COLUMNS_TAIL ? gr->panels - 1 : 0; j < gr->panels; j++) {
-        LVal left = columns_left(k, s, j);
-        t->mask[j] = l_inst(k->b, LOP_lane_mask, lt_vector(DT_bool, LANES), &left, 1, 0);
-    }
+    for (uint32_t j = gr->kind == COLUMNS_TAIL ? gr->panels - 1 : 0; j < gr->panels; j++)
+        t->mask[j] = l_lane_mask(k->b, columns_left(k, s, j), LANES);
 }
 
 void blocks_pack(Kernel *k, Blocks *s, const Part *part, const Group *gr) {
