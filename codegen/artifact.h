@@ -38,6 +38,8 @@ typedef struct InterfaceFacts {  /* what the header says beside the options */
     uint8_t weights_sha256[32];
     const char *features;       /* names by spaces */
 } InterfaceFacts;
+/* A header of a model of that name would not be C, or would not go with ingot_rt.h or a program. */
+bool header_takes(const char *name);
 const char *header_text(const LoopModule *, const Graph *, const HostFacts *, const InterfaceOptions *, const InterfaceFacts *);
 
 /* ---- cpu_features.c ---------------------------------------------------------------------------------------------------- */

@@ -31,6 +31,11 @@ static bool is_taken(const char *name, const char *const *others, uint32_t n) {
     return false;
 }
 
+bool header_takes(const char *name) {
+    return is_taken(name, NULL, 0) || strcmp(name, "main") == 0 || strcmp(name, "ingot") == 0 ||
+           strncmp(name, "ingot_", 6) == 0;
+}
+
 static const char *unique_name(Arena *arena, const char *from, const char *const *others, uint32_t n) {
     Text t = text_new(arena);
     if (!isalpha((unsigned char)from[0])) text_add(&t, "t"); /* no leading digit or underscore */

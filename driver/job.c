@@ -191,7 +191,7 @@ static const char *name_from(Job *job, const char *path) {
         bool fine = (*stem >= 'a' && *stem <= 'z') || (*stem >= 'A' && *stem <= 'Z') || (*stem >= '0' && *stem <= '9');
         text_add(&name, "%c", fine ? *stem : '_');
     }
-    return intern(job->cx, name.at);
+    return header_takes(name.at) ? intern(job->cx, arena_print(job->cx->arena, "m_%s", name.at)) : intern(job->cx, name.at);
 }
 
 static bool choose_name(Job *job) {
@@ -206,8 +206,12 @@ static bool choose_name(Job *job) {
     if (!fine)
         diag_usage(job->cx, (Loc){0}, "'%s' cannot be the model's name: expected a C identifier of at most 63 characters",
                    name);
+    bool taken = fine && header_takes(name);
+    if (taken)
+        diag_usage(job->cx, (Loc){0},
+                   "'%s' cannot be the model's name: it is a word of C, C++ or ingot's own headers; add to it", name);
     job->name = intern(job->cx, name);
-    return fine;
+    return fine && !taken;
 }
 
 /* The triple without its vendor is what compilers are called by: both spellings are known. */

@@ -6,11 +6,14 @@
 
 #include "ir.h"
 
+/* To behind the number; *found: there is one.  One that 63 bits do not hold is left where it is, as no declaration. */
 static const char *number(const char *p, int64_t *value, bool *found) {
-    *found = *p >= '0' && *p <= '9';
+    bool fits = true;
+    const char *from = p;
     for (*value = 0; *p >= '0' && *p <= '9'; p++)
-        if (!ck_mul(*value, 10, value) || !ck_add(*value, *p - '0', value)) *value = INT64_MAX;
-    return p;
+        fits = fits && ck_mul(*value, 10, value) && ck_add(*value, *p - '0', value);
+    *found = p > from && fits;
+    return fits ? p : from;
 }
 
 static bool parse(Context *cx, const char *text, SymbolInfo *d) {

@@ -5,6 +5,8 @@
 #define _GNU_SOURCE
 #include "command.h"
 #include <dlfcn.h>
+#include <elf.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,10 +21,33 @@ static bool is_library(const char *path) {
     return n == 4 && memcmp(magic, "\177ELF", 4) == 0;
 }
 
+/* Bytes that the segments of a library need, and that its file has: reading a mapped page beyond the file would end us. */
+static bool library_extent(const char *path, uint64_t *needed, uint64_t *found) {
+    Elf64_Ehdr header;
+    Elf64_Phdr segment;
+    FILE *f = fopen(path, "rb");
+    bool ok = f && fread(&header, sizeof header, 1, f) == 1 && header.e_phentsize == sizeof segment;
+    *needed = ok ? header.e_phoff : sizeof header;
+    for (int i = 0; ok && i < header.e_phnum; i++) {
+        uint64_t end = header.e_phoff + (uint64_t)(i + 1) * sizeof segment;
+        ok = end < LONG_MAX && fseek(f, (long)(end - sizeof segment), SEEK_SET) == 0 &&
+             fread(&segment, sizeof segment, 1, f) == 1;
+        if (ok) end = segment.p_offset + segment.p_filesz;
+        if (end > *needed) *needed = end;
+    }
+    *found = f && fseek(f, 0, SEEK_END) == 0 ? (uint64_t)ftell(f) : 0;
+    if (f) fclose(f);
+    return ok && *needed <= *found;
+}
+
 static int open_library(Session *s) {
     char path[4096];
     ingot_get_model get;
+    uint64_t needed, found;
     snprintf(path, sizeof path, "%s%s", strchr(s->path, '/') ? "" : "./", s->path);
+    if (!library_extent(path, &needed, &found))
+        return fail_no("%s is no whole library: found %llu bytes, expected at least %llu; compile or copy it again", s->path,
+                       (unsigned long long)found, (unsigned long long)needed);
     s->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!s->library) return fail_machine("%s", dlerror());
     void *at = dlsym(s->library, "ingot_model_v1");

@@ -18,7 +18,7 @@ int read_limits(const Arguments *a, uint64_t *memory_limit, double *time_limit) 
         *time_limit = strtod(from, &end);
         if (end == from) end = (char *)(uintptr_t)text;
     }
-    if (*end || memory < 0 || memory > 1e15 || *time_limit < 0)
+    if (!*text || *end || memory < 0 || memory > 1e15 || *time_limit < 0)
         return fail_usage("--limits=%s: expected memory and seconds, such as 2G,60", text);
     *memory_limit = (uint64_t)memory;
     return EXIT_YES;

@@ -163,15 +163,27 @@ static int lend_inputs(const Session *s, Session *reference) {
     return EXIT_YES;
 }
 
+/* The reference's output of that name, or their number. */
+static uint32_t output_named(const Session *reference, const char *name) {
+    uint32_t k = 0;
+    while (k < reference->entry->n_outputs && strcmp(name, reference->entry->outputs[k]->name) != 0) k++;
+    return k;
+}
+
+/* Whether the two have the names in common that a comparison needs. */
+static int comparable(const Session *s, Session *reference) {
+    int status = lend_inputs(s, reference);
+    for (uint32_t i = 0; !status && i < s->entry->n_outputs; i++)
+        if (output_named(reference, s->entry->outputs[i]->name) == reference->entry->n_outputs)
+            status = fail_no("%s has no output '%s', which %s has", reference->path, s->entry->outputs[i]->name, s->path);
+    return status;
+}
+
 static int compare_all(Report *r, Session *s, Session *reference, const Tolerance *tolerance, Worst *w) {
     int status = EXIT_YES;
     for (uint32_t i = 0; i < s->entry->n_outputs; i++) {
-        uint32_t k = 0;
-        while (k < reference->entry->n_outputs && strcmp(s->entry->outputs[i]->name, reference->entry->outputs[k]->name) != 0)
-            k++;
-        if (k == reference->entry->n_outputs)
-            return fail_no("%s has no output '%s', which %s has", reference->path, s->entry->outputs[i]->name, s->path);
-        if (compare(r, s->entry->outputs[i]->name, &s->out[i], &reference->out[k], tolerance, w)) status = EXIT_NO;
+        const char *name = s->entry->outputs[i]->name;
+        if (compare(r, name, &s->out[i], &reference->out[output_named(reference, name)], tolerance, w)) status = EXIT_NO;
     }
     return status;
 }
@@ -224,6 +236,7 @@ static int verify_model(Arguments *a, Report *r, Session *s, const char *against
     static const int64_t sizes[] = {0, 1, 2, 7, 17};
     Session reference = {0}, wide = {.adjust = in_f64};
     int status = session_open(&reference, a, against, "interpreter", 1), worst = EXIT_YES;
+    if (!status) status = comparable(s, &reference);
     bool measures = !status && !reference.library;
     if (measures) status = session_open(&wide, a, against, "interpreter", 1);
     size_t n = 1;

@@ -15,7 +15,10 @@ typedef struct Reader {
 } Reader;
 
 static void broken(Reader *r, const char *message, const char *why) {
-    if (!r->failed) diag_error(r->cx, loc_node(r->cx, r->file, NULL, NULL), "broken %s message: %s", message, why);
+    bool whole = strcmp(message, "ModelProto") == 0;
+    if (!r->failed)
+        diag_error(r->cx, loc_node(r->cx, r->file, NULL, NULL), "broken %s message: %s%s", message, why,
+                   whole ? "; is this an ONNX model?" : "");
     r->failed = true;
 }
 
@@ -381,7 +384,7 @@ const OnnxModel *onnx_model(Context *cx, const char *file, const uint8_t *bytes,
         default: break;
         }
     if (w.error) broken(r, "ModelProto", w.error);
-    if (!r->failed && !m->graph) broken(r, "ModelProto", "it holds no graph; is this an ONNX model?");
+    if (!r->failed && !m->graph) broken(r, "ModelProto", "it holds no graph");
     m->opsets = LIST(opsets), m->n_opsets = opsets.n;
     m->functions = LIST(functions), m->n_functions = functions.n;
     return r->failed ? NULL : m;

@@ -51,7 +51,7 @@ mistake() {
 }
 passes='passes: canon sink attend expand permute align rescale winograd narrow pack regroup fuse join schedule plan'
 declare='write name=7, name=1..64 or name=1..64%8'
-mistake 1 'short.onnx: error: broken ModelProto message: field longer than its message' short.onnx -o out/l.so
+mistake 1 'short.onnx: error: broken ModelProto message: field longer than its message; is this an ONNX model?' short.onnx -o out/l.so
 mistake 1 'empty.onnx: error: broken ModelProto message: it holds no graph; is this an ONNX model?' empty.onnx -o out/l.so
 mistake 1 "operator.onnx: node 'softmax' (Softmix): error: operator Softmix is not supported (did you mean Softmax?)" operator.onnx -o out/l.so
 mistake 2 "error: 'batch=64..1' is no declaration of a dim; $declare" digits.onnx --dim batch=64..1 -o out/l.so
@@ -84,6 +84,13 @@ mistake 2 "error: cpu: 'l2=99999999999999999999G' is no size of this cache: expe
 mistake 2 "error: cpu: 'l3=8M' gives nothing that is known: expected l1=, l2= or last= and the size of this cache" digits.onnx --cpu=v4,l3=8M -o out/l.so
 mistake 2 "error: cpu: 'l2=1M' gives sizes alone: expected a cpu as well, such as v3,v4,l2=1M" digits.onnx --cpu=l2=1M -o out/l.so
 mistake 2 "error: cpu: caches of 512K, 256K and 32768K on x86-64-v4: expected that none is smaller than the one before; give l1=, l2= and last= together" digits.onnx --cpu=v4,l1=512K,l2=256K -o out/l.so
+for name in int class ingot ingot_model main; do
+    mistake 2 "error: '$name' cannot be the model's name: it is a word of C, C++ or ingot's own headers; add to it" \
+        digits.onnx --name=$name -o out/l.so
+done
+mistake 2 "error: --limits=: expected memory and seconds, such as 2G,60" digits.onnx --limits= -o out/l.so
+mistake 2 "error: 'batch=1..99999999999999999999' is no declaration of a dim; write name=7, name=1..64 or name=1..64%8" \
+    digits.onnx --dim batch=1..99999999999999999999 -o out/l.so
 mistake 2 "error: unknown precision 'foo'; expected one of f32, bf16, f64" digits.onnx --precision=foo -o out/l.so
 mistake 2 'error: precision bf16 needs fused multiply-add, which x86-64 lacks: leave it out of --cpu' digits.onnx --precision=bf16 --cpu=x86-64 -o out/l.so
 mistake 2 'error: x86-64 and x86-64-v3 differ in bits (fused multiply-add): one artifact cannot hold both; compile two' digits.onnx --cpu=x86-64,v3 -o out/l.so

@@ -45,3 +45,22 @@ expect 2 'expected a whole number' "$INGOT" bench two.graph --repeat=0
 expect 0 '' "$INGOT" bench two.graph --repeat=30 --jitter --threads 1,2
 [ "$(grep -c 'p99.9 .*, max ' stdout)" = 2 ]
 expect 2 'expected numbers from 1 to 256' "$INGOT" bench two.graph --threads=1,0
+# Libraries that are cut off, or none, and models that share no inputs: one message each.
+for bytes in 40 100 4000; do
+    head -c $bytes libm.so > short.so
+    expect 1 "short.so is no whole library: found $bytes bytes, expected at least " "$INGOT" run short.so --random
+done
+echo hello > text.so
+expect 1 'is this an ONNX model?' "$INGOT" run text.so --random
+expect 0 '' "$INGOT" compile two.graph -o libtwo.so
+sed 's/"x"/"z"/' two.graph > other.graph
+expect 1 "libtwo.so has no input 'z', which other.graph has" "$INGOT" verify libtwo.so --against other.graph
+[ "$(wc -l < stderr)" = 1 ]
+# A library called as a word of C is: its header still is C.
+for name in int ingot; do
+    expect 0 '' "$INGOT" compile m.graph -o lib$name.so
+    grep -q "^ingot_status m_${name}_run(" m_$name.h
+done
+sed 's/"y"/"v"/' two.graph > other.graph
+expect 1 "other.graph has no output 'y', which libtwo.so has" "$INGOT" verify libtwo.so --against other.graph
+[ "$(wc -l < stderr)" = 1 ]
