@@ -187,6 +187,7 @@ void blocks_panels(Kernel *k, const Blocks *s, LVal tap, LVal first, Tile *t) {
     for (uint32_t j = 0; j < t->panels; j++) t->panel[j] = l_offset(b, start, l_mul(b, s->panel_stride, l_i64(b, j)));
     t->w = s->packs ? s->compute : s->w->dtype, t->pairs = s->pairs;
     memcpy(t->ahead, s->ahead, sizeof t->ahead), t->slow = s->slow;
+    t->beside = s->beside_at, t->besides = s->besides;
 }
 
 /* ---- groups of columns ------------------------------------------------------------------------------------------------- */

@@ -2,7 +2,8 @@
  * tap over that, without a trip to memory between them.
  *
  * A strip is block_m of template grouped's tiles of lines.  Their values go to scratch, which stays in cache; the register tile
- * then takes its rows from there, all columns, and gives its sums to the epilogue.  The range is template grouped's.
+ * then takes its rows from there, all columns, and gives its sums to the epilogue; meanwhile the image's next lines are fetched.
+ * The range is template grouped's.
  * Order law: that of both convolutions by themselves (grouped.c, tile.h); the second one's K is one chunk.
  * Source: cpu.md section 3 ("Depthwise NHWC"); the two templates' own.
  */
@@ -78,8 +79,57 @@ static uint32_t tile_sizes(Kernel *k, const Separable *s) {
     return sizes ? sizes : 2;
 }
 
-/* Tiles [first, end) of lines: their values to scratch, and the product over them. */
-static void run_strip(Kernel *k, Separable *s, Grouped *grouped, LVal first, LVal end) {
+/* Elements of a strip's lines of the image that are new, and of one line; tiles of the strip; k. */
+typedef struct Fetched { int64_t elements, line, tiles, depth; } Fetched;
+
+/* False: some of it is unknown, or the image is not dense. */
+static bool strip_image(Kernel *k, const Separable *s, const Image *im, const TypeInfo *x, Fetched *f) {
+    Context *cx = k->cx;
+    const Blocks *p = &s->product;
+    uint32_t lines = im->spatial - 2, last = x->rank - 1;
+    int64_t width, columns, count = s->strip * s->lines, rows, moved;
+    bool known = dim_const_value(cx, dim_mul(cx, x->dims[last], x->dims[last - 1]), &f->line) &&
+                 dim_const_value(cx, line_pixels(k, s), &width) && dim_const_value(cx, p->channels, &f->depth);
+    if (!known || !dim_is(cx, im->channel, 1) || !dim_same(im->axis[lines + 1], x->dims[last])) return false;
+    if (!dim_is(cx, im->axis[lines], f->line)) return false;
+    /* Each of several groups of columns would fetch them. */
+    if (!dim_const_value(cx, p->columns, &columns) || columns > (int64_t)p->tile_n * PANEL) return false;
+    if (!ck_mul(count, width, &rows) || !ck_mul(count, im->stride[lines], &moved) || !ck_mul(moved, f->line, &f->elements))
+        return false;
+    f->tiles = rows / p->tile_m;
+    return f->tiles > 0 && f->depth > 0;
+}
+
+/* The lines of the image that the next strip reads and this one does not are fetched while the product of this one's rows [begin,
+ * end) is summed: so many vectors for each k.  more: there is a next one; else what has just been read takes its place. */
+static void fetch_next(Kernel *k, Separable *s, LVal begin, LVal end, LVal more) {
+    enum { MOST = 4 };
+    Context *cx = k->cx;
+    LoopBuilder *b = k->b;
+    Blocks *p = &s->product;
+    const Node *conv = node(k->body, s->grouped);
+    const TypeInfo *x = val_type(k->body, conv->in[0]), *w = val_type(k->body, conv->in[1]);
+    p->beside = (LVal){0};
+    if (x->rank < 4) return;
+    Image im = image_of(k, conv);
+    uint32_t lines = im.spatial - 2;
+    Fetched f;
+    if (!strip_image(k, s, &im, x, &f)) return;
+    int64_t each = f.elements / PANEL / f.tiles + 1; /* vectors for a tile */
+    p->besides = (uint32_t)(each / f.depth < MOST ? (each + f.depth - 1) / f.depth : MOST);
+    p->beside_step = l_select(b, more, l_i64(b, each * PANEL), l_i64(b, 0));
+    Dim ahead = dim_muli(cx, dim_addi(cx, w->dims[lines], -1), im.dilation[lines]);
+    ahead = dim_addi(cx, dim_sub(cx, ahead, im.low[lines]), 1 - im.stride[lines]);
+    LVal row = l_select(b, more, end, begin), line = l_bin(b, LOP_div, row, kernel_dim(k, line_pixels(k, s)));
+    LVal all = kernel_dim(k, line_count(k, s)), image = l_bin(b, LOP_div, line, all);
+    LVal at = l_mul(b, l_bin(b, LOP_rem, line, all), l_i64(b, im.stride[lines]));
+    LVal from = l_mul(b, l_add(b, at, kernel_dim(k, ahead)), l_i64(b, f.line));
+    from = l_add(b, from, l_add(b, kernel_dim(k, im.origin), l_mul(b, image, kernel_dim(k, im.step))));
+    p->beside = l_offset(b, im.x.pointer, from);
+}
+
+/* Tiles [first, end) of lines: their values to scratch, and the product over them.  more: others follow. */
+static void run_strip(Kernel *k, Separable *s, Grouped *grouped, LVal first, LVal end, LVal more) {
     LoopBuilder *b = k->b;
     Blocks *p = &s->product;
     LVal begin = first_row(k, s, first), rows = l_sub(b, first_row(k, s, end), begin), one = l_i64(b, 1);
@@ -95,6 +145,7 @@ static void run_strip(Kernel *k, Separable *s, Grouped *grouped, LVal first, LVa
               .first = begin,
               .sizes = tile_sizes(k, s)};
     p->made = scratch, p->made_first = begin, p->made_pitch = pitch, p->made_dtype = p->x->dtype;
+    fetch_next(k, s, begin, l_add(b, begin, rows), more);
     blocks_strip(k, p, &r);
 }
 
@@ -106,6 +157,7 @@ void lower_separable(Kernel *k, LVal lo, LVal hi) {
     k->lane = lane_symbol(k->cx, LANES);
     Grouped *grouped = grouped_place(k, s.grouped, SCHED_pixels);
     LFor strips = l_for(b, lo, hi, s.strip, LOOP_SERIAL, NULL, 0, &first);
-    run_strip(k, &s, grouped, first, l_min(b, hi, l_add(b, first, strip)));
+    LVal end = l_min(b, hi, l_add(b, first, strip));
+    run_strip(k, &s, grouped, first, end, l_lt(b, end, hi));
     l_for_end(b, &strips, NULL, 0);
 }

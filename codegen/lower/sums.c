@@ -359,6 +359,7 @@ static TileLoop begin_tiles(Kernel *k, const Rows *r, TileRun *t) {
     t->first = rows_start(k, r, tile);
     l.end = rows_start(k, r, l_add(b, tile, l_i64(b, 1))), l.size = l_sub(b, l.end, t->first);
     fetch_ahead(k, t->s, r, t->part, tile);
+    if (t->s->beside.id) t->s->beside_at = l_offset(b, t->s->beside, l_mul(b, l_sub(b, tile, r->begin), t->s->beside_step));
     l.tile = tile;
     return l;
 }

@@ -15,7 +15,12 @@ static LVal row_scalar(Kernel *k, const Tile *t, uint32_t i, LVal at) {
     return l_select(b, t->inside[i], x, dtype_is_float((DType)type.dtype) ? l_float(b, type, 0) : l_int(b, type, 0));
 }
 
+/* What is needed next, beside step number at. */
 static void fetch(LoopBuilder *b, const Tile *t, LVal at, LVal column) {
+    for (uint32_t j = 0; t->beside.id && j < t->besides; j++) {
+        LVal place = l_add(b, l_mul(b, at, l_i64(b, (int64_t)t->besides * PANEL)), l_i64(b, (int64_t)j * PANEL));
+        l_inst(b, LOP_prefetch, (LType){0}, (LVal[]){t->beside, place}, 2, 0);
+    }
     if (t->slow.id) column = l_mul(b, l_bin(b, LOP_shr, at, t->slow), l_i64(b, PANEL));
     for (uint32_t j = 0; j < MAX_TILE_PANELS && t->ahead[j].id; j++)
         l_inst(b, LOP_prefetch, (LType){0}, (LVal[]){l_offset(b, t->panel[0], t->ahead[j]), column}, 2, 0);

@@ -27,6 +27,8 @@ typedef struct Tile {
     DType w;                     /* graph dtype of w in memory: that of the constant, or the compute dtype where packed */
     LVal ahead[MAX_TILE_PANELS]; /* elements from panel[0] to what is fetched into the cache, 16 for each k; up to id 0 */
     LVal slow;                   /* … for each 1 << slow of them; id 0: 0 */
+    LVal beside;                 /* pointer to what else is fetched, besides[16] for each k; id 0: nothing */
+    uint32_t besides;
     LVal count;                  /* length of the run */
     uint32_t depth;              /* k in each of its steps, written out: further k of x lie `inner` elements on; 0 as 1 */
     LVal inner;
@@ -87,6 +89,9 @@ struct Blocks {
     LVal panels, panel_stride;   /* pointer to it, at the part's first k where packed; elements to the next */
     LVal next;                   /* elements from here to the panels that are worked on next */
     LVal ahead[MAX_TILE_PANELS], slow; /* of the tile at hand: Tile.ahead, Tile.slow */
+    LVal beside, beside_step;    /* what the template reads after these rows: from here, so many elements on for each tile; or 0 */
+    uint32_t besides;            /* Tile.besides of it */
+    LVal beside_at;              /* of the tile at hand: Tile.beside */
     bool repeats;                /* accumulate heeds `last` */
     LVal last; /* of the tile at hand: the row in its last place, which may be that before once more; or 0: its own */
     LVal made, made_first, made_pitch; /* x's rows as the template made them in scratch: from which one on, and apart; or 0 */
