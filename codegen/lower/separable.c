@@ -2,8 +2,8 @@
  * tap over that, without a trip to memory between them.
  *
  * A strip is block_m of template grouped's tiles of lines.  Their values go to scratch, which stays in cache; the register tile
- * then takes its rows from there, all columns, and gives its sums to the epilogue; meanwhile the image's next lines are fetched.
- * The range is template grouped's.
+ * then takes its rows from there, all columns, and gives its sums to the epilogue, while the next lines of the image are
+ * fetched.  The range is template grouped's.
  * Order law: that of both convolutions by themselves (grouped.c, tile.h); the second one's K is one chunk.
  * Source: cpu.md section 3 ("Depthwise NHWC"); the two templates' own.
  */
@@ -100,8 +100,8 @@ static bool strip_image(Kernel *k, const Separable *s, const Image *im, const Ty
     return f->tiles > 0 && f->depth > 0;
 }
 
-/* The lines of the image that the next strip reads and this one does not are fetched while the product of this one's rows [begin,
- * end) is summed: so many vectors for each k.  more: there is a next one; else what has just been read takes its place. */
+/* The lines of the image that the next strip reads and this one does not are fetched while the product of this one's rows,
+ * [begin, end), is summed: so many vectors for each k.  more: there is a next one; else what was just read takes its place. */
 static void fetch_next(Kernel *k, Separable *s, LVal begin, LVal end, LVal more) {
     enum { MOST = 4 };
     Context *cx = k->cx;

@@ -89,7 +89,7 @@ struct Blocks {
     LVal panels, panel_stride;   /* pointer to it, at the part's first k where packed; elements to the next */
     LVal next;                   /* elements from here to the panels that are worked on next */
     LVal ahead[MAX_TILE_PANELS], slow; /* of the tile at hand: Tile.ahead, Tile.slow */
-    LVal beside, beside_step;    /* what the template reads after these rows: from here, so many elements on for each tile; or 0 */
+    LVal beside, beside_step;    /* what the template reads after these rows: from here, so many elements on a tile; or 0 */
     uint32_t besides;            /* Tile.besides of it */
     LVal beside_at;              /* of the tile at hand: Tile.beside */
     bool repeats;                /* accumulate heeds `last` */
