@@ -76,21 +76,63 @@ static LLVMValueRef store_stream(LlvmPrinter *p, const LInst *inst) {
     return NULL;
 }
 
+/* Lanes of one masked access.  Without mask registers no more than a register has: of a wider one LLVM 19 makes halves, and it
+ * loads, as if all were on, a half of which it knows that all bits are off (a condition of all lanes, and constants). */
+static unsigned masked_lanes(LlvmPrinter *p, LType t) {
+    const Target *target = loop_target(p->m, p->func);
+    unsigned bytes = (unsigned)dtype_bytes((DType)t.dtype);
+    if (bytes < 4 || !target || target->vector_bytes == 64) return t.lanes; /* of bytes: one after the other, or mask registers */
+    return (unsigned)target->vector_bytes / bytes;
+}
+static LLVMValueRef lanes_of(LlvmPrinter *p, LLVMValueRef v, unsigned first, unsigned n) {
+    LLVMValueRef index[MAX_ORDER];
+    for (unsigned i = 0; i < n; i++) index[i] = llvm_int(p, p->types[DT_i32], first + i);
+    return LLVMBuildShuffleVector(p->builder, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(index, n), "");
+}
+/* What lies `lanes` elements behind an address. */
+static LLVMValueRef behind(LlvmPrinter *p, LLVMTypeRef vector, LLVMValueRef at, unsigned lanes) {
+    LLVMValueRef step = llvm_int(p, p->types[DT_i64], lanes);
+    return LLVMBuildGEP2(p->builder, LLVMGetElementType(vector), at, &step, 1, "");
+}
+
+static LLVMValueRef load_lanes(LlvmPrinter *p, LLVMTypeRef type, LLVMValueRef at, unsigned align, LLVMValueRef mask,
+                               unsigned most) {
+    unsigned n = LLVMGetVectorSize(type), half = n / 2;
+    LLVMValueRef in[] = {at, llvm_int(p, p->types[DT_i32], align), mask, LLVMConstNull(type)}, index[MAX_ORDER];
+    if (n <= most || n % 2) return llvm_intrinsic(p, "llvm.masked.load", (LLVMTypeRef[]){type, p->ptr}, 2, in, 4);
+    LLVMTypeRef part = LLVMVectorType(LLVMGetElementType(type), half);
+    LLVMValueRef low = load_lanes(p, part, at, align, lanes_of(p, mask, 0, half), most);
+    LLVMValueRef high = load_lanes(p, part, behind(p, type, at, half), align, lanes_of(p, mask, half, half), most);
+    for (unsigned i = 0; i < n; i++) index[i] = llvm_int(p, p->types[DT_i32], i);
+    return LLVMBuildShuffleVector(p->builder, low, high, LLVMConstVector(index, n), "");
+}
+
+static void store_lanes(LlvmPrinter *p, LLVMValueRef v, LLVMValueRef at, unsigned align, LLVMValueRef mask, unsigned most) {
+    LLVMTypeRef type = LLVMTypeOf(v);
+    unsigned n = LLVMGetVectorSize(type), half = n / 2;
+    if (n > most && n % 2 == 0) {
+        store_lanes(p, lanes_of(p, v, 0, half), at, align, lanes_of(p, mask, 0, half), most);
+        store_lanes(p, lanes_of(p, v, half, half), behind(p, type, at, half), align, lanes_of(p, mask, half, half), most);
+        return;
+    }
+    LLVMValueRef in[] = {v, at, llvm_int(p, p->types[DT_i32], align), mask};
+    llvm_intrinsic(p, "llvm.masked.store", (LLVMTypeRef[]){type, p->ptr}, 2, in, 4);
+}
+
 static LLVMValueRef load_masked(LlvmPrinter *p, const LInst *inst) {
     LType t = llvm_loop_type(p, inst->out[0]);
+    LLVMValueRef at = llvm_address(p, inst->in[0], inst->in[1]), mask = widen(p, llvm_operand(p, inst->in[2]));
     LLVMTypeRef type = vector_of(llvm_memory_type(p, t));
-    LLVMValueRef in[] = {llvm_address(p, inst->in[0], inst->in[1]), llvm_int(p, p->types[DT_i32], alignment(inst, t)),
-                         widen(p, llvm_operand(p, inst->in[2])), LLVMConstNull(type)};
-    LLVMValueRef v = llvm_intrinsic(p, "llvm.masked.load", (LLVMTypeRef[]){type, p->ptr}, 2, in, 4);
-    return from_memory(p, t, narrow(p, t, v));
+    unsigned most = masked_lanes(p, t), align = most < t.lanes ? (unsigned)dtype_bytes((DType)t.dtype) : alignment(inst, t);
+    return from_memory(p, t, narrow(p, t, load_lanes(p, type, at, align, mask, most)));
 }
 
 static LLVMValueRef store_masked(LlvmPrinter *p, const LInst *inst) {
     LType t = llvm_loop_type(p, inst->in[2]);
     LLVMValueRef v = widen(p, to_memory(p, t, llvm_operand(p, inst->in[2])));
-    LLVMValueRef in[] = {v, llvm_address(p, inst->in[0], inst->in[1]), llvm_int(p, p->types[DT_i32], alignment(inst, t)),
-                         widen(p, llvm_operand(p, inst->in[3]))};
-    llvm_intrinsic(p, "llvm.masked.store", (LLVMTypeRef[]){LLVMTypeOf(v), p->ptr}, 2, in, 4);
+    LLVMValueRef at = llvm_address(p, inst->in[0], inst->in[1]), mask = widen(p, llvm_operand(p, inst->in[3]));
+    unsigned most = masked_lanes(p, t), align = most < t.lanes ? (unsigned)dtype_bytes((DType)t.dtype) : alignment(inst, t);
+    store_lanes(p, v, at, align, mask, most);
     return NULL;
 }
 

@@ -87,9 +87,12 @@ static bool same_element(const Graph *g, Val a, Val b) {
     return a.id == b.id;
 }
 
-/* A kernel that copies v: for a result that no kernel of this function writes, or that another result has taken. */
+/* A kernel that copies v: for a result that no kernel of this function writes, or that another result has taken.  Equal nodes
+ * are one, so what has been copied before is copied from its last copy. */
 static Val copy_kernel(Build *bd, Val v) {
     Context *cx = bd->f->cx;
+    for (uint32_t i = 0; i < bd->copies.n; i++)
+        if (val_in(bd->to, bd->copies.at[i].value, 0).id == v.id) v = bd->copies.at[i].value;
     const Node *n = node(bd->to, v);
     const TypeInfo *t = type_info(cx, n->type);
     Graph *body = graph_new(cx, "body");
@@ -111,7 +114,9 @@ static void own_results(Build *bd) {
             Val other = bd->map[g->results.at[j].id];
             taken = other.id == v.id || (graph_memory(bd->to, other, NULL).id == memory.id && same_element(bd->to, other, v));
         }
-        if (taken) vec_push(bd->f->arena, &bd->copies, (Copy){i, copy_kernel(bd, v)});
+        if (!taken) continue;
+        Copy copy = {i, copy_kernel(bd, v)};
+        vec_push(bd->f->arena, &bd->copies, copy);
     }
 }
 

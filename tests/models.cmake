@@ -29,6 +29,8 @@ if(TARGET ingot AND Python3_FOUND AND INGOT_WITH_LLVM AND NOT INGOT_SANITIZE)
   add_model_test(gpt2 "models;slow" gpt2.py)
   add_model_test(light "models;slow" light.py)
   add_model_test(bits "models;slow" bits.py)
+  add_model_test(composed-quick models composed.py 1 25)
+  add_model_test(composed "models;slow" composed.py 26 400)
   add_model_test(roundtrip "models;slow" roundtrip.py)
   add_model_test(compile-time "models;slow" compile_time.py)
   # Timings of a shared machine are noise: printed here, judged by bench/run --preset=floor --check.

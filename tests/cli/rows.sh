@@ -63,3 +63,16 @@ EOF
 "$INGOT" compile one.graph --emit=loop --cpu=v4 -o one.loop
 test "$(grep -c reduce_add one.loop)" = 2 || { echo "reductions inside the loops over a row"; exit 1; }
 expect 0 '' "$INGOT" verify one.graph
+# Rows that lie in the padding, whose last lanes are off in half a vector whatever the row: a mask that LLVM 19 takes for all on
+# where it halves it (codegen/emit_llvm_memory.c).
+cat > padded.graph <<'EOT'
+graph @p(%1 "x": f32[n,72]) where n in [1,64] {
+  %2 = const {data=f32 0, dtype=f32, shape=[]}
+  %3 = pad %1, %2 {low=[2, 0], high=[0, 3], interior=[0, 0]}
+  %4 = reduce_sum %3 {axes=[1], order=16}
+  %5 = broadcast %4 {shape=[n+2, 75], axes=[0]}
+  %6 = sub %3, %5
+  return %4 "sum", %6 "apart"
+}
+EOT
+for cpu in v3 v3,v4; do expect 0 '' "$INGOT" verify padded.graph --dim n=2 --cpu=$cpu; done

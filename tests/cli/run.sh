@@ -64,3 +64,12 @@ done
 sed 's/"y"/"v"/' two.graph > other.graph
 expect 1 "other.graph has no output 'y', which libtwo.so has" "$INGOT" verify libtwo.so --against other.graph
 [ "$(wc -l < stderr)" = 1 ]
+# What has no kernel of its own is copied into each result that asks for it.
+cat > thrice.graph <<'EOT'
+graph @f(%1 "x": f32[n,24]) where n in [1,64] {
+  %2 = reshape %1 {shape=[24*n]}
+  return %2 "a", %1 "b", %2 "c", %1 "d"
+}
+EOT
+expect 0 '' "$INGOT" verify thrice.graph --dim n=2
+expect 0 '' "$INGOT" verify thrice.graph --dim n=2 --backend=c
