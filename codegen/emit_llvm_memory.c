@@ -81,7 +81,7 @@ static LLVMValueRef store_stream(LlvmPrinter *p, const LInst *inst) {
 static unsigned masked_lanes(LlvmPrinter *p, LType t) {
     const Target *target = loop_target(p->m, p->func);
     unsigned bytes = (unsigned)dtype_bytes((DType)t.dtype);
-    if (bytes < 4 || !target || target->vector_bytes == 64) return t.lanes; /* of bytes: one after the other, or mask registers */
+    if (bytes < 4 || !target || target->vector_bytes == 64) return t.lanes;
     return (unsigned)target->vector_bytes / bytes;
 }
 static LLVMValueRef lanes_of(LlvmPrinter *p, LLVMValueRef v, unsigned first, unsigned n) {
