@@ -383,16 +383,29 @@ static void attention(const Choice *c, Schedule *s) {
 
 /* ---- one pass over memory ------------------------------------------------------------------------------------------------ */
 
-/* Results that no cache can hold until somebody reads them are stored past the caches; where only sizes tell, while running. */
+/* Bytes that pass through the caches with a result of so many: its own, and as many of each operand at most. */
+static int64_t bytes_beside(const Choice *c, int64_t bytes) {
+    int64_t all = bytes;
+    for (uint32_t i = 0; i < c->body->params.n; i++) {
+        const TypeInfo *x = val_type(c->body, c->body->params.at[i]);
+        int64_t read = sat_mul(dim_hint(c->cx, dim_product(c->cx, x->dims, x->rank)), dtype_bytes(x->dtype));
+        all = sat_add(all, read < bytes ? read : bytes);
+    }
+    return all;
+}
+
+/* Results that no cache can hold beside what they are made of are stored past the caches: a store of a line that is not there
+ * reads it first.  Where only sizes tell, while running. */
 static void streams(const Choice *c, Schedule *s) {
     for (uint32_t i = 0; i < c->body->results.n && i < 63; i++) {
         const TypeInfo *y = val_type(c->body, c->body->results.at[i]);
         Dim elements = dim_product(c->cx, y->dims, y->rank);
         int64_t bytes, exact;
         if (!ck_mul(dim_hint(c->cx, elements), dtype_bytes(y->dtype), &bytes)) bytes = INT64_MAX;
-        if (bytes < c->target->last_bytes) continue;
+        int64_t beside = bytes_beside(c, bytes), least = c->target->last_bytes;
+        if (beside < least) continue;
         s->field[SCHED_stream] |= INT64_C(1) << i;
-        if (!dim_const_value(c->cx, elements, &exact)) s->field[SCHED_far] = c->target->last_bytes;
+        if (!dim_const_value(c->cx, elements, &exact)) s->field[SCHED_far] = bytes > 0 ? least / (beside / bytes) : least;
     }
 }
 

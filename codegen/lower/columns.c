@@ -80,11 +80,12 @@ static void clear_step(Kernel *k, void *user, Dim column, LVal *carried) {
     for (uint32_t i = 0; i < s->order; i++) l_store(k->b, s->sums, accumulator(k, at, i), nothing, k->mask);
 }
 
-/* Into the cache, what the next rows read: a block is a short piece of each row, too short for the machine to foresee the
- * next. */
+/* Into the cache, what the next rows read, where a block is a piece of each row, too short for the machine to foresee the next;
+ * whole rows are one stream. */
 static void fetch_ahead(Kernel *k, const Columns *s, const Dim *at) {
     Context *cx = k->cx;
     const Graph *g = k->body;
+    if (prove(cx, k->scope, REL_LE, s->columns, dim_const(cx, BLOCK)) == YES) return;
     Dim offset = access_offset(cx, s->full->dims, at, s->full->rank), whole = dim_product(cx, s->full->dims, s->full->rank);
     offset = dim_substitute(cx, offset, &k->lane, (Dim[]){dim_const(cx, 0)}, 1);
     offset = kernel_simplify(k, dim_add(cx, offset, dim_muli(cx, s->columns, s->together)));

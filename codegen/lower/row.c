@@ -87,6 +87,7 @@ static void store_step(Kernel *k, void *user, Dim linear, LVal *carried) {
     Rows *r = p->rows;
     (void)carried;
     row_index(k, linear);
+    if (k->fetch) k->fetch(k, k->row_at);
     Val v = k->body->results.at[p->result];
     Dim offset = access_offset(k->cx, r->full->dims, k->row_at, r->full->rank);
     kernel_store(k, k->outputs[p->result], val_dtype(k->body, v), offset, kernel_eval(k, v, k->row_at));
@@ -142,7 +143,7 @@ static void row_result(Kernel *k, Rows *r, uint32_t result) {
     }
 }
 
-/* Operands as large as the rows, a row further on: while this row is computed, the next comes in from memory. */
+/* Operands as large as the rows, a row further on: while this row is computed or stored, the next comes in from memory. */
 static void fetch_next(Kernel *k, const Dim *at) {
     const Graph *g = k->body;
     const Rows *r = k->state;
@@ -176,7 +177,9 @@ static void lower_single(Kernel *k, Rows *r, LVal lo, LVal hi) {
     }
     row_values(k, r, g->nodes.n);
     for (uint32_t i = 0; i < g->results.n; i++) {
+        k->fetch = i + 1 == g->results.n && !k->staged.n ? fetch_next : NULL;
         row_result(k, r, i);
+        k->fetch = NULL;
         end_pass(k);
     }
     kernel_leave(k, &scope);
