@@ -45,8 +45,7 @@ bool scalar_equal(DType, Scalar, Scalar);  /* bitwise: NaN equals itself, -0 dif
 
 /* An extent or index: an interned int64 polynomial over symbols and the atoms fdiv (floor), max and bcast.  Equal
  * expressions have equal ids as far as the normal form sees.  bcast(a,b) is ONNX's broadcast of two extents: b where a is
- * 1, else a.  Overflow of a coefficient or more than 32 terms gives a let-symbol, never a wrong number.
- * Source: reference prototypes/dim; ir.md section 1. */
+ * 1, else a.  Overflow of a coefficient or more than 32 terms gives a let-symbol, never a wrong number. */
 typedef struct Dim { uint32_t id; } Dim;
 typedef struct Symbol { uint32_t id; } Symbol;
 static inline bool dim_same(Dim a, Dim b) { return a.id == b.id; }

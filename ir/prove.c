@@ -7,7 +7,7 @@
  * compared by their numerators.  Depth, budget and fuel bound the search; memos make thousands of calls cheap.
  *
  * Invariant: never wrong.  A step that is not sound for all valuations may not be added, however likely.
- * Source: Fourier-Motzkin elimination; JAX's _DecisionByElimination; reference ir.md section 1.
+ * Source: Fourier-Motzkin elimination; JAX's _DecisionByElimination.
  */
 #include "dim_table.h"
 

@@ -4,7 +4,7 @@
  * group) gets filters of zeros behind each group's own, which a slice drops again; the slice is a view that the kernel's
  * stores follow.  The sums that are kept are the same, in the same order.  Runs after layout, and before `pack`, which lays
  * the filters out.
- * Source: cpu.md section 3, "Depthwise NHWC" (lanes are filters).
+ * Source: docs/cpu.md section 3, "Depthwise NHWC" (lanes are filters).
  */
 #include "passes.h"
 

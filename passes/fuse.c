@@ -7,7 +7,7 @@
  * materialised reshape is an alias and stays outside kernels.
  *
  * In: core ops, no MACRO.  Out: kernels, constants, reshapes of buffers, tuples, control flow.
- * Source: ir.md section 2 "Formation"; XLA hero / IREE root / Hidet anchor agree on the scheme.
+ * Source: XLA hero / IREE root / Hidet anchor agree on the scheme.
  */
 #include "fuse.h"
 

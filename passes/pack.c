@@ -4,7 +4,7 @@
  * columns (ENCODING_PANEL16: [ceil(N/16)][K][16], tail columns zero), or of 64 where few rows read them: gathered straight
  * through any views of the constant, so that a transposed weight is never copied twice, and only when it is written to the
  * artifact (ir/constant_view.c).  Every other view of a constant that a kernel would gather from becomes a dense constant.
- * One packing serves every x86 tier (cpu.md, second machine).
+ * One packing serves every x86 tier (docs/cpu.md, second machine).
  */
 #include "passes.h"
 

@@ -15,7 +15,7 @@ extern const PassInfo pass_info[];
 extern const uint32_t n_passes;
 const PassInfo *pass_find(const char *name);
 
-/* Rebuilds g around kernels: what every structural pass shares (rebuild.c).  Copies params, guards and bindings. */
+/* Rebuilds g around kernels: what every structural pass shares (passes.c).  Copies params, guards and bindings. */
 Graph *rebuild_begin(const Graph *from, bool fold, Val *map /* [from->nodes.n], params filled in */);
 /* n copied into `to` over mapped operands; its regions replaced by regions[i] in order of attributes (NULL: as they are). */
 Val rebuild_node(Graph *to, const Node *n, const Val *map, const Graph *const *regions);

@@ -3,7 +3,7 @@
  * A buffer is placed on top of those it must not overlap: `above` lists them, and its offset is the largest of their ends.
  * The order is chosen here, once, by packing greedily (largest first, best gap) at the symbols' hints; at run time only
  * max and + are left, so offsets and total are monotone in the sizes, and a plan made at upper bounds serves every smaller
- * size.  This replaces a packer inside the artifact: shorter, and monotone where packing is not (reference ir.md section 3).
+ * size.  This replaces a packer inside the artifact: shorter, and monotone where packing is not.
  *
  * Kernel and control nodes get attribute `buffers`: one entry per result, -1-k where output k of the function is written in
  * place.  Regions have plans of their own; the parent holds one buffer for the frame of each.

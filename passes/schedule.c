@@ -2,7 +2,7 @@
  *
  * The result is data on the node, printed with it: one schedule where it is the same for all tiers, else one for each;
  * --schedule overrides fields.  No number here changes a bit of a result: orders of summation are attributes of the ops.
- * Source: cpu.md sections 1 and 8 (register tiles, cache blocks), measured there.
+ * Source: docs/cpu.md sections 1 and 8 (register tiles, cache blocks), measured there.
  */
 #include "passes.h"
 #include <string.h>

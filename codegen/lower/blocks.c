@@ -4,7 +4,7 @@
  * part of K, for each group (packing w where it is no constant), all row tiles of the block run; sums of parts gather in
  * scratch until the last part's tiles give them to the epilogue.  So a part of x lies in cache, and w streams past it.  Where
  * K is one pass, a tile goes over all parts, and keeps their sum in registers.
- * Source: cpu.md sections 1, 3 and "Second machine".
+ * Source: docs/cpu.md sections 1, 3 and "Second machine".
  */
 #include "tile.h"
 #include <string.h>

@@ -5,7 +5,7 @@
  * under the tap, or to a row of zeros where the tap lies outside the image: no halo, no border code.  Where channels are not
  * contiguous (the model's own channels-first input) the value is switched off instead.  Where tiles divide the lines of the
  * image, a tile's rows lie at constant distances, only its ends may leave the line, and taps above and below are skipped.
- * Source: cpu.md "Second machine", "Convolution, dense NHWC".
+ * Source: docs/cpu.md "Second machine", "Convolution, dense NHWC".
  */
 #include "tile.h"
 #include <string.h>

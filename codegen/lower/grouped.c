@@ -7,7 +7,7 @@
  * A pass takes block_m tiles of lines, block_n filters at a time, so that lines wait in cache for the next tile that sees them.
  * Order law (contract.c's): K is one chunk, an ascending chain over taps, then channels.
  * Template separable has values of the tiles kept in scratch instead of results stored.
- * Source: cpu.md section 3 ("Depthwise NHWC") and "Second machine".
+ * Source: docs/cpu.md section 3 ("Depthwise NHWC") and "Second machine".
  */
 #include "tile.h"
 #include <string.h>

@@ -8,7 +8,7 @@
  * at the end of a unit come out the same twice.  The sums pass through memory to the epilogue.
  * Order law of its own, the hardware's: sums grow by 32 k of a tap at a time (tile_dot_bf16), in order.  Neither blocks of
  * rows nor threads change a bit.
- * Source: cpu.md section 2 (blocking, why there is one configuration).
+ * Source: docs/cpu.md section 2 (blocking, why there is one configuration).
  */
 #include "tile.h"
 

@@ -5,7 +5,7 @@
  * once for all the lines that see it, at any offset; under a stride of 2 two vectors are dealt into even and odd columns.
  * Where a step may leave the image its loads are masked: lanes outside read 0.
  * Order law (contract.c's): K is one chunk, an ascending chain over taps.
- * Source: cpu.md section 3 ("Depthwise"), with lanes along the width.
+ * Source: docs/cpu.md section 3 ("Depthwise"), with lanes along the width.
  */
 #include "tile.h"
 #include <string.h>

@@ -5,7 +5,7 @@
  * then takes its rows from there, all columns, and gives its sums to the epilogue, while the next lines of the image are
  * fetched.  The range is template grouped's.
  * Order law: that of both convolutions by themselves (grouped.c, tile.h); the second one's K is one chunk.
- * Source: cpu.md section 3 ("Depthwise NHWC"); the two templates' own.
+ * Source: docs/cpu.md section 3 ("Depthwise NHWC"); the two templates' own.
  */
 #include "tile.h"
 

@@ -3,7 +3,7 @@
  * Per k: a vector of 16 columns from each panel, a scalar from each row, one fma a pair.  Vectors are 16 lanes on every
  * target; LLVM splits them where registers are narrower.  Unrolling leaves the chain of each accumulator as it is.
  * Pairs of bf16 take the place of single k where w lies in pairs; both round alike on every target (dot_bf16).
- * Source: cpu.md section 1 ("IR recipe that produced zero spills").
+ * Source: docs/cpu.md section 1 ("IR recipe that produced zero spills").
  */
 #include "tile.h"
 

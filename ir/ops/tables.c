@@ -1,7 +1,7 @@
 /* tables.c: the columns of ops.def that the Graph IR's semantics consist of, built by re-including the table.
  *
  * Each kind fills the columns it owes and leaves the others NULL; a row whose function is missing does not link.
- * scalar_fn, the Loop-IR column of EW, stands with its functions in elementwise.c.
+ * scalar_fn, the Loop-IR column of EW, stands in scalar_tables.c.
  */
 #include "ops.h"
 
