@@ -182,7 +182,77 @@ static void insert(Ranking *r, LVal x, LVal index, LVal count, LVal limit) {
     l_if_end(b, &fits, NULL, 0, NULL);
 }
 
+/* Of many the best so far lie in a heap, the last of them on top.  x comes after y: equal values in the order of their indices. */
+static LVal after(Ranking *r, LVal x, LVal x_index, LVal y, LVal y_index) {
+    LoopBuilder *b = r->k->b;
+    bool largest = attr_int(r->l->node, ATTR_largest);
+    LVal later = l_bin(b, LOP_and, l_un(b, LOP_not, before(b, largest, x, y)), l_lt(b, y_index, x_index));
+    return l_bin(b, LOP_or, before(b, largest, y, x), later);
+}
+
+static LVal index_at(Ranking *r, LVal position) {
+    return l_load(r->k->b, r->k->outputs[1], place(r, position), 1, (LVal){0});
+}
+
+/* x goes to position `hole` of the first `count`, or below it: what comes after x moves up. */
+static void sift(Ranking *r, LVal x, LVal index, LVal hole, LVal count) {
+    LoopBuilder *b = r->k->b;
+    LVal one = l_i64(b, 1), at[2] = {hole};
+    LFor loop = l_while(b, at, 1);
+    LVal left = l_add(b, l_add(b, at[0], at[0]), one), moved[2], down[2], stays[] = {at[0], l_bool(b, false)};
+    LIf below = l_if(b, l_lt(b, left, count));
+    LVal right = l_min(b, l_add(b, left, one), l_sub(b, count, one));
+    LVal value[] = {value_at(r, left), value_at(r, right)}, number[] = {index_at(r, left), index_at(r, right)};
+    LVal second = after(r, value[1], number[1], value[0], number[0]);
+    LVal child = l_select(b, second, right, left), top = l_select(b, second, value[1], value[0]);
+    LVal top_index = l_select(b, second, number[1], number[0]);
+    moved[0] = child, moved[1] = after(r, top, top_index, x, index);
+    LIf moves = l_if(b, moved[1]);
+    put(r, at[0], top, top_index);
+    l_else(b, &moves, moved, 2);
+    l_if_end(b, &moves, stays, 2, down);
+    l_else(b, &below, down, 2);
+    l_if_end(b, &below, stays, 2, at);
+    l_while_end(b, &loop, at[1], at, 1);
+    put(r, at[0], x, index);
+}
+
+/* The best `limit` of a line by a heap. */
+static void rank_many(Ranking *r, Lines *l, LVal limit) {
+    Kernel *k = r->k;
+    LoopBuilder *b = k->b;
+    Dim extent = l->x->dims[l->axis];
+    LVal zero = l_i64(b, 0), one = l_i64(b, 1), end = kernel_dim(k, extent), count = l_min(b, limit, end), i;
+    LVal half = l_bin(b, LOP_div, count, l_i64(b, 2));
+    KernelLoop loop;
+    l->at[l->axis] = kernel_loop(k, &loop, zero, count, extent, 1, NULL, 0);
+    LVal index = kernel_dim(k, l->at[l->axis]);
+    put(r, index, kernel_eval(k, l->node->in[0], l->at), index);
+    kernel_loop_end(k, &loop, NULL, 0);
+
+    LFor build = l_for(b, zero, half, 1, LOOP_SERIAL, NULL, 0, &i);
+    LVal root = l_sub(b, l_sub(b, half, one), i);
+    sift(r, value_at(r, root), index_at(r, root), root, count);
+    l_for_end(b, &build, NULL, 0);
+
+    LVal rest = l_select(b, l_lt(b, zero, count), end, zero); /* without a first there is none to compare with */
+    l->at[l->axis] = kernel_loop(k, &loop, count, rest, extent, 1, NULL, 0);
+    LVal x = kernel_eval(k, l->node->in[0], l->at);
+    LIf better = l_if(b, before(b, attr_int(l->node, ATTR_largest), x, value_at(r, zero)));
+    sift(r, x, kernel_dim(k, l->at[l->axis]), zero, count);
+    l_else(b, &better, NULL, 0);
+    l_if_end(b, &better, NULL, 0, NULL);
+    kernel_loop_end(k, &loop, NULL, 0);
+
+    LFor order = l_for(b, one, count, 1, LOOP_SERIAL, NULL, 0, &i);
+    LVal last = l_sub(b, count, i), value = value_at(r, last), number = index_at(r, last);
+    put(r, last, value_at(r, zero), index_at(r, zero));
+    sift(r, value, number, zero, last);
+    l_for_end(b, &order, NULL, 0);
+}
+
 void lower_top_k(Kernel *k, LVal lo, LVal hi) {
+    enum { FEW = 24 /* by insertion, each of which moves half of them */ };
     Lines l = lines_of(k);
     LoopBuilder *b = k->b;
     begin_lines(k, &l, lo, hi);
@@ -192,6 +262,11 @@ void lower_top_k(Kernel *k, LVal lo, LVal hi) {
     r.base = access_offset(k->cx, r.y->dims, out, r.y->rank);
     r.stride = dim_product(k->cx, r.y->dims + l.axis + 1, r.y->rank - l.axis - 1);
     LVal limit = kernel_dim(k, attr_dim(l.node, ATTR_value));
+    if (prove(k->cx, k->scope, REL_LE, attr_dim(l.node, ATTR_value), dim_const(k->cx, FEW)) != YES) {
+        rank_many(&r, &l, limit);
+        end_lines(k, &l);
+        return;
+    }
     KernelLoop loop;
     Dim extent = l.x->dims[l.axis], j = kernel_loop(k, &loop, l_i64(b, 0), kernel_dim(k, extent), extent, 1, NULL, 0);
     l.at[l.axis] = j;

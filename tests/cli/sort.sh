@@ -1,0 +1,28 @@
+# Orders of more than a few come from a heap: the reference's, with equal values and NaNs, along any axis, by every backend.
+. "$TESTS/cli/common.bash"
+
+sorts() { # TYPE AXIS LARGEST K [OPTION]: the K of an axis, and of floats (of which half are NaN) too
+    local x=1 roots=''
+    case $1 in f32*) x=2 roots='%2 = sqrt %1' ;; *) roots='%2 = add %1, %1' ;; esac
+    cat > sort.graph <<EOF
+graph @f(%1 "x": $1) where N in [0,2000] {
+  $roots
+  %3 = top_k %$x {value=$4, axis=$2, largest=$3}
+  %4 = get %3 {index=0}
+  %5 = get %3 {index=1}
+  return %4 "values", %5 "places"
+}
+EOF
+    for backend in llvm c; do
+        "$INGOT" verify sort.graph --quiet --ulp=0 --backend=$backend ${5-} >out 2>&1 ||
+            { echo "$1, $4 of axis $2, largest=$3, by $backend:" >&2; cat out >&2; exit 1; }
+    done
+}
+sorts 'f32[3,1000]' 1 1 300
+sorts 'f32[200,2]' 0 0 200
+sorts 'i8[2,700,3]' 1 0 700
+sorts 'i8[3,500]' 1 1 25
+sorts 'f32[N,90]' 1 0 90 --dim=N=5
+sorts 'i8[N,4]' 0 1 N --dim=N=129
+sorts 'i8[N,4]' 0 0 N --dim=N=1
+sorts 'f32[N,4]' 0 0 N --dim=N=0
