@@ -182,7 +182,7 @@ static void insert(Ranking *r, LVal x, LVal index, LVal count, LVal limit) {
     l_if_end(b, &fits, NULL, 0, NULL);
 }
 
-/* Of many the best so far lie in a heap, the last of them on top.  x comes after y: equal values in the order of their indices. */
+/* Of many, the best so far lie in a heap, the last of them on top.  x comes after y; equal values: in the order of indices. */
 static LVal after(Ranking *r, LVal x, LVal x_index, LVal y, LVal y_index) {
     LoopBuilder *b = r->k->b;
     bool largest = attr_int(r->l->node, ATTR_largest);
