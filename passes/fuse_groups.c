@@ -16,6 +16,7 @@ static const GroupKind group_kind[TEMPLATE_COUNT] = {
     [TEMPLATE_map] = GROUP_MAP,          [TEMPLATE_columns] = GROUP_MAP,      [TEMPLATE_row] = GROUP_ROW,
     [TEMPLATE_contraction] = GROUP_TILE, [TEMPLATE_convolution] = GROUP_TILE, [TEMPLATE_grouped] = GROUP_TILE,
     [TEMPLATE_winograd] = GROUP_TILE,    [TEMPLATE_planes] = GROUP_TILE,      [TEMPLATE_attention] = GROUP_TILE,
+    [TEMPLATE_few] = GROUP_TILE,
     [TEMPLATE_overwrite] = GROUP_ALONE,  [TEMPLATE_arg] = GROUP_ALONE,        [TEMPLATE_scatter] = GROUP_ALONE,
     [TEMPLATE_cumulate] = GROUP_ALONE,   [TEMPLATE_top_k] = GROUP_ALONE,      [TEMPLATE_nonzero] = GROUP_ALONE,
 };
@@ -49,7 +50,8 @@ static bool ends_with_rows(const Fusion *f, const Group *gr, Val v) {
     const Node *n = node(f->g, v);
     Template t = anchor_template(f->g, node(f->g, gr->anchor));
     const TypeInfo *y = val_type(f->g, gr->anchor);
-    if (n->op != OP_permute || (t != TEMPLATE_contraction && t != TEMPLATE_convolution) || y->rank < 2) return false;
+    bool tiles = t == TEMPLATE_contraction || t == TEMPLATE_convolution || t == TEMPLATE_few;
+    if (n->op != OP_permute || !tiles || y->rank < 2) return false;
     if (dtype_bytes(y->dtype) != 4 || dtype_bytes(val_dtype(f->g, v)) != 4) return false;
     if (f->stage[n->in[0].id] || !same_dims(f, n->in[0], gr->anchor)) return false;
     uint32_t batch = contract_batch(node(f->g, gr->anchor)), axis = y->rank - 1;

@@ -12,6 +12,7 @@ enum {
     WORTH_KEEPING = 8 /* elementary operations, against a store and a load */,
     MANY_TASKS = 64 /* enough for threads to share evenly */,
     BLOCK_COLUMNS = 256 /* whose sums are kept while a part of x lies in cache */,
+    LONG_LINE = 32 /* pixels: most tiles of it are whole, wherever its width comes from */,
     PACKED_COLUMNS = 64 /* the same, of an operand that is packed while running */,
     PLACED_ROWS = 96 /* so few do not pay for packing what they multiply */,
     PANEL = 16
@@ -129,16 +130,31 @@ static bool crosses_rows(const Graph *body, const Node *anchor) {
 /* A tile of pixels in one line of the image needs one pointer and few checks: rows that divide the line, with room for two k of
  * the panels beside the accumulators, which the constant distances let the compiler overlap.  Narrow registers have no such
  * room. */
-static void line_tile(Schedule *s, const Target *t, DType compute, int64_t width, int64_t columns, int64_t widest) {
-    int64_t needed = (columns + PANEL - 1) / PANEL, least = needed == 1 ? 8 : 14; /* accumulators that are worth it */
-    if (PANEL * dtype_bytes(compute) > t->vector_bytes || t->vector_registers < 32) return;
+static bool line_tile(Schedule *s, const Target *t, DType compute, int64_t width, int64_t columns, int64_t widest) {
+    int64_t needed = divide_up(columns, PANEL), least = needed == 1 ? 8 : 14; /* accumulators that are worth it */
+    if (PANEL * dtype_bytes(compute) > t->vector_bytes || t->vector_registers < 32) return false;
     for (int64_t panels = needed < widest ? needed : widest; panels > 0; panels--) {
         if (needed % panels) continue;
         for (int64_t rows = 16; rows * panels >= least; rows--)
             if (width % rows == 0 && rows * panels + 2 * panels + 2 <= t->vector_registers) {
                 s->field[SCHED_tile_n] = panels, s->field[SCHED_tile_m] = rows;
-                return;
+                return true;
             }
+    }
+    return false;
+}
+
+/* The same where nothing divides the line, or its width is unknown (0) but long: its tiles differ by at most one row. */
+static void cut_line(Schedule *s, const Target *t, DType compute, int64_t width, int64_t columns, int64_t widest) {
+    int64_t needed = divide_up(columns, PANEL), best = needed == 1 ? 7 : 13;
+    if (PANEL * dtype_bytes(compute) > t->vector_bytes || t->vector_registers < 32) return;
+    for (int64_t panels = needed < widest ? needed : widest; panels > 0; panels--) {
+        int64_t most = (t->vector_registers - 2) / panels - 2, rows = most < 16 ? most : 16, few = rows;
+        if (needed % panels || rows < 1) continue;
+        if (width > 0) few = width / divide_up(width, rows), rows = divide_up(width, divide_up(width, rows));
+        if (few * panels <= best) continue;
+        best = few * panels;
+        s->field[SCHED_tile_n] = panels, s->field[SCHED_tile_m] = rows, s->field[SCHED_lines] = 1;
     }
 }
 
@@ -236,13 +252,17 @@ static void contraction(const Choice *c, Schedule *s) {
     bool crosses = crosses_rows(body, anchor);
     tile(s, t, compute, halves, rows, columns / groups, crosses ? 2 : 4);
     bool taps = anchor->op == OP_conv && !dim_is(cx, dim_product(cx, val_type(body, anchor->in[1])->dims, y->rank - 2), 1);
-    int64_t width = known(cx, y->dims[y->rank - 2]);
-    if (taps && width > 0 && !halves) line_tile(s, t, compute, width, columns / groups, crosses ? 3 : 4);
+    Dim line = y->dims[y->rank - 2];
+    int64_t width = known(cx, line);
+    bool lines = taps && !halves && (width > 0 || dim_hint(cx, line) >= LONG_LINE);
+    if (lines && !(width > 0 && line_tile(s, t, compute, width, columns / groups, crosses ? 3 : 4)))
+        cut_line(s, t, compute, width, columns / groups, crosses ? 3 : 4);
     while (!panels_fit(cx, body, anchor, s->field[SCHED_tile_n])) s->field[SCHED_tile_n]--;
     s->field[SCHED_place] = reads_in_place(c);
     bool wide = t->vector_registers >= 32 && PANEL * dtype_bytes(compute) <= t->vector_bytes;
     if (s->field[SCHED_place] && wide && (rows == 1 || rows == 2)) /* long pieces of memory are read faster */
         s->field[SCHED_tile_n] = columns > 0 && columns < 8 * PANEL ? divide_up(columns, PANEL) : 8;
+    if (anchor->op == OP_conv && width > 0 && width % s->field[SCHED_tile_m] == 0) s->field[SCHED_lines] = 1;
     blocks(c, s);
 }
 
@@ -363,6 +383,27 @@ static void planes(const Choice *c, Schedule *s) {
     s->field[SCHED_unroll] = most < 1 ? 1 : lines > 0 && lines < most ? lines : most;
 }
 
+/* Sums of a line's vectors for all filters in registers, the blocks of a line as equal as can be; lines enough that what they
+ * see beside their own is little, and waits in the second cache. */
+static void few(const Choice *c, Schedule *s) {
+    enum { MOST_VECTORS = 4, MOST_LINES = 8 };
+    Context *cx = c->cx;
+    const TypeInfo *y = type_info(cx, c->anchor->type), *w = val_type(c->body, c->anchor->in[1]);
+    uint32_t spatial = y->rank - 2;
+    int64_t each = PANEL * 4 / c->target->vector_bytes, filters = known(cx, w->dims[spatial + 1]), best = 1;
+    int64_t most = (c->target->vector_registers - 4) / (filters * (each < 1 ? 1 : each));
+    int64_t width = dim_hint(cx, y->dims[spatial]);
+    if (most > MOST_VECTORS) most = MOST_VECTORS;
+    for (int64_t n = 2; n <= most; n++)
+        if (divide_up(width, n * PANEL) * n <= divide_up(width, best * PANEL) * best) best = n;
+    const int64_t *dilation = attr_ints(c->anchor, ATTR_dilation, NULL);
+    int64_t lines = spatial == 2 ? MOST_LINES : 1, seen = spatial == 2 ? (known(cx, w->dims[0]) - 1) * dilation[0] : 0;
+    int64_t pixels = best * PANEL + (known(cx, w->dims[spatial - 1]) - 1) * dilation[spatial - 1];
+    int64_t line = pixels * known(cx, w->dims[spatial]) * 4;
+    while (lines > 1 && (lines + seen) * line > c->target->l2_bytes / 4) lines /= 2;
+    s->field[SCHED_block_m] = lines, s->field[SCHED_block_n] = best * PANEL;
+}
+
 /* A task's rows share each block of keys, which is packed for them, unless that makes too few tasks; its scores and sums fit
  * in half of the cache. */
 static void attention(const Choice *c, Schedule *s) {
@@ -446,6 +487,7 @@ static Numbers *const numbers[TEMPLATE_COUNT] = {
     [TEMPLATE_grouped] = grouped,         [TEMPLATE_planes] = planes,        [TEMPLATE_contraction] = contraction,
     [TEMPLATE_convolution] = contraction, [TEMPLATE_attention] = attention,  [TEMPLATE_winograd] = winograd,
     [TEMPLATE_separable] = separable,     [TEMPLATE_pooled] = pooled,        [TEMPLATE_matrix] = matrix,
+    [TEMPLATE_few] = few,
 };
 
 /* Elements of the first result whose work is worth a thread. */

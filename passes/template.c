@@ -82,8 +82,31 @@ static bool reduces_columns(const Graph *g, const Node *n) {
     return dim_hint(g->cx, dim_product(g->cx, val_type(g, n->in[0])->dims + first, rank - first)) >= LEAST_COLUMNS;
 }
 
+/* So few filters that a panel of sixteen columns would be mostly empty, in lines of many pixels. */
+static bool has_few_filters(const Graph *g, const Node *n) {
+    enum { MOST_FILTERS = 6, LEAST_TAPS = 3, LEAST_WIDTH = 16, SEEN_BYTES = 1 << 18 };
+    Context *cx = g->cx;
+    if (n->op != OP_conv) return false;
+    const TypeInfo *x = val_type(g, n->in[0]), *w = val_type(g, n->in[1]), *y = type_info(cx, n->type);
+    if (w->encoding != ENCODING_PANEL16 || attr_int(n, ATTR_groups) != 1 || y->rank < 3 || y->rank > 4) return false;
+    if (w->dtype != DT_f32 || x->dtype != DT_f32 || y->dtype != DT_f32 || val_splat(g, n->in[0], &(Scalar){0})) return false;
+    int64_t taps[2] = {1, 1}, seen[2] = {1, 1}, channels, filters, bytes;
+    for (uint32_t i = 0, to = 4 - y->rank; i < y->rank - 2; i++, to++) {
+        if (attr_ints(n, ATTR_stride, NULL)[i] != 1) return false;
+        if (!dim_const_value(cx, w->dims[i], &taps[to]) || taps[to] < 1) return false;
+        if (!ck_mul(taps[to] - 1, attr_ints(n, ATTR_dilation, NULL)[i], &seen[to])) return false;
+    }
+    if (!dim_const_value(cx, w->dims[y->rank - 2], &channels)) return false;
+    if (!dim_const_value(cx, w->dims[y->rank - 1], &filters)) return false;
+    if (channels < 1 || channels > attr_int(n, ATTR_chunk) || filters < 1 || filters > MOST_FILTERS) return false;
+    bytes = sat_mul(sat_mul(sat_add(seen[0], 1), sat_add(seen[1], 64)), channels * 4); /* under a line of results */
+    if (sat_mul(taps[0], taps[1]) < LEAST_TAPS || bytes > SEEN_BYTES) return false;
+    return dim_hint(cx, y->dims[y->rank - 2]) >= LEAST_WIDTH;
+}
+
 Template anchor_template(const Graph *g, const Node *anchor) {
     if (op_template[anchor->op]) return op_template[anchor->op];
+    if (has_few_filters(g, anchor)) return TEMPLATE_few;
     if (op_info[anchor->op].kind == KIND_CONTRACT && val_type(g, anchor->in[1])->encoding != ENCODING_DENSE)
         return TEMPLATE_convolution;
     if (reads_planes(g, anchor)) return TEMPLATE_planes;

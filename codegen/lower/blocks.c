@@ -29,6 +29,16 @@ Blocks blocks_of(Kernel *k) {
     return blocks_at(k, anchor);
 }
 
+/* Rows of a line that no tile leaves; or none.  Template pooled cuts strips by itself: so, where tiles divide a line. */
+static Dim uncrossed_line(Kernel *k, const TypeInfo *y) {
+    const int64_t *field = k->schedule->field;
+    Dim width = y->dims[y->rank - 2];
+    if (!field[SCHED_lines]) return (Dim){0};
+    if (field[SCHED_template_] == TEMPLATE_convolution) return width;
+    bool divides = prove(k->cx, k->scope, REL_DIVIDES, dim_const(k->cx, field[SCHED_tile_m]), width) == YES;
+    return field[SCHED_template_] == TEMPLATE_pooled && divides ? width : (Dim){0};
+}
+
 Blocks blocks_at(Kernel *k, Val anchor) {
     Context *cx = k->cx;
     Blocks s = {.anchor = anchor, .node = node(k->body, anchor)};
@@ -47,13 +57,14 @@ Blocks blocks_at(Kernel *k, Val anchor) {
     if (s.in_place) s.packs = false;
     s.chained = !s.whole && !s.packs && !k->schedule->field[SCHED_block_k];
     s.together = s.w->encoding == ENCODING_DENSE ? 1 : (uint32_t)(encoding_columns(s.w->encoding) / PANEL);
+    if (conv) s.width = uncrossed_line(k, s.y);
     blocks_sizes(k, &s);
     return s;
 }
 
 void blocks_sizes(Kernel *k, Blocks *s) {
     Context *cx = k->cx;
-    int64_t m = k->schedule->field[SCHED_tile_m], n = k->schedule->field[SCHED_tile_n], rows;
+    int64_t m = k->schedule->field[SCHED_tile_m], n = k->schedule->field[SCHED_tile_n], all;
     bool matrix = k->schedule->field[SCHED_template_] == TEMPLATE_matrix;
     if (matrix) m = 2 * TILE_SIDE, n = 2;
     else if (m < 1 || m > MAX_TILE_ROWS || n < 1 || n > MAX_TILE_PANELS)
@@ -63,13 +74,19 @@ void blocks_sizes(Kernel *k, Blocks *s) {
     if (s->together > 1 && s->together % s->tile_n)
         diag_fatal(cx, "schedule: tiles of %u panels of a constant in which %u lie together", s->tile_n, s->together);
     int64_t tiles = k->schedule->field[SCHED_block_m] / m;
-    if (dim_const_value(cx, s->rows, &rows) && tiles > (rows + m - 1) / m) tiles = (rows + m - 1) / m;
+    if (dim_const_value(cx, blocks_tiles(k, s), &all) && tiles > all) tiles = all;
     int64_t groups = k->schedule->field[SCHED_block_n] / (n * PANEL);
     s->block_groups = groups < 1 ? 1 : groups > MAX_BLOCK_GROUPS ? MAX_BLOCK_GROUPS : (uint32_t)groups;
     s->block_tiles = tiles < 1 ? 1 : tiles > MAX_BLOCK_TILES ? MAX_BLOCK_TILES : (uint32_t)tiles;
 }
 
-Dim blocks_tiles(Kernel *k, const Blocks *s) { return dim_cdiv(k->cx, s->rows, dim_const(k->cx, s->tile_m)); }
+Dim blocks_cut(const Blocks *s) { return s->width.id ? s->width : s->rows; }
+
+Dim blocks_tiles(Kernel *k, const Blocks *s) {
+    Dim each = dim_cdiv(k->cx, blocks_cut(s), dim_const(k->cx, s->tile_m));
+    return s->width.id ? dim_mul(k->cx, each, dim_product(k->cx, s->y->dims, s->y->rank - 2)) : each;
+}
+
 Dim blocks_count(Kernel *k, const Blocks *s) { return dim_cdiv(k->cx, blocks_tiles(k, s), dim_const(k->cx, s->block_tiles)); }
 /* K is one pass: sums need no memory. */
 static bool one_pass(const Blocks *s) { return s->whole || s->chained; }

@@ -3,7 +3,7 @@
  *
  * The rows are output pixels, flattened over the batch.  For each filter tap a row of the tile is a pointer to the pixel
  * under the tap, or to a row of zeros where the tap lies outside the image: no halo, no border code.  Where channels are not
- * contiguous (the model's own channels-first input) the value is switched off instead.  Where tiles divide the lines of the
+ * contiguous (the model's own channels-first input) the value is switched off instead.  Where tiles lie in lines of the
  * image, a tile's rows lie at constant distances, only its ends may leave the line, and taps above and below are skipped.
  * Source: docs/cpu.md "Second machine", "Convolution, dense NHWC".
  */
@@ -85,8 +85,7 @@ static void find_pixels(Kernel *k, const Blocks *s, const Image *im, LVal first_
         base = dim_add(cx, base, dim_mul(cx, y[i], im->axis[i]));
     }
     base = kernel_simplify(k, base);
-    p->line = rows > 1 && !s->last.id && rows == s->tile_m && !im->x.same.id &&
-              prove(cx, k->scope, REL_DIVIDES, dim_const(cx, rows), s->y->dims[im->spatial]) == YES;
+    p->line = rows > 1 && s->width.id && !im->x.same.id;
     for (uint32_t r = 0; r < (p->line ? 1 : rows); r++) {
         uint32_t symbols = k->symbols.n;
         LVal number = s->last.id && r + 1 == rows ? s->last : l_add(k->b, first_row, l_i64(k->b, r));

@@ -120,8 +120,12 @@ void blocks_store_rows(Kernel *k, Blocks *s, const Group *gr, LVal first, LVal e
 /* ---- tiles of rows ------------------------------------------------------------------------------------------------------ */
 
 LVal rows_start(Kernel *k, const Rows *r, LVal tile) {
-    LVal row = l_add(k->b, l_mul(k->b, tile, r->size), l_min(k->b, tile, r->larger));
-    return r->first.id ? l_add(k->b, r->first, row) : row;
+    LoopBuilder *b = k->b;
+    LVal before = {0};
+    if (r->width.id) before = l_mul(b, l_bin(b, LOP_div, tile, r->tiles), r->width), tile = l_bin(b, LOP_rem, tile, r->tiles);
+    LVal row = l_add(b, l_mul(b, tile, r->size), l_min(b, tile, r->larger));
+    if (before.id) row = l_add(b, before, row);
+    return r->first.id ? l_add(b, r->first, row) : row;
 }
 
 Rows blocks_rows(Kernel *k, const Blocks *s, Dim block) {
@@ -129,6 +133,11 @@ Rows blocks_rows(Kernel *k, const Blocks *s, Dim block) {
     LVal rows = kernel_dim(k, s->rows), tiles = kernel_dim(k, blocks_tiles(k, s)), blocks = kernel_dim(k, blocks_count(k, s));
     LVal each = l_bin(b, LOP_div, tiles, blocks), more = l_bin(b, LOP_rem, tiles, blocks), i = kernel_dim(k, block);
     Rows r = {.size = l_bin(b, LOP_div, rows, tiles), .larger = l_bin(b, LOP_rem, rows, tiles)};
+    Dim tile = dim_const(k->cx, s->tile_m);
+    if (s->width.id && prove(k->cx, k->scope, REL_DIVIDES, tile, s->width) != YES) {
+        r.width = kernel_dim(k, s->width), r.tiles = kernel_dim(k, dim_cdiv(k->cx, s->width, tile));
+        r.size = l_bin(b, LOP_div, r.width, r.tiles), r.larger = l_bin(b, LOP_rem, r.width, r.tiles);
+    }
     r.begin = l_add(b, l_mul(b, i, each), l_min(b, i, more));
     r.end = l_add(b, r.begin, l_add(b, each, l_convert(b, l_lt(b, i, more), DT_i64)));
     return r;
@@ -137,9 +146,10 @@ Rows blocks_rows(Kernel *k, const Blocks *s, Dim block) {
 /* Bit n: some tile may have n rows, over all extents that the scope allows. */
 static uint32_t reachable_rows(Kernel *k, const Blocks *s) {
     int64_t low, high, m = s->tile_m;
-    dim_range(k->cx, k->scope, s->rows, &low, &high);
+    Dim cut = blocks_cut(s);
+    dim_range(k->cx, k->scope, cut, &low, &high);
     uint32_t sizes = 0;
-    int64_t most = m * (m + 1), step = dim_multiple(k->cx, s->rows); /* from most on the sizes repeat: m - 1 and m */
+    int64_t most = m * (m + 1), step = dim_multiple(k->cx, cut); /* from most on the sizes repeat: m - 1 and m */
     low = low < 1 ? 1 : low > most ? most : low;
     if (step < 1 || step > INT32_MAX) step = 1;
     for (int64_t rows = (low + step - 1) / step * step; rows <= high && (rows <= most || sizes == 0); rows += step) {
@@ -149,8 +159,8 @@ static uint32_t reachable_rows(Kernel *k, const Blocks *s) {
     }
     int64_t exact;
     bool whole = step % m == 0; /* tiles, whatever the number of rows */
-    if (high > most && !dim_const_value(k->cx, s->rows, &exact)) sizes |= 1u << m | (m > 1 && !whole ? 1u << (m - 1) : 0);
-    if (dim_const_value(k->cx, s->rows, &exact) && exact > 0) {
+    if (high > most && !dim_const_value(k->cx, cut, &exact)) sizes |= 1u << m | (m > 1 && !whole ? 1u << (m - 1) : 0);
+    if (dim_const_value(k->cx, cut, &exact) && exact > 0) {
         int64_t tiles = (exact + m - 1) / m;
         sizes = 1u << (exact / tiles) | (exact % tiles ? 1u << (exact / tiles + 1) : 0);
     }
@@ -254,7 +264,7 @@ static void run_tile(Kernel *k, const TileRun *t, uint32_t rows, LVal size) {
 static bool repeats_rows(Kernel *k, const Blocks *s, uint32_t sizes) {
     enum { FEW = 32 };
     int64_t low, high, m = s->tile_m, step = dim_multiple(k->cx, s->rows);
-    if (!s->repeats || m < 2 || sizes != (3u << (m - 1))) return false;
+    if (!s->repeats || s->width.id || m < 2 || sizes != (3u << (m - 1))) return false;
     dim_range(k->cx, k->scope, s->rows, &low, &high);
     if (low < 1 && step < INT32_MAX) low = step; /* the least that there is something of */
     return low >= FEW * m;
@@ -399,7 +409,7 @@ void blocks_finish_tiles(Kernel *k, Blocks *s, const Part *part, const Group *gr
     later.first = now.first, later.sums = sums, later.pitch = l_i64(b, (int64_t)gr->panels * PANEL), later.then = SUMS_KEEP;
     uint32_t sizes = r->sizes ? r->sizes : reachable_rows(k, s), often = 1u << s->tile_m;
     int64_t rows;
-    if (r->sizes || dim_const_value(k->cx, s->rows, &rows)) often = sizes;
+    if (r->sizes || dim_const_value(k->cx, blocks_cut(s), &rows)) often = sizes;
     if (repeats_rows(k, s, sizes)) often = sizes;
     if (gr->kind == COLUMNS_DYNAMIC || !short_epilogue(k->body, s->anchor)) often = 0;
     often &= sizes;

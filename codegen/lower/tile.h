@@ -49,7 +49,8 @@ typedef struct Group {           /* the columns of one task, as code knows them 
 
 typedef struct Rows {            /* of the task's block, or of a strip */
     LVal begin, end;             /* tiles */
-    LVal size, larger;           /* rows of a tile; the first `larger` tiles of all have one more */
+    LVal size, larger;           /* rows of a tile; the first `larger` tiles of all, or of each line, have one more */
+    LVal tiles, width;           /* of a line that is cut into tiles by itself; id 0: none is */
     LVal first;                  /* row of tile 0; id 0: 0 */
     uint32_t sizes;              /* bit n: a tile may have n rows; 0: as the extents tell */
 } Rows;
@@ -64,6 +65,7 @@ struct Blocks {
     DType compute;
     uint32_t batch;              /* leading axes that x and w have in common */
     Dim rows, columns, taps, channels;
+    Dim width;                   /* rows of a line that no tile leaves; id 0: tiles lie as they come */
     int64_t chunk;
     bool whole;                  /* K is one part */
     bool chained;                /* its parts follow one another in a tile's registers: K is one pass */
@@ -103,6 +105,7 @@ Blocks blocks_of(Kernel *);
 Blocks blocks_at(Kernel *, Val anchor);      /* of this contraction, convolution or attend */
 void blocks_sizes(Kernel *, Blocks *);        /* of its tiles and blocks, from the schedule and the rows */
 DType blocks_packed(const Blocks *);          /* what panels packed while running are made of */
+Dim blocks_cut(const Blocks *);              /* what is cut into tiles: all rows, or those of a line */
 Dim blocks_tiles(Kernel *, const Blocks *);  /* of all rows */
 Dim blocks_count(Kernel *, const Blocks *);  /* blocks of rows */
 Dim blocks_scratch(Kernel *, const Blocks *);

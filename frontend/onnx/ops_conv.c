@@ -396,6 +396,27 @@ static Val column_major(Call *c, Val index, Val x) {
     return ew2(c, OP_add, ew2(c, OP_mul, image, size), flat);
 }
 
+/* The largest of each window: of the largest along one axis after the other, where that takes half of the comparisons. */
+static Val window_largest(Call *c, Val x, const Window *k) {
+    int64_t whole = 1, parts = 0, left = 1; /* comparisons for a result; places along the axes that are still to come */
+    for (uint32_t i = 0; i < k->n; i++) {
+        whole = sat_mul(whole, k->kernel[i]), parts = sat_add(parts, sat_mul(left, k->kernel[i]));
+        left = sat_mul(left, k->stride[i]);
+    }
+    if (parts > whole / 2) return emit_window(c, OP_window_max, x, k);
+    for (uint32_t i = k->n; i-- > 0;) {
+        Window along = {.n = k->n};
+        for (uint32_t j = 0; j < k->n; j++) {
+            bool one = j == i;
+            along.kernel[j] = one ? k->kernel[j] : 1, along.stride[j] = one ? k->stride[j] : 1;
+            along.dilation[j] = one ? k->dilation[j] : 1;
+            along.low[j] = one ? k->low[j] : dim_k(c, 0), along.high[j] = one ? k->high[j] : dim_k(c, 0);
+        }
+        x = emit_window(c, OP_window_max, x, &along);
+    }
+    return x;
+}
+
 Val import_max_pool(Call *c) {
     Val x = in(c, 0);
     Window k;
@@ -405,7 +426,7 @@ Val import_max_pool(Call *c) {
         Val index = emit_window(c, OP_window_arg_max, x, &k);
         set_out(c, 1, attr_i(c, "storage_order", 0) ? column_major(c, index, x) : index);
     }
-    return emit_window(c, OP_window_max, x, &k);
+    return window_largest(c, x, &k);
 }
 
 /* How many elements each window counts: a window sum over ones, where padding counts within the stated pads only. */

@@ -1,4 +1,4 @@
-/* tile_conv.h: convolutions of the cases in test_tile_conv.c and test_tile_pool.c. */
+/* tile_conv.h: convolutions of the cases in test_tile_conv.c, test_tile_lines.c and test_tile_pool.c. */
 #pragma once
 #include "tile_test.h"
 

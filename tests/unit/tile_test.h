@@ -122,7 +122,7 @@ static void run_kernel(Run *r, uint32_t v) {
     int64_t its = schedule.field[SCHED_template_];
     bool tiled = its == TEMPLATE_contraction || its == TEMPLATE_convolution || its == TEMPLATE_grouped ||
                  its == TEMPLATE_planes || its == TEMPLATE_winograd || its == TEMPLATE_matrix || its == TEMPLATE_separable ||
-                 its == TEMPLATE_pooled;
+                 its == TEMPLATE_pooled || its == TEMPLATE_few;
     r->tiled += tiled, r->together += r->expects && its == r->expects;
     if (its == TEMPLATE_grouped && r->blocks) schedule.field[SCHED_block_n] = LANES, schedule.field[SCHED_block_m] = 3;
     if (tiled && r->map) schedule.field[SCHED_template_] = TEMPLATE_map;
