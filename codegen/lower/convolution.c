@@ -43,33 +43,21 @@ static void plan_runs(Kernel *k, const Blocks *s, Image *im) {
     if (im->any_checked && contiguous) im->zeros = zero_row(k, memory, (im->merged ? span : channels) * dtype_bytes(memory));
 }
 
-/* Which rows of a line the taps [from, to] of its axis cannot put outside; true: all. */
-static bool line_sides(Kernel *k, const Blocks *s, const Image *im, uint32_t rows, Dim from, Dim to, Pixels *p) {
-    Context *cx = k->cx;
-    uint32_t last = im->spatial - 1;
-    Dim end = dim_muli(cx, dim_addi(cx, s->y->dims[im->spatial], -(int64_t)rows), im->stride[last]); /* of the last tile */
-    bool all = true;
-    for (uint32_t r = 0; r < rows; r++) {
-        Dim at = dim_sub(cx, dim_const(cx, r * im->stride[last]), im->low[last]);
-        Dim least = dim_add(cx, at, dim_muli(cx, from, im->dilation[last]));
-        Dim most = dim_add(cx, dim_add(cx, at, end), dim_muli(cx, to, im->dilation[last]));
-        p->after[r] = prove(cx, k->scope, REL_LE, dim_const(cx, 0), least) == YES;
-        p->before[r] = prove(cx, k->scope, REL_LT, most, s->x->dims[last + 1]) == YES;
-        all &= !im->checked[last] || (p->after[r] && p->before[r]);
-    }
-    return all;
-}
-
 /* Pixels of one line from that of row 0. */
 static void find_line(Kernel *k, const Blocks *s, const Image *im, uint32_t rows, Pixels *p) {
     Context *cx = k->cx;
     uint32_t last = im->spatial - 1;
+    Dim width = s->y->dims[im->spatial], reach = dim_muli(cx, dim_addi(cx, s->w->dims[last], -1), im->dilation[last]);
     p->distance = dim_muli(cx, im->axis[last], im->stride[last]);
     for (uint32_t r = 0; r < rows; r++) {
+        int64_t moved = r * im->stride[last];
         for (uint32_t i = 0; i < last; i++) p->y[r][i] = p->y[0][i];
-        if (im->checked[last]) p->y[r][last] = l_add(k->b, p->y[0][last], l_i64(k->b, r * im->stride[last]));
+        if (im->checked[last]) p->y[r][last] = l_add(k->b, p->y[0][last], l_i64(k->b, moved));
+        Dim least = dim_sub(cx, dim_const(cx, moved), im->low[last]);
+        Dim most = dim_add(cx, dim_add(cx, least, dim_muli(cx, dim_addi(cx, width, -(int64_t)rows), im->stride[last])), reach);
+        p->after[r] = prove(cx, k->scope, REL_LE, dim_const(cx, 0), least) == YES;
+        p->before[r] = prove(cx, k->scope, REL_LT, most, s->x->dims[last + 1]) == YES;
     }
-    (void)line_sides(k, s, im, rows, dim_const(cx, 0), dim_addi(cx, s->w->dims[last], -1), p);
 }
 
 static void find_pixels(Kernel *k, const Blocks *s, const Image *im, LVal first_row, uint32_t rows, Pixels *p) {
@@ -155,9 +143,9 @@ static LVal row_inside(Kernel *k, const Blocks *s, const Image *im, const Pixels
     return ok;
 }
 
-/* Row pointers under one tap; axes [from, to) may put it outside, and then it is the row of zeros, or `instead` of x. */
+/* Row pointers under one tap; axes [from, to) may put it outside. */
 static void place_rows(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, const Tap *tap, uint32_t from,
-                       uint32_t to, LVal instead, Tile *t) {
+                       uint32_t to, Tile *t) {
     LoopBuilder *b = k->b;
     LVal start = {0};
     for (uint32_t row = 0; row < t->rows; row++) {
@@ -167,32 +155,11 @@ static void place_rows(Kernel *k, const Blocks *s, const Image *im, const Pixels
         LVal at;
         if (p->line && row) at = l_offset(b, start, l_mul(b, kernel_dim(k, p->distance), l_i64(b, row)));
         else at = start = l_offset(b, im->x.pointer, l_add(b, p->base[row], tap->offset));
-        t->row[row] = ok.id ? l_select(b, ok, at, im->zeros.id ? im->zeros : instead) : at;
+        t->row[row] = ok.id ? l_select(b, ok, at, im->zeros.id ? im->zeros : im->x.pointer) : at;
     }
 }
 
-/* All taps of the innermost axis, for pixels of one line: those that may leave the image, which are few, are written out, with
- * checks of the rows that may. */
-static void run_line(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, const Tap *first, Tile *t, LVal *acc) {
-    enum { MOST_WRITTEN = 256 /* fma; of more, those that stay inside are a loop */ };
-    LoopBuilder *b = k->b;
-    uint32_t last = im->spatial - 1;
-    bool few = im->merged * t->depth * t->rows * t->panels <= MOST_WRITTEN;
-    for (uint32_t from = 0, to; from < im->merged; from = to) {
-        Pixels pixels = *p, next = *p;
-        Dim tap_from = dim_const(k->cx, from);
-        bool stays = line_sides(k, s, im, t->rows, tap_from, tap_from, &pixels);
-        for (to = from + 1; stays && to < im->merged; to++)
-            if (!line_sides(k, s, im, t->rows, tap_from, dim_const(k->cx, to), &next)) break;
-        Tap tap = *first;
-        tap.shift[last] = l_add(b, tap.shift[last], l_i64(b, from * im->dilation[last]));
-        LVal back = l_mul(b, t->stride, l_i64(b, -(int64_t)from)); /* pointers are those of the first tap */
-        place_rows(k, s, im, &pixels, &tap, last, im->spatial, l_offset(b, im->x.pointer, back), t);
-        tile_taps(k, t, from, to, few || !stays, acc);
-    }
-}
-
-/* The run of a tap, or of all of the innermost axis; where the whole line of a tile lies outside, none. */
+/* The run of a tap; where the whole line of a tile lies outside, none. */
 static void run_tap(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, const Tap *tap,
                     uint32_t checked, Tile *t, LVal *acc) {
     uint32_t lines = p->line ? im->spatial - 1 : 0, n = t->rows * t->panels;
@@ -200,12 +167,8 @@ static void run_tap(Kernel *k, const Blocks *s, const Image *im, const Pixels *p
     LIf branch = {0};
     memcpy(before, acc, n * sizeof *acc);
     if (inside.id) branch = l_if(k->b, inside);
-    if (p->line && im->merged) {
-        run_line(k, s, im, p, tap, t, acc);
-    } else {
-        place_rows(k, s, im, p, tap, lines, checked, im->x.pointer, t);
-        tile_run(k, t, acc);
-    }
+    place_rows(k, s, im, p, tap, lines, checked, t);
+    tile_run(k, t, acc);
     if (!inside.id) return;
     l_else(k->b, &branch, acc, n);
     l_if_end(k->b, &branch, before, n, acc);
@@ -242,23 +205,23 @@ static void run_merged(Kernel *k, const Blocks *s, const Image *im, const Pixels
     t->inner = kernel_dim(k, im->channel);
     Tap at = tap_at(k, s, im, tap, part->first);
     blocks_panels(k, s, tap, part->first, t);
-    run_tap(k, s, im, pixels, &at, im->zeros.id ? last : 0, t, acc);
+    run_tap(k, s, im, pixels, &at, im->zeros.id || pixels->line ? last : 0, t, acc);
     l_for_end(b, &loop, acc, n);
 }
 
-/* Every row's window lies inside the image along the innermost axis; without a row of zeros, along all. */
+/* Every row's window lies inside the image along the innermost axis; without a row of zeros or a line, along all. */
 static LVal all_inside(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, uint32_t rows) {
     LoopBuilder *b = k->b;
     uint32_t last = im->spatial - 1;
     LVal all = l_bool(b, true);
-    for (uint32_t i = im->zeros.id ? last : 0; i <= last; i++) {
+    for (uint32_t i = im->zeros.id || p->line ? last : 0; i <= last; i++) {
         if (!im->checked[i]) continue;
         LVal extent = kernel_dim(k, s->x->dims[i + 1]);
         LVal reach = kernel_dim(k, dim_muli(k->cx, dim_addi(k->cx, s->w->dims[i], -1), im->dilation[i]));
         for (uint32_t r = 0; r < rows; r++) {
             LVal y = p->y[r][i];
-            all = l_bin(b, LOP_and, all, l_bin(b, LOP_le, l_i64(b, 0), y));
-            all = l_bin(b, LOP_and, all, l_lt(b, l_add(b, y, reach), extent));
+            if (!p->line || !p->after[r]) all = l_bin(b, LOP_and, all, l_bin(b, LOP_le, l_i64(b, 0), y));
+            if (!p->line || !p->before[r]) all = l_bin(b, LOP_and, all, l_lt(b, l_add(b, y, reach), extent));
         }
     }
     return all;
@@ -272,7 +235,7 @@ static void accumulate(Kernel *k, Blocks *s, const Part *part, LVal first_row, u
     Tile t = {.rows = rows, .panels = gr->panels, .x = s->x->dtype, .same = im->x.same, .line = pixels.line};
     if (!im->merged || im->x.same.id) {
         run_taps(k, s, im, &pixels, part, &t, acc);
-    } else if (pixels.line || (im->zeros.id ? !im->checked[im->spatial - 1] : !im->any_checked)) {
+    } else if (im->zeros.id || pixels.line ? !im->checked[im->spatial - 1] : !im->any_checked) {
         run_merged(k, s, im, &pixels, part, &t, acc);
     } else {
         LVal before[MAX_TILE_ROWS * MAX_TILE_PANELS];

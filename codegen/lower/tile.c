@@ -97,32 +97,21 @@ static void pairs_run(Kernel *k, const Tile *t, LVal *acc) {
     pair_loop(k, t, whole, all, 1, true, acc);
 }
 
-/* The k of one step of the run. */
-static void tile_depth(Kernel *k, const Tile *t, LVal step, LVal *acc) {
-    LoopBuilder *b = k->b;
-    uint32_t depth = t->depth ? t->depth : 1;
-    LVal from = l_mul(b, step, t->stride), first_k = l_mul(b, step, l_i64(b, depth));
-    for (uint32_t d = 0; d < depth; d++) {
-        LVal inner = d ? l_add(b, from, l_mul(b, t->inner, l_i64(b, d))) : from;
-        tile_step(k, t, l_add(b, first_k, l_i64(b, d)), inner, acc);
-    }
-}
-
 static void tile_loop(Kernel *k, const Tile *t, LVal begin, LVal end, uint32_t unroll, LVal *acc) {
     LoopBuilder *b = k->b;
     int64_t first, last;
     if (loop_const_int(b, begin, &first) && loop_const_int(b, end, &last) && first >= last) return;
-    uint32_t n = t->rows * t->panels;
+    uint32_t n = t->rows * t->panels, depth = t->depth ? t->depth : 1;
     LVal at;
     LFor loop = l_for(b, begin, end, unroll, LOOP_SERIAL, acc, n, &at);
-    for (uint32_t u = 0; u < unroll; u++) tile_depth(k, t, l_add(b, at, l_i64(b, u)), acc);
+    for (uint32_t u = 0; u < unroll; u++) {
+        LVal step = l_add(b, at, l_i64(b, u)), from = l_mul(b, step, t->stride), first_k = l_mul(b, step, l_i64(b, depth));
+        for (uint32_t d = 0; d < depth; d++) {
+            LVal inner = d ? l_add(b, from, l_mul(b, t->inner, l_i64(b, d))) : from;
+            tile_step(k, t, l_add(b, first_k, l_i64(b, d)), inner, acc);
+        }
+    }
     l_for_end(b, &loop, acc, n);
-}
-
-void tile_taps(Kernel *k, const Tile *t, uint32_t from, uint32_t to, bool straight, LVal *acc) {
-    LoopBuilder *b = k->b;
-    if (!straight) tile_loop(k, t, l_i64(b, from), l_i64(b, to), 1, acc);
-    for (uint32_t i = from; straight && i < to; i++) tile_depth(k, t, l_i64(b, i), acc);
 }
 
 void tile_run(Kernel *k, const Tile *t, LVal *acc) {

@@ -35,8 +35,6 @@ typedef struct Tile {
 } Tile;
 /* acc[i * panels + j] += sum over the run of row i times panel j: one chain each. */
 void tile_run(Kernel *, const Tile *, LVal *acc);
-/* The same over steps [from, to) of it, not of pairs: written out, or as a loop. */
-void tile_taps(Kernel *, const Tile *, uint32_t from, uint32_t to, bool straight, LVal *acc);
 
 /* A part of K: channels [first, first + count) of each of the taps [tap, end). */
 typedef struct Part { LVal tap, end, first, count; } Part;
