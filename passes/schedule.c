@@ -132,8 +132,8 @@ static bool crosses_rows(const Graph *body, const Node *anchor, Dim *plane) {
 }
 
 /* Columns that lie a multiple of a page apart meet in few places of the first cache, and a line that two tiles write is gone
- * when the second one comes.  Where sums are short enough for that to matter, a tile is one panel whose rows fill lines (1x1, 16
- * channels to 96 of 128x128: 0.69 -> 0.30 ms). */
+ * when the second one comes.  Where sums are short enough for that to matter, a tile is one panel whose rows fill lines (1x1,
+ * 16 channels to 96 of 128x128: 0.69 -> 0.30 ms). */
 static bool fills_lines(const Choice *c, DType compute, Dim plane) {
     enum { PAGE = 4096, SHORT = 256 };
     int64_t bytes = dtype_bytes(compute);
