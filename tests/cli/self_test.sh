@@ -37,8 +37,8 @@ expect 1 '' "$INGOT" verify libbroken.so --json
 python3 -c 'import json; r = json.load(open("stdout"))[0]; assert r["self_test"] == "failed" and "outputs are not those" in r["why"]'
 
 # Weights outside, and models with indices, data-dependent results and sizes among the elements of an input.
-expect 0 '' "$INGOT" compile "$digits" --self-test=2 --weights=file --name=far -o libfar.so
-expect 0 '' "$INGOT" verify libfar.so
+expect 0 '' "$INGOT" compile "$digits" --self-test=2 --weights=file --name=apart -o libapart.so
+expect 0 '' "$INGOT" verify libapart.so
 cat > mixed.graph <<'EOT'
 graph @mixed(%1 "x": f16[n,8], %2 "i": i64[k], %3 "flag": bool[n,8]) where n in [1,64], k in [0,9] {
   %4 = gather %1, %2 {axis=1, batch=0}
