@@ -13,9 +13,9 @@ graph @f(%1 "x": $1) where N in [0,2000] {
   return %4 "values", %5 "places"
 }
 EOF
-    for backend in llvm c; do
-        "$INGOT" verify sort.graph --quiet --ulp=0 --backend=$backend ${5-} >out 2>&1 ||
-            { echo "$1, $4 of axis $2, largest=$3, by $backend:" >&2; cat out >&2; exit 1; }
+    for backend in '' --backend=c; do # the build's default, and C
+        "$INGOT" verify sort.graph --quiet --ulp=0 $backend ${5-} >out 2>&1 ||
+            { echo "$1, $4 of axis $2, largest=$3 $backend:" >&2; cat out >&2; exit 1; }
     done
 }
 sorts 'f32[3,1000]' 1 1 300
