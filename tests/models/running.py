@@ -5,11 +5,13 @@ the library to its fourth run is at most 1.25 times the largest live set, and SC
 tables.  The live set is counted here from the graph before pass `plan`, not taken from the compiler's plan: at each kernel the
 values that are still to be read, its operands and results, outputs included (inputs are the caller's).  Time:
 MobileNetV2's first result after dlopen, less a warm run; of the processor, so that who else works on the machine counts little.
+It is FIRST_MS at most, or on a machine with dear page faults FAULTS times what a program pays that only touches as many pages.
 
 usage: running.py [NAME...]
 """
 import ctypes
 import math
+import mmap
 import os
 import re
 import subprocess
@@ -25,6 +27,7 @@ import models
 
 SCRATCH = 1 << 20
 FIRST_MS = 10
+FAULTS = 1.5
 PR_SET_THP_DISABLE = 41
 SUBJECTS = {"mlp_small": cases.rows(64), "minilm": cases.tokens(8, 128), "mobilenet_v2": cases.images(1),
             "resnet50": cases.images(4), "bert_base": cases.tokens(8, 32), "vit_b_16": cases.images(2),
@@ -84,8 +87,18 @@ def resident():
         return int(next(line for line in f if line.startswith("RssAnon")).split()[1]) * 1024
 
 
+def touching(library, gained):
+    """Seconds of the processor to touch the pages of a file, mapped anew, and as many bytes of new memory as were gained."""
+    start = time.process_time()
+    with open(library, "rb") as f, mmap.mmap(f.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ) as pages:
+        pages[::mmap.PAGESIZE]
+    with mmap.mmap(-1, max(gained, 1), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        ctypes.memset(ctypes.addressof(ctypes.c_char.from_buffer(memory)), 1, gained)
+    return time.process_time() - start
+
+
 def child(name, library):
-    """In a process of its own: bytes gained, milliseconds to the first result, milliseconds of a warm run."""
+    """In a process of its own: bytes gained, milliseconds to the first result, of a warm run, and of touching the pages alone."""
     inputs = SUBJECTS[name](np.random.default_rng(1))
     ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)  # the machine's rounding up to 2 MB is not the library's
     before, start = resident(), time.process_time()
@@ -97,21 +110,24 @@ def child(name, library):
         start = time.process_time()
         context.execute(call)
         warm.append(time.process_time() - start)
-    print(resident() - before, first * 1e3, min(warm) * 1e3)
+    gained = resident() - before
+    print(gained, first * 1e3, min(warm) * 1e3, touching(library, gained) * 1e3)
 
 
 def measure(name):
     path = models.graph(name)
     library, live = ingot.artifact(path), live_set(path, SUBJECTS[name](np.random.default_rng(1)))
     runs = [[float(x) for x in subprocess.run([sys.executable, __file__, "--child", name, library], check=True, text=True,
-                                              stdout=subprocess.PIPE).stdout.split()] for _ in range(3)]
+                                              stdout=subprocess.PIPE).stdout.split()] for _ in range(5)]
     gained, allowed = min(r[0] for r in runs), 1.25 * live + SCRATCH
     yield models.judge(f"memory {name}", gained <= allowed,
                        f"{gained / 1e6:.2f} MB beside the library's {os.path.getsize(library) / 1e6:.1f} "
                        f"(<= {allowed / 1e6:.2f}; live set {live / 1e6:.2f})")
     if name == "mobilenet_v2":
-        over = min(r[1] - r[2] for r in runs)
-        yield models.judge(f"first result {name}", over <= FIRST_MS, f"{over:.1f} ms more than a warm run (<= {FIRST_MS})")
+        over, floor = min(r[1] - r[2] for r in runs), min(r[3] for r in runs)
+        allowed = max(FIRST_MS, FAULTS * floor)
+        yield models.judge(f"first result {name}", over <= allowed,
+                           f"{over:.1f} ms more than a warm run (<= {allowed:.1f}; touching its pages takes {floor:.1f})")
 
 
 if __name__ == "__main__":
