@@ -37,6 +37,8 @@ LLVMValueRef llvm_operand(LlvmPrinter *, LVal);
 LType llvm_loop_type(LlvmPrinter *, LVal);
 LLVMValueRef llvm_op(LlvmPrinter *, const LInst *);  /* CONST, elementwise, CAST and VECTOR classes */
 /* emit_llvm_memory.c */
+LLVMValueRef llvm_half(LlvmPrinter *, LLVMValueRef v, uint32_t i);                /* its lower (0) or upper (1) lanes */
+LLVMValueRef llvm_halves(LlvmPrinter *, LLVMValueRef low, LLVMValueRef high);     /* both as one vector */
 LLVMValueRef llvm_memory_op(LlvmPrinter *, const LInst *); /* NULL where there is no result */
 LLVMValueRef llvm_address(LlvmPrinter *, LVal pointer, LVal index);
 LLVMValueRef llvm_stack(LlvmPrinter *, uint64_t bytes);    /* 64-aligned, for the time of the function */

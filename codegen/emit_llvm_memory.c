@@ -84,11 +84,6 @@ static unsigned masked_lanes(LlvmPrinter *p, LType t) {
     if (bytes < 4 || !target || target->vector_bytes == 64) return t.lanes;
     return (unsigned)target->vector_bytes / bytes;
 }
-static LLVMValueRef lanes_of(LlvmPrinter *p, LLVMValueRef v, unsigned first, unsigned n) {
-    LLVMValueRef index[MAX_ORDER];
-    for (unsigned i = 0; i < n; i++) index[i] = llvm_int(p, p->types[DT_i32], first + i);
-    return LLVMBuildShuffleVector(p->builder, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(index, n), "");
-}
 /* What lies `lanes` elements behind an address. */
 static LLVMValueRef behind(LlvmPrinter *p, LLVMTypeRef vector, LLVMValueRef at, unsigned lanes) {
     LLVMValueRef step = llvm_int(p, p->types[DT_i64], lanes);
@@ -98,21 +93,20 @@ static LLVMValueRef behind(LlvmPrinter *p, LLVMTypeRef vector, LLVMValueRef at, 
 static LLVMValueRef load_lanes(LlvmPrinter *p, LLVMTypeRef type, LLVMValueRef at, unsigned align, LLVMValueRef mask,
                                unsigned most) {
     unsigned n = LLVMGetVectorSize(type), half = n / 2;
-    LLVMValueRef in[] = {at, llvm_int(p, p->types[DT_i32], align), mask, LLVMConstNull(type)}, index[MAX_ORDER];
+    LLVMValueRef in[] = {at, llvm_int(p, p->types[DT_i32], align), mask, LLVMConstNull(type)};
     if (n <= most || n % 2) return llvm_intrinsic(p, "llvm.masked.load", (LLVMTypeRef[]){type, p->ptr}, 2, in, 4);
     LLVMTypeRef part = LLVMVectorType(LLVMGetElementType(type), half);
-    LLVMValueRef low = load_lanes(p, part, at, align, lanes_of(p, mask, 0, half), most);
-    LLVMValueRef high = load_lanes(p, part, behind(p, type, at, half), align, lanes_of(p, mask, half, half), most);
-    for (unsigned i = 0; i < n; i++) index[i] = llvm_int(p, p->types[DT_i32], i);
-    return LLVMBuildShuffleVector(p->builder, low, high, LLVMConstVector(index, n), "");
+    LLVMValueRef low = load_lanes(p, part, at, align, llvm_half(p, mask, 0), most);
+    LLVMValueRef high = load_lanes(p, part, behind(p, type, at, half), align, llvm_half(p, mask, 1), most);
+    return llvm_halves(p, low, high);
 }
 
 static void store_lanes(LlvmPrinter *p, LLVMValueRef v, LLVMValueRef at, unsigned align, LLVMValueRef mask, unsigned most) {
     LLVMTypeRef type = LLVMTypeOf(v);
     unsigned n = LLVMGetVectorSize(type), half = n / 2;
     if (n > most && n % 2 == 0) {
-        store_lanes(p, lanes_of(p, v, 0, half), at, align, lanes_of(p, mask, 0, half), most);
-        store_lanes(p, lanes_of(p, v, half, half), behind(p, type, at, half), align, lanes_of(p, mask, half, half), most);
+        store_lanes(p, llvm_half(p, v, 0), at, align, llvm_half(p, mask, 0), most);
+        store_lanes(p, llvm_half(p, v, 1), behind(p, type, at, half), align, llvm_half(p, mask, 1), most);
         return;
     }
     LLVMValueRef in[] = {v, at, llvm_int(p, p->types[DT_i32], align), mask};

@@ -218,6 +218,20 @@ static LLVMValueRef shuffle(LlvmPrinter *p, LLVMValueRef a, LLVMValueRef b, cons
     return LLVMBuildShuffleVector(p->builder, a, b, LLVMConstVector(mask, n), "");
 }
 
+LLVMValueRef llvm_half(LlvmPrinter *p, LLVMValueRef v, uint32_t i) {
+    int64_t lanes[MAX_LANES];
+    uint32_t n = LLVMGetVectorSize(LLVMTypeOf(v)) / 2;
+    for (uint32_t l = 0; l < n; l++) lanes[l] = i * n + l;
+    return shuffle(p, v, LLVMGetPoison(LLVMTypeOf(v)), lanes, n);
+}
+
+LLVMValueRef llvm_halves(LlvmPrinter *p, LLVMValueRef low, LLVMValueRef high) {
+    int64_t lanes[MAX_LANES];
+    uint32_t n = 2 * LLVMGetVectorSize(LLVMTypeOf(low));
+    for (uint32_t l = 0; l < n; l++) lanes[l] = l;
+    return shuffle(p, low, high, lanes, n);
+}
+
 /* A scalar as a vector of one lane, for instructions that take vectors alone. */
 static LLVMValueRef as_vector(LlvmPrinter *p, LLVMValueRef scalar) {
     LLVMTypeRef type = LLVMVectorType(LLVMTypeOf(scalar), 1);
@@ -290,13 +304,9 @@ static LLVMValueRef lookup_vector(LlvmPrinter *p, const LInst *inst, LLVMValueRe
 
 /* Vectors of `width`, put together. */
 static LLVMValueRef lookup_vectors(LlvmPrinter *p, const LInst *inst, LLVMValueRef index, uint32_t lanes, uint32_t width) {
-    int64_t all[MAX_LANES];
     if (lanes == width) return lookup_vector(p, inst, index, lanes);
-    for (uint32_t i = 0; i < lanes; i++) all[i] = i;
-    LLVMValueRef none = LLVMGetPoison(LLVMTypeOf(index)), half[2];
-    for (uint32_t i = 0; i < 2; i++)
-        half[i] = lookup_vectors(p, inst, shuffle(p, index, none, all + i * lanes / 2, lanes / 2), lanes / 2, width);
-    return shuffle(p, half[0], half[1], all, lanes);
+    LLVMValueRef low = lookup_vectors(p, inst, llvm_half(p, index, 0), lanes / 2, width);
+    return llvm_halves(p, low, lookup_vectors(p, inst, llvm_half(p, index, 1), lanes / 2, width));
 }
 
 /* The table stays in registers where they are as wide as it, or half; else in memory. */

@@ -95,6 +95,11 @@ int64_t schedule_stageable(Context *cx, const Graph *body) {
 
 /* ---- contractions -------------------------------------------------------------------------------------------------------- */
 
+/* A panel's row is one register, of 32. */
+static bool wide_registers(const Target *t, DType compute) {
+    return t->vector_registers >= 32 && PANEL * dtype_bytes(compute) <= t->vector_bytes;
+}
+
 /* Register tile of rows x panels: as many accumulators as leave room for the panels and a broadcast.  Four panels share each
  * broadcast where registers allow; few rows are one tile, so that the weights are read once.
  * halves: panels and broadcasts are pairs of bf16 that take two registers each, as f32. */
@@ -136,10 +141,8 @@ static bool crosses_rows(const Graph *body, const Node *anchor, Dim *plane) {
  * 16 channels to 96 of 128x128: 0.69 -> 0.30 ms). */
 static bool fills_lines(const Choice *c, DType compute, Dim plane) {
     enum { PAGE = 4096, SHORT = 256 };
-    int64_t bytes = dtype_bytes(compute);
-    if (c->target->vector_registers < 32 || PANEL * bytes > c->target->vector_bytes) return false;
-    return dim_hint(c->cx, contract_depth(c->body, c->anchor)) <= SHORT &&
-           prove(c->cx, NULL, REL_DIVIDES, dim_const(c->cx, PAGE / bytes), plane) == YES;
+    return wide_registers(c->target, compute) && dim_hint(c->cx, contract_depth(c->body, c->anchor)) <= SHORT &&
+           prove(c->cx, NULL, REL_DIVIDES, dim_const(c->cx, PAGE / dtype_bytes(compute)), plane) == YES;
 }
 
 /* A tile of pixels in one line of the image needs one pointer and few checks: rows that divide the line, with room for two k of
@@ -147,7 +150,7 @@ static bool fills_lines(const Choice *c, DType compute, Dim plane) {
  * room. */
 static bool line_tile(Schedule *s, const Target *t, DType compute, int64_t width, int64_t columns, int64_t widest) {
     int64_t needed = divide_up(columns, PANEL), least = needed == 1 ? 8 : 14; /* accumulators that are worth it */
-    if (PANEL * dtype_bytes(compute) > t->vector_bytes || t->vector_registers < 32) return false;
+    if (!wide_registers(t, compute)) return false;
     for (int64_t panels = needed < widest ? needed : widest; panels > 0; panels--) {
         if (needed % panels) continue;
         for (int64_t rows = 16; rows * panels >= least; rows--)
@@ -162,7 +165,7 @@ static bool line_tile(Schedule *s, const Target *t, DType compute, int64_t width
 /* The same where nothing divides the line, or its width is unknown (0) but long: its tiles differ by at most one row. */
 static void cut_line(Schedule *s, const Target *t, DType compute, int64_t width, int64_t columns, int64_t widest) {
     int64_t needed = divide_up(columns, PANEL), best = needed == 1 ? 7 : 13;
-    if (PANEL * dtype_bytes(compute) > t->vector_bytes || t->vector_registers < 32) return;
+    if (!wide_registers(t, compute)) return;
     for (int64_t panels = needed < widest ? needed : widest; panels > 0; panels--) {
         int64_t most = (t->vector_registers - 2) / panels - 2, rows = most < 16 ? most : 16, few = rows;
         if (needed % panels || rows < 1) continue;
@@ -277,8 +280,7 @@ static void contraction(const Choice *c, Schedule *s) {
         cut_line(s, t, compute, width, columns / groups, widest);
     while (!panels_fit(cx, body, anchor, s->field[SCHED_tile_n])) s->field[SCHED_tile_n]--;
     s->field[SCHED_place] = reads_in_place(c);
-    bool wide = t->vector_registers >= 32 && PANEL * dtype_bytes(compute) <= t->vector_bytes;
-    if (s->field[SCHED_place] && wide && (rows == 1 || rows == 2)) /* long pieces of memory are read faster */
+    if (s->field[SCHED_place] && wide_registers(t, compute) && (rows == 1 || rows == 2)) /* long pieces are read faster */
         s->field[SCHED_tile_n] = columns > 0 && columns < 8 * PANEL ? divide_up(columns, PANEL) : 8;
     if (anchor->op == OP_conv && width > 0 && width % s->field[SCHED_tile_m] == 0) s->field[SCHED_lines] = 1;
     blocks(c, s);

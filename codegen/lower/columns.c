@@ -189,16 +189,12 @@ void lower_columns(Kernel *k, LVal lo, LVal hi) {
     k->lane = lane_symbol(cx, LANES);
     LType acc = lt_pointer((DType)loop_type(k->b, reduce_nothing(k, s.anchor)).dtype);
     s.sums = l_inst(k->b, LOP_recast, acc, &k->scratch, 1, 0);
-    KernelLoop loop;
-    KernelScope scope;
-    Dim p = kernel_loop(k, &loop, lo, hi, range_columns(k), 1, NULL, 0), dims[MAX_RANK + 1], at[MAX_RANK + 1];
-    Fact facts[MAX_RANK + 1];
+    KernelTasks tasks;
+    Dim dims[MAX_RANK + 1], at[MAX_RANK + 1];
     for (uint32_t i = 0; i < s.first; i++) dims[i] = s.type->dims[i];
     dims[s.first] = blocks_of_columns(k, &s);
-    kernel_split(k, p, dims, s.first + 1, at, facts);
+    kernel_tasks(k, &tasks, lo, hi, dims, s.first + 1, at);
     for (uint32_t i = 0; i < s.first; i++) s.at[i] = at[i];
-    kernel_enter(k, &scope, facts, s.first + 1);
     lower_block(k, &s, at[s.first]);
-    kernel_leave(k, &scope);
-    kernel_loop_end(k, &loop, NULL, 0);
+    kernel_tasks_end(k, &tasks);
 }

@@ -55,6 +55,17 @@ void kernel_split(Kernel *k, Dim linear, const Dim *dims, uint32_t n, Dim *at, F
     }
 }
 
+void kernel_tasks(Kernel *k, KernelTasks *s, LVal lo, LVal hi, const Dim *dims, uint32_t n, Dim *at) {
+    Dim p = kernel_loop(k, &s->loop, lo, hi, dim_product(k->cx, dims, n), 1, NULL, 0);
+    kernel_split(k, p, dims, n, at, s->facts);
+    kernel_enter(k, &s->scope, s->facts, n);
+}
+
+void kernel_tasks_end(Kernel *k, KernelTasks *s) {
+    kernel_leave(k, &s->scope);
+    kernel_loop_end(k, &s->loop, NULL, 0);
+}
+
 /* ---- memory ------------------------------------------------------------------------------------------------------- */
 
 static LVal element_pointer_index(Kernel *k, Dim offset, bool *is_vector_load) {

@@ -278,16 +278,11 @@ void lower_few(Kernel *k, LVal lo, LVal hi) {
     s.im = image_of(k, s.node);
     if (s.im.x.same.id) diag_fatal(k->cx, "schedule: template few needs an image in memory");
     s.scratch = l_inst(k->b, LOP_recast, lt_pointer(DT_f32), &k->scratch, 1, 0);
-    KernelLoop loop;
-    KernelScope scope;
-    Dim dims[3], at[MAX_RANK];
-    Fact facts[MAX_RANK];
+    KernelTasks tasks;
+    Dim dims[3], at[3];
     range_dims(k, &s, dims);
-    Dim p = kernel_loop(k, &loop, lo, hi, dim_product(k->cx, dims, 3), 1, NULL, 0);
-    kernel_split(k, p, dims, 3, at, facts);
-    kernel_enter(k, &scope, facts, 3);
+    kernel_tasks(k, &tasks, lo, hi, dims, 3, at);
     s.at[0] = at[0], s.at[1] = dim_muli(k->cx, at[1], s.lines), s.at[2] = dim_muli(k->cx, at[2], s.vectors * LANES);
     run_task(k, &s);
-    kernel_leave(k, &scope);
-    kernel_loop_end(k, &loop, NULL, 0);
+    kernel_tasks_end(k, &tasks);
 }

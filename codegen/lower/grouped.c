@@ -420,18 +420,13 @@ static LVal anchor_value(Kernel *k, Val v, const Dim *at) {
 
 /* Tiles [lo, hi) of the lines. */
 static void run_tiles(Kernel *k, Grouped *s, LVal lo, LVal hi) {
-    KernelLoop loop;
-    KernelScope scope;
+    KernelTasks tasks;
     Dim dims[MAX_RANK], at[MAX_RANK];
-    Fact facts[MAX_RANK];
     uint32_t n = range_dims(k, s, dims);
-    Dim p = kernel_loop(k, &loop, lo, hi, dim_product(k->cx, dims, n), 1, NULL, 0);
-    kernel_split(k, p, dims, n, at, facts);
-    kernel_enter(k, &scope, facts, n);
+    kernel_tasks(k, &tasks, lo, hi, dims, n, at);
     for (uint32_t i = 0; i <= s->outer; i++) s->at[i] = at[i];
     run_tile_of_lines(k, s, at[n - 1]);
-    kernel_leave(k, &scope);
-    kernel_loop_end(k, &loop, NULL, 0);
+    kernel_tasks_end(k, &tasks);
 }
 
 /* The same, a block of filters after the other. */

@@ -96,6 +96,10 @@ void kernel_split(Kernel *, Dim linear, const Dim *dims, uint32_t n, Dim *at, Fa
 typedef struct KernelScope { const Scope *outer; Scope scope; uint32_t memo, symbols, index; } KernelScope;
 void kernel_enter(Kernel *, KernelScope *, const Fact *facts, uint32_t n);
 void kernel_leave(Kernel *, KernelScope *);
+/* Elements [lo, hi) of dims[n], one after the other: a kernel's share of its range.  at: the element's index, in scope. */
+typedef struct KernelTasks { KernelLoop loop; KernelScope scope; Fact facts[MAX_RANK + 1]; } KernelTasks;
+void kernel_tasks(Kernel *, KernelTasks *, LVal lo, LVal hi, const Dim *dims, uint32_t n, Dim *at);
+void kernel_tasks_end(Kernel *, KernelTasks *);
 /* Runs fill(k, user, i + lane) over [0, extent) in full vectors and a masked tail; carried as in l_for. */
 typedef void KernelVectorFn(Kernel *, void *user, Dim at, LVal *carried);
 void kernel_vector_loop(Kernel *, Dim extent, uint32_t lanes, LVal *carried, uint32_t n, KernelVectorFn *, void *user);

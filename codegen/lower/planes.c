@@ -208,16 +208,11 @@ void lower_planes(Kernel *k, LVal lo, LVal hi) {
     s.image = image_of(k, s.node);
     if (!dim_is(k->cx, s.image.axis[1], 1) || s.image.x.same.id)
         diag_fatal(k->cx, "schedule: template planes needs the pixels of a line side by side");
-    KernelLoop loop;
-    KernelScope scope;
-    Dim dims[3], at[MAX_RANK];
-    Fact facts[MAX_RANK];
+    KernelTasks tasks;
+    Dim dims[3], at[3];
     range_dims(k, &s, dims);
-    Dim p = kernel_loop(k, &loop, lo, hi, dim_product(k->cx, dims, 3), 1, NULL, 0);
-    kernel_split(k, p, dims, 3, at, facts);
-    kernel_enter(k, &scope, facts, 3);
+    kernel_tasks(k, &tasks, lo, hi, dims, 3, at);
     s.at[0] = at[0], s.at[3] = at[1];
     run_tile(k, &s, at[2]);
-    kernel_leave(k, &scope);
-    kernel_loop_end(k, &loop, NULL, 0);
+    kernel_tasks_end(k, &tasks);
 }

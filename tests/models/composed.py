@@ -3,7 +3,6 @@
 usage: composed.py [FIRST [COUNT]]        seeds; default 1 and 60.  A network that fails is kept under build/composed.
 """
 import os
-import subprocess
 import sys
 import tempfile
 
@@ -47,12 +46,10 @@ def check(seed, folder):
     path, library = os.path.join(folder, f"composed{seed}.onnx"), os.path.join(folder, f"libcomposed{seed}.so")
     with open(path, "wb") as f:
         f.write(composition.model.SerializeToString())
-    done = subprocess.run([ingot.INGOT, "compile", path, "-o", library, "--quiet", "--threads"], capture_output=True, text=True)
-    if done.returncode:
-        return f"compile: exit status {done.returncode}: {done.stderr[-600:]}"
     try:
+        ingot.compile_to(path, library, "--threads")
         return compare(composition, path, library)
-    except (AssertionError, ingot.Failure) as e:
+    except (AssertionError, ingot.CompileError, ingot.Failure) as e:
         return str(e)
 
 

@@ -35,6 +35,10 @@ class Composition:
     inputs: dict  # name -> shapes, one per valuation
 
 
+def too_large(shapes):
+    return max(np.prod(s) for s in shapes) > LARGEST
+
+
 class Composer:
     def __init__(self, seed):
         self.random, self.numbers = random.Random(seed), np.random.default_rng(seed)
@@ -153,7 +157,7 @@ class Composer:
         turn[-1], turn[-2] = turn[-2], turn[-1]
         turned = self.node("Transpose", [y], [s[:-2] + (s[-1], s[-2]) for s in y.shapes], perm=turn)
         shapes = [s[:-1] + (t[-2],) for s, t in zip(x.shapes, y.shapes)]
-        if max(np.prod(s) for s in shapes) > LARGEST:
+        if too_large(shapes):
             return
         scores = self.node("MatMul", [self.node("Mul", [x, self.constant([0.2])], x.shapes), turned], shapes)
         if self.random.random() < 0.7:
@@ -231,7 +235,7 @@ class Composer:
         parts = [x] + [self.pick(beside) for _ in range(self.random.randint(1, 2))]
         self.random.shuffle(parts)
         shapes = [s[:axis] + (sum(p.shapes[i][axis] for p in parts),) + s[axis + 1:] for i, s in enumerate(x.shapes)]
-        if max(np.prod(s) for s in shapes) <= LARGEST:
+        if not too_large(shapes):
             self.node("Concat", parts, shapes, axis=axis)
 
     def split(self):
@@ -270,7 +274,7 @@ class Composer:
         after = [self.random.choice((0, 0, 1, 3)) for _ in range(x.rank)]
         mode = self.random.choice(("constant", "edge"))
         shapes = [tuple(e + b + a for e, b, a in zip(s, before, after)) for s in x.shapes]
-        if max(np.prod(s) for s in shapes) <= LARGEST:
+        if not too_large(shapes):
             self.node("Pad", [x, self.integers(*before, *after)], shapes, mode=mode)
 
     # ---- windows --------------------------------------------------------------------------------------------------------
@@ -305,7 +309,7 @@ class Composer:
         filters = groups * self.random.choice((1, 1, 2, 3) if groups == channels else (1, 3, 8, 12))
         size = int(np.prod(attributes["kernel_shape"])) * channels // groups
         shapes = [(s[0], filters) + e for s, e in zip(x.shapes, left)]
-        if max(np.prod(s) for s in shapes) > LARGEST:
+        if too_large(shapes):
             return
         w = self.normal(filters, channels // groups, *attributes["kernel_shape"], scale=size ** -0.5)
         y = self.node("Conv", [x, w] + ([self.normal(filters)] if self.random.random() < 0.5 else []), shapes,
@@ -333,7 +337,7 @@ class Composer:
         if not x:
             return
         shapes = [s[:2] + (2 * s[2], 2 * s[3]) for s in x.shapes]
-        if max(np.prod(s) for s in shapes) > LARGEST:
+        if too_large(shapes):
             return
         mode = self.random.choice(("nearest", "linear"))
         how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"} if mode == "nearest" else {}
@@ -347,7 +351,7 @@ class Composer:
         kernel, stride = [self.random.choice((2, 3)) for _ in range(n)], [self.random.choice((1, 2)) for _ in range(n)]
         filters = self.random.choice((1, 3, 8))
         shapes = [(s[0], filters) + tuple((e - 1) * t + k for e, t, k in zip(s[2:], stride, kernel)) for s in x.shapes]
-        if max(np.prod(s) for s in shapes) > LARGEST:
+        if too_large(shapes):
             return
         w = self.normal(channels, filters, *kernel, scale=(channels * 2) ** -0.5)
         self.node("ConvTranspose", [x, w], shapes, kernel_shape=kernel, strides=stride)
