@@ -75,6 +75,10 @@ static void anchor_operand(Fusion *f, const Group *gr, const Node *n, uint32_t i
     bool few = dim_const_value(f->cx, val_dim(f->g, v, val_rank(f->g, v) - 1), &channels) && channels < 8;
     bool image = op_info[n->op].kind == KIND_CONTRACT && node_attr(n, ATTR_low) && i == 0;
     Template its = anchor_template(f->g, n);
+    if (its == TEMPLATE_convolution && i == 1) { /* whole panels of columns beside each other */
+        f->stored[v.id] = true;
+        return;
+    }
     few = (few || one_tap(f, n)) && its != TEMPLATE_grouped && its != TEMPLATE_winograd && its != TEMPLATE_planes;
     few |= gr->planes;
     if (!operand_is_affine(f->g, v, &base, &contiguous)) f->stored[v.id] = true;

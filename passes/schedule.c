@@ -219,7 +219,8 @@ static void blocks(const Choice *c, Schedule *s) {
     int64_t block = (t->l2_bytes / 8 * 7 - 2 * bytes * width) / (bytes + sums);
     /* A run-time operand is packed again for every block of rows; threads share the tiles of a block without that. */
     if (packs && block < 512) block = 512;
-    while (w->encoding != ENCODING_DENSE && block / 2 >= 48 && others * divide_up(rows, block) < MANY_TASKS) block /= 2;
+    bool shared = w->encoding != ENCODING_DENSE || anchor->op == OP_conv; /* what a block costs beside its tiles is little */
+    while (shared && block / 2 >= 48 && others * divide_up(rows, block) < MANY_TASKS) block /= 2;
     s->field[SCHED_block_k] = chained ? 0 : chunk;
     s->field[SCHED_block_m] = block < tile_m ? tile_m : block / tile_m * tile_m;
     s->field[SCHED_block_n] = columns;
@@ -242,13 +243,15 @@ bool schedule_panels_fit(Context *cx, const Graph *body, int64_t panels) {
     return !tiles || panels_fit(cx, body, anchor, panels);
 }
 
-/* Few rows of a contraction multiply a run-time operand that nothing is fused to, whose columns are a memory's last axis. */
+/* Few rows of a contraction multiply a run-time operand that nothing is fused to, whose columns are a memory's last axis; and
+ * a convolution's filters, if they are no constant. */
 static bool reads_in_place(const Choice *c) {
     const Graph *body = c->body;
     Val w = c->anchor->in[1];
     uint32_t batch = contract_batch(c->anchor);
     const TypeInfo *y = type_info(c->cx, c->anchor->type), *t = val_type(body, w);
     int64_t rows = dim_hint(c->cx, dim_product(c->cx, y->dims + batch, y->rank - batch - 1));
+    if (c->anchor->op == OP_conv) return t->encoding == ENCODING_DENSE;
     if (c->anchor->op != OP_dot || t->encoding != ENCODING_DENSE || t->dtype == DT_bf16 || rows > PLACED_ROWS) return false;
     while (op_info[val_op(body, w)].kind == KIND_VIEW) w = val_in(body, w, 0);
     const TypeInfo *memory = val_type(body, w);
@@ -280,7 +283,8 @@ static void contraction(const Choice *c, Schedule *s) {
         cut_line(s, t, compute, width, columns / groups, widest);
     while (!panels_fit(cx, body, anchor, s->field[SCHED_tile_n])) s->field[SCHED_tile_n]--;
     s->field[SCHED_place] = reads_in_place(c);
-    if (s->field[SCHED_place] && wide_registers(t, compute) && (rows == 1 || rows == 2)) /* long pieces are read faster */
+    bool few = anchor->op == OP_dot && (rows == 1 || rows == 2);
+    if (s->field[SCHED_place] && few && wide_registers(t, compute)) /* long pieces are read faster */
         s->field[SCHED_tile_n] = columns > 0 && columns < 8 * PANEL ? divide_up(columns, PANEL) : 8;
     if (anchor->op == OP_conv && width > 0 && width % s->field[SCHED_tile_m] == 0) s->field[SCHED_lines] = 1;
     blocks(c, s);

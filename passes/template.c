@@ -104,9 +104,17 @@ static bool has_few_filters(const Graph *g, const Node *n) {
     return dim_hint(cx, y->dims[y->rank - 2]) >= LEAST_WIDTH;
 }
 
+/* Filters that are made while running, or given: read where they lie, sixteen of a group beside each other. */
+static bool reads_given_filters(const Graph *g, const Node *n) {
+    Scalar splat;
+    if (n->op != OP_conv || !wants_panels(g, n) || val_type(g, n->in[1])->encoding != ENCODING_DENSE) return false;
+    return type_info(g->cx, n->type)->dtype == DT_f32 && !val_splat(g, n->in[1], &splat);
+}
+
 Template anchor_template(const Graph *g, const Node *anchor) {
     if (op_template[anchor->op]) return op_template[anchor->op];
     if (has_few_filters(g, anchor)) return TEMPLATE_few;
+    if (reads_given_filters(g, anchor)) return TEMPLATE_convolution;
     if (op_info[anchor->op].kind == KIND_CONTRACT && val_type(g, anchor->in[1])->encoding != ENCODING_DENSE)
         return TEMPLATE_convolution;
     if (reads_planes(g, anchor)) return TEMPLATE_planes;
@@ -151,6 +159,7 @@ bool pays_as_pooled(const Graph *g, const Node *conv, const Node *window, const 
     if (!tiers || !tiers->n || anchor_template(g, conv) != TEMPLATE_convolution) return false;
     if (op_info[window->op].kind != KIND_REDUCE || !node_attr(window, ATTR_window)) return false;
     const TypeInfo *w = val_type(g, conv->in[1]), *between = val_type(g, window->in[0]);
+    if (w->encoding == ENCODING_DENSE) return false;
     for (uint32_t i = 0; i < tiers->n; i++)
         if (w->encoding == ENCODING_PAIR16 && tiers->at[i]->tiles_bf16) return false; /* template matrix takes it */
     uint32_t last = between->rank - 1;

@@ -53,7 +53,9 @@ Blocks blocks_at(Kernel *k, Val anchor) {
     s.chunk = attr_int(s.node, ATTR_chunk);
     s.whole = prove(cx, k->scope, REL_LE, dim_mul(cx, s.taps, s.channels), dim_const(cx, s.chunk)) == YES;
     s.packs = s.w->encoding == ENCODING_DENSE, s.pairs = s.w->dtype == DT_bf16 && (k->fma || !s.packs);
-    s.in_place = k->schedule->field[SCHED_place] && s.packs && !s.pairs && !conv && blocks_lie(k, &s);
+    bool lies = conv ? val_op(k->body, s.node->in[1]) == OP_param : k->schedule->field[SCHED_place] && blocks_lie(k, &s);
+    s.in_place = s.packs && !s.pairs && lies;
+    if (conv && s.packs && !lies) diag_fatal(cx, "schedule: the filters of a convolution are neither packed nor in memory");
     if (s.in_place) s.packs = false;
     s.chained = !s.whole && !s.packs && !k->schedule->field[SCHED_block_k];
     s.together = s.w->encoding == ENCODING_DENSE ? 1 : (uint32_t)(encoding_columns(s.w->encoding) / PANEL);
@@ -232,6 +234,18 @@ static void run_unit(Kernel *k, Blocks *s, const Group *gr, const Unit *u) {
     if (s->packs) l_else(b, &some, NULL, 0), l_if_end(b, &some, NULL, 0, NULL);
 }
 
+/* Pointer to the first row of an operand that is read where it lies; a convolution's filters are a whole buffer. */
+static LVal columns_in_place(Kernel *k, Blocks *s) {
+    if (s->node->op == OP_conv) {
+        s->down = kernel_dim(k, s->columns);
+        return k->pointers[attr_int(node(k->body, s->node->in[1]), ATTR_index)];
+    }
+    Lines lines;
+    REQUIRE(k->cx, blocks_lines(k, s, &lines));
+    s->down = kernel_dim(k, lines.down);
+    return l_offset(k->b, lines.pointer, kernel_dim(k, lines.start));
+}
+
 static void enter_group(Kernel *k, Blocks *s, const Group *gr, Dim column, const Unit *u) {
     Context *cx = k->cx;
     LoopBuilder *b = k->b;
@@ -245,11 +259,8 @@ static void enter_group(Kernel *k, Blocks *s, const Group *gr, Dim column, const
         s->panels = scratch_at(k, sums_bytes(s), blocks_packed(s));
         s->panel_stride = l_i64(b, pack_depth(k, s) * PANEL);
     } else if (s->in_place) {
-        Lines lines;
-        REQUIRE(cx, blocks_lines(k, s, &lines));
-        s->down = kernel_dim(k, lines.down), s->panel_stride = l_i64(b, PANEL), s->next = (LVal){0};
-        LVal along = l_mul(b, kernel_dim(k, s->panel), s->panel_stride);
-        s->panels = l_offset(b, lines.pointer, l_add(b, kernel_dim(k, lines.start), along));
+        LVal along = l_mul(b, kernel_dim(k, s->panel), l_i64(b, PANEL));
+        s->panels = l_offset(b, columns_in_place(k, s), along), s->panel_stride = l_i64(b, PANEL), s->next = (LVal){0};
     } else {
         LVal w = k->pointers[attr_int(node(k->body, s->node->in[1]), ATTR_index)];
         if (s->pairs) w = l_inst(b, LOP_recast, lt_pointer(DT_u32), &w, 1, 0);

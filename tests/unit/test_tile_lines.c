@@ -58,7 +58,38 @@ static void test_lines(void **state) {
     }
 }
 
+/* Filters that are no constant, read where they lie: columns left over, groups, K in several parts, a filter that is made. */
+static void test_given(void **state) {
+    (void)state;
+    static const Shape shapes[] = {
+        {9, 21, 16, 40, 3, 3, 1, 1, 1, 1, false, false}, {6, 17, 20, 7, 3, 3, 2, 1, 1, 1, true, false},
+        {5, 12, 70, 100, 3, 3, 1, 2, 2, 2, false, true}, {4, 33, 32, 96, 1, 3, 1, 1, 0, 0, true, true}};
+    for (uint32_t i = 0; i < 2 * COUNT(shapes); i++) {
+        const Shape *z = &shapes[i / 2];
+        int64_t groups = z->f == 96 ? 2 : 1;
+        char name[32];
+        snprintf(name, sizeof name, "given_%u", i);
+        Case c = begin_case(name);
+        c.depth = z->r * z->s * z->c;
+        Loc l = {0};
+        Val x = picture(&c, z), w;
+        if (i & 1) {
+            w = b_permute(c.g, l, param_i(&c, DT_f32, 4, DIMS(z->f, z->c / groups, z->r, z->s)), DIMS(2, 3, 1, 0));
+            w = b_binary(c.g, l, OP_mul, w, param_i(&c, DT_f32, 1, DIMS(z->f)));
+        } else {
+            w = param_i(&c, DT_f32, 4, DIMS(z->r, z->s, z->c / groups, z->f));
+        }
+        Val y = conv(&c, x, w, 2, z, groups);
+        end_case(&c, b_binary(c.g, l, OP_add, y, weights(&c, 1, DIMS(z->f))));
+    }
+    Shape line = {.stride = 1, .dilation = 1, .low = 2, .high = 2};
+    Case c = begin_case("given_1d");
+    c.depth = 5 * 300;
+    end_case(&c, conv(&c, param_i(&c, DT_f32, 3, DIMS(2, 50, 300)), param_i(&c, DT_f32, 3, DIMS(5, 300, 24)), 1, &line, 1));
+}
+
 int main(void) {
-    static const struct CMUnitTest tests[] = {cmocka_unit_test(test_few), cmocka_unit_test(test_lines)};
+    static const struct CMUnitTest tests[] = {cmocka_unit_test(test_few), cmocka_unit_test(test_lines),
+                                              cmocka_unit_test(test_given)};
     return have_llvm() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
 }
