@@ -62,14 +62,20 @@ static Val tap_index(Call *c, const Sampler *s, uint32_t axis, Val base, int off
     return to(c, clamp(c, at, zero, last), DT_i64);
 }
 
-/* x [b, c, s..] at positions [b, p] -> [b, c, p]. */
+/* x [b, c, s..] at positions [b, p] -> [b, c, p].  Of several vectors of channels, all lie side by side at each position. */
 static Val sample(Call *c, Val x, Sampler *s) {
+    enum { SIDE_BY_SIDE = 16 };
+    static const int64_t turn[] = {0, 2, 1};
     if (!x.id) return NO_VAL;
     Dims d = dims_of(c, x), flat = {.n = 3, .at = {d.at[0], d.at[1], dim_product(c->cx, d.at + 2, d.n - 2)}};
     Val base[SPACE], fraction[SPACE], sum = NO_VAL;
     uint32_t all = 1;
     int first = s->taps == 4 ? -1 : 0;
     x = shaped(c, x, &flat);
+    int64_t channels;
+    bool rows = dim_const_value(c->cx, d.at[1], &channels) && channels >= SIDE_BY_SIDE;
+    uint32_t axis = rows ? 1 : 2, along = 3 - axis; /* of positions; of channels */
+    if (rows) x = permuted(c, x, turn);
     for (uint32_t i = 0; i < s->n; i++) {
         if (!s->position[i].id) return NO_VAL;
         base[i] = ew1(c, OP_floor, s->position[i]);
@@ -85,12 +91,12 @@ static Val sample(Call *c, Val x, Sampler *s) {
             if (w.id) weight = weight.id ? ew2(c, OP_mul, weight, w) : w;
         }
         if (!index.id || !x.id) return NO_VAL;
-        Val v = b_gather(c->g, c->loc, x, index, 2, 1);
-        if (valid.id) v = sel(c, unsqueezed(c, valid, 1), v, num(c, x, 0));
-        if (weight.id) v = ew2(c, OP_mul, v, to(c, unsqueezed(c, weight, 1), val_dtype(c->g, x)));
+        Val v = b_gather(c->g, c->loc, x, index, axis, 1);
+        if (valid.id) v = sel(c, unsqueezed(c, valid, along), v, num(c, x, 0));
+        if (weight.id) v = ew2(c, OP_mul, v, to(c, unsqueezed(c, weight, along), val_dtype(c->g, x)));
         sum = tap ? ew2(c, OP_add, sum, v) : v;
     }
-    return sum;
+    return rows ? permuted(c, sum, turn) : sum;
 }
 
 /* ---- GridSample -------------------------------------------------------------------------------------------------- */
@@ -271,20 +277,20 @@ static RoiAxis roi_axis(Call *c, const Roi *r, uint32_t axis) {
     return a;
 }
 
-/* [c, r, by * sy, bx * sx] at one corner, weighted. */
+/* [r, by * sy, bx * sx, c] at one corner, weighted: whole rows of channels. */
 static Val corner(Call *c, Val flat, const Roi *r, Val y, Val x, Val wy, Val wx) {
     Val plane = b_dim(c->g, c->loc, dim_mul(c->cx, r->extent[0], r->extent[1])),
         width = b_dim(c->g, c->loc, r->extent[1]);
     Val first = unsqueezed(c, unsqueezed(c, ew2(c, OP_mul, r->image, plane), 1), 2);
     Val index = ew2(c, OP_add, first, ew2(c, OP_add, unsqueezed(c, ew2(c, OP_mul, y, width), 2), unsqueezed(c, x, 1)));
     if (!index.id || !flat.id) return NO_VAL;
-    return ew2(c, OP_mul, b_gather(c->g, c->loc, flat, index, 1, 0),
-               ew2(c, OP_mul, unsqueezed(c, wy, 2), unsqueezed(c, wx, 1)));
+    return ew2(c, OP_mul, b_gather(c->g, c->loc, flat, index, 0, 0),
+               unsqueezed(c, ew2(c, OP_mul, unsqueezed(c, wy, 2), unsqueezed(c, wx, 1)), 3));
 }
 
 Val import_roi_align(Call *c) {
     Val x = in(c, 0);
-    static const int64_t first[] = {1, 0, 2, 3}, sums[] = {3, 5};
+    static const int64_t last[] = {0, 2, 3, 1}, second[] = {0, 3, 1, 2}, sums[] = {2, 4};
     Roi r = {.rois = in(c, 1), .samples = attr_i(c, "sampling_ratio", 0), .scale = attr_f(c, "spatial_scale", 1)};
     bool largest = attr_is(c, "mode", "avg", "max");
     if (!x.id || !r.rois.id || val_rank(c->g, x) != 4) return x.id ? fail(c, "needs an operand of rank 4") : x;
@@ -293,23 +299,24 @@ Val import_roi_align(Call *c) {
             c, "sampling_ratio has to be stated, from 1 to 64: samples that depend on the regions are not supported");
     r.half_pixel =
         attr_is(c, "coordinate_transformation_mode", c->opset < 16 ? "output_half_pixel" : "half_pixel", "half_pixel");
-    Dims d = dims_of(c, x), flat = {.n = 2, .at = {d.at[1], dim_mul(c->cx, d.at[0], dim_mul(c->cx, d.at[2], d.at[3]))}};
+    Dims d = dims_of(c, x), flat = {.n = 2, .at = {dim_mul(c->cx, d.at[0], dim_mul(c->cx, d.at[2], d.at[3])), d.at[1]}};
     r.image = to(c, in(c, 2), DT_i64);
     for (uint32_t i = 0; i < 2; i++)
         r.extent[i] = d.at[i + 2], r.bins[i] = dim_k(c, attr_i(c, i ? "output_width" : "output_height", 1));
-    Val rows = shaped(c, permuted(c, x, first), &flat);
+    Val rows = shaped(c, permuted(c, x, last), &flat);
     RoiAxis y = roi_axis(c, &r, 0), z = roi_axis(c, &r, 1);
     Val all[4] = {corner(c, rows, &r, y.low, z.low, y.near, z.near), corner(c, rows, &r, y.low, z.high, y.near, z.far),
                   corner(c, rows, &r, y.high, z.low, y.far, z.near), corner(c, rows, &r, y.high, z.high, y.far, z.far)};
     Val v = all[0];
     for (uint32_t i = 1; i < 4; i++) v = ew2(c, largest ? OP_max : OP_add, v, all[i]);
-    v = sel(c, ew2(c, OP_and, unsqueezed(c, y.valid, 2), unsqueezed(c, z.valid, 1)), v, num(c, v, 0));
+    Val valid = unsqueezed(c, ew2(c, OP_and, unsqueezed(c, y.valid, 2), unsqueezed(c, z.valid, 1)), 3);
+    v = sel(c, valid, v, num(c, v, 0));
     if (!v.id) return v;
     Dims e = dims_of(c, v),
-         six = {.n = 6, .at = {e.at[0], e.at[1], r.bins[0], dim_k(c, r.samples), r.bins[1], dim_k(c, r.samples)}};
+         six = {.n = 6, .at = {e.at[0], r.bins[0], dim_k(c, r.samples), r.bins[1], dim_k(c, r.samples), e.at[3]}};
     v = reduce(c, largest ? OP_reduce_max : OP_reduce_sum, shaped(c, v, &six), sums, 2, false);
     if (!largest) v = ew2(c, OP_div, v, num(c, v, (double)(r.samples * r.samples)));
-    return permuted(c, v, first);
+    return permuted(c, v, second);
 }
 
 /* ---- Col2Im ------------------------------------------------------------------------------------------------------ */
