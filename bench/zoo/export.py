@@ -18,7 +18,7 @@ from .registry import MODELS
 
 # The quick first.
 KINDS = ("tables", "sequences", "series", "sound", "text", "encoders", "language", "vision", "detectors", "pixels", "recent",
-         "edge", "scenes", "classifiers")
+         "edge", "scenes", "further", "classifiers")
 MOST = 4096  # of an open extent
 
 
