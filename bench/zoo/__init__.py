@@ -1,4 +1,4 @@
-"""Models that nobody listed: some seventy architectures with random weights, exported to ONNX where they are asked for.
+"""Models that nobody listed: some hundred and fifty architectures with random weights, exported to ONNX where they are asked for.
 
 `bench/run --zoo` measures them: rows() is what it asks.  A model is written by export.py in a process of its own, under
 MADE/zoo with its inputs beside it, and again where one of these files is newer.  All randomness is seeded by the name.
