@@ -184,13 +184,12 @@ static bool verify_schedule(const Graph *g, const Node *n, const int64_t *field)
     if (!field[SCHED_template_])
         return true;
     int64_t lanes = field[SCHED_lanes];
-    bool fine = lanes >= 0 && lanes <= 64 && (lanes & (lanes - 1)) == 0 &&
-                field[SCHED_template_] < TEMPLATE_COUNT;
+    bool fine = (lanes & (lanes - 1)) == 0 && field[SCHED_template_] < TEMPLATE_COUNT;
     for (uint32_t i = 0; i < SCHED_COUNT; i++)
-        fine &= i == SCHED_stage || (field[i] >= 0 && field[i] <= INT32_MAX);
+        fine &= field[i] >= 0 && field[i] <= schedule_range[i].most;
     if (!fine)
-        diag_error(g->cx, n->loc, "verify: a schedule of '%s' is impossible: lanes are a power of two up to "
-                   "64, other numbers from 0 to 2^31-1", g->name);
+        diag_error(g->cx, n->loc, "verify: a schedule of '%s' is impossible: lanes are a power of two, and no number is "
+                   "above what its field takes (ir/schedule.def)", g->name);
     return fine;
 }
 

@@ -205,22 +205,23 @@ static void blocks(const Choice *c, Schedule *s) {
     int64_t chunk = attr_int(anchor, ATTR_chunk), tile_m = s->field[SCHED_tile_m], width = PANEL * s->field[SCHED_tile_n];
     int64_t rows = dim_hint(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
     int64_t depth = dim_hint(cx, contract_depth(body, anchor)), part = depth < chunk ? depth : chunk;
-    int64_t others = dim_hint(cx, dim_product(cx, y->dims, batch)) * divide_up(dim_hint(cx, y->dims[y->rank - 1]), width);
+    int64_t others = dim_hint(cx, dim_product(cx, y->dims, batch));
+    others = sat_mul(others, divide_up(dim_hint(cx, y->dims[y->rank - 1]), width));
     bool packs = w->encoding == ENCODING_DENSE && !s->field[SCHED_place];
     bool chained = depth > chunk && !packs && chains(c, s), parts = depth > chunk && !chained;
     /* All of K stays with a block: where that leaves it few rows, the panels would be read again and again. */
     int64_t least = rows > 0 && rows < 32 ? rows : 32;
-    if (chained && t->l2_bytes / 8 * 7 < 4 * depth * (2 * width + least)) chained = false, parts = true;
+    if (chained && t->l2_bytes / 8 * 7 < sat_mul(depth, 4 * (2 * width + least))) chained = false, parts = true;
     if (chained) part = depth;
     int64_t bytes = (part < 128 ? 128 : part) * (w->dtype == DT_bf16 ? 2 : 4); /* of a row of x, and of a column */
-    bool streams = rows * depth * 4 <= t->l2_bytes / 4; /* x stays as it is: the panels are best read in order */
+    bool streams = sat_mul(sat_mul(rows, depth), 4) <= t->l2_bytes / 4; /* x stays there: the panels are best read in order */
     int64_t most = packs ? PACKED_COLUMNS : BLOCK_COLUMNS; /* what is packed takes a place in the cache as well */
     int64_t columns = parts && !streams && width <= most ? most / width * width : width, sums = parts ? 4 * columns : 0;
     int64_t block = (t->l2_bytes / 8 * 7 - 2 * bytes * width) / (bytes + sums);
     /* A run-time operand is packed again for every block of rows; threads share the tiles of a block without that. */
     if (packs && block < 512) block = 512;
     bool shared = w->encoding != ENCODING_DENSE || anchor->op == OP_conv; /* what a block costs beside its tiles is little */
-    while (shared && block / 2 >= 48 && others * divide_up(rows, block) < MANY_TASKS) block /= 2;
+    while (shared && block / 2 >= 48 && sat_mul(others, divide_up(rows, block)) < MANY_TASKS) block /= 2;
     s->field[SCHED_block_k] = chained ? 0 : chunk;
     s->field[SCHED_block_m] = block < tile_m ? tile_m : block / tile_m * tile_m;
     s->field[SCHED_block_n] = columns;
@@ -274,7 +275,7 @@ static void contraction(const Choice *c, Schedule *s) {
     bool crosses = crosses_rows(body, anchor, &plane), filled = crosses && !halves && fills_lines(c, compute, plane);
     tile(s, t, compute, halves, rows, columns / groups, crosses ? 2 : 4);
     bool taps = anchor->op == OP_conv && !dim_is(cx, dim_product(cx, val_type(body, anchor->in[1])->dims, y->rank - 2), 1);
-    Dim line = y->dims[y->rank - 2];
+    Dim line = y->rank > 1 ? y->dims[y->rank - 2] : dim_const(cx, 1);
     int64_t width = known(cx, line);
     bool lines = taps && !halves && (width > 0 || dim_hint(cx, line) >= LONG_LINE);
     int64_t widest = filled ? 1 : crosses ? 3 : 4;
@@ -440,10 +441,10 @@ static void attention(const Choice *c, Schedule *s) {
             others = dim_hint(cx, dim_product(cx, y->dims, batch));
     bool halves = val_dtype(c->body, anchor->in[1]) == DT_bf16 && !c->target->dot_bf16;
     tile(s, c->target, y->dtype, halves, 0, keys, 4);
-    while (rows > 64 && others * divide_up(all, rows) < (rows > 128 ? 32 : 8)) rows /= 2;
-    while (rows > 8 && rows * (keys + columns) * dtype_bytes(y->dtype) > c->target->l2_bytes / 2) rows /= 2;
+    while (rows > 64 && sat_mul(others, divide_up(all, rows)) < (rows > 128 ? 32 : 8)) rows /= 2;
+    while (rows > 8 && sat_mul(rows * dtype_bytes(y->dtype), sat_add(keys, columns)) > c->target->l2_bytes / 2) rows /= 2;
     int64_t tile_m = s->field[SCHED_tile_m], block = divide_up(rows, tile_m) * tile_m;
-    s->field[SCHED_block_k] = keys, s->field[SCHED_block_m] = block, s->field[SCHED_block_n] = columns;
+    s->field[SCHED_block_m] = block;
 }
 
 /* ---- one pass over memory ------------------------------------------------------------------------------------------------ */
@@ -532,6 +533,8 @@ static Schedule choose(Context *cx, const Graph *body, const Target *target) {
     s.field[SCHED_lanes] = y->rank == 0 || dim_is(cx, dim_product(cx, y->dims, y->rank), 1) ? 1 : 16;
     s.field[SCHED_grain] = grain(&c);
     if (numbers[template_]) numbers[template_](&c, &s);
+    for (int f = 0; f < SCHED_COUNT; f++) /* extents of billions */
+        if (s.field[f] > schedule_range[f].most) s.field[f] = schedule_range[f].most;
     return s;
 }
 

@@ -180,14 +180,16 @@ static int find_field(Override *o, Loc at, const Kernel *k, const char *word) {
     return -1;
 }
 
+static int64_t bits_below(uint32_t n) { return n < 63 ? (INT64_C(1) << n) - 1 : INT64_MAX; }
+
 /* What the field's row and the kernel's body allow. */
 static bool check_value(Override *o, Loc at, const Kernel *k, int f, int64_t value) {
     const SchedRange *range = &schedule_range[f];
-    int64_t may = f == SCHED_stage ? schedule_stageable(o->cx, k->body) : 0;
+    int64_t may = f == SCHED_stage ? schedule_stageable(o->cx, k->body) : bits_below(k->body->results.n);
     bool power = f != SCHED_lanes || (value & (value - 1)) == 0;
-    if (f == SCHED_stage && (value & ~may))
-        diag_usage(o->cx, at, "stage = %" PRId64 ", which names nodes that cannot be kept: expected bits of %" PRId64, value,
-                   may);
+    if ((f == SCHED_stage || f == SCHED_stream) && (value & ~may))
+        diag_usage(o->cx, at, "%s = %" PRId64 ", which names %s: expected bits of %" PRId64, schedule_field_name[f], value,
+                   f == SCHED_stage ? "nodes that cannot be kept" : "results that are not there", may);
     else if (value < range->least || value > range->most)
         diag_usage(o->cx, at, "%s = %" PRId64 ", expected %" PRId64 "..%" PRId64, schedule_field_name[f], value, range->least,
                    range->most);

@@ -32,8 +32,8 @@ Blocks blocks_of(Kernel *k) {
 /* Rows of a line that no tile leaves; or none.  Template pooled cuts strips by itself: so, where tiles divide a line. */
 static Dim uncrossed_line(Kernel *k, const TypeInfo *y) {
     const int64_t *field = k->schedule->field;
-    Dim width = y->dims[y->rank - 2];
     if (!field[SCHED_lines]) return (Dim){0};
+    Dim width = y->dims[y->rank - 2];
     if (field[SCHED_template_] == TEMPLATE_convolution) return width;
     bool divides = prove(k->cx, k->scope, REL_DIVIDES, dim_const(k->cx, field[SCHED_tile_m]), width) == YES;
     return field[SCHED_template_] == TEMPLATE_pooled && divides ? width : (Dim){0};

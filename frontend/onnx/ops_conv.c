@@ -236,7 +236,7 @@ static Val phase_weights(Call *c, Val w, const Window *k, const int64_t *kernel,
         perm[i] = 3 + 2 * i, perm[k->n + 2 + i] = 4 + 2 * i;
         phases *= s;
     }
-    merged.at[k->n] = parted.at[1], merged.at[k->n + 1] = dim_muli(c->cx, d.at[1], groups * phases);
+    merged.at[k->n] = parted.at[1], merged.at[k->n + 1] = dim_muli(c->cx, dim_muli(c->cx, d.at[1], groups), phases);
     w = shaped(c, padded(c, w, num(c, w, 0), none, high), &parted);
     for (uint32_t i = 0; i < k->n; i++) w = reversed(c, w, 3 + 2 * i);
     return shaped(c, permuted(c, w, perm), &merged);
@@ -291,11 +291,12 @@ static Val conv_by_phases(Call *c, Val x, Val w, const Window *k, const int64_t 
     return b_pad(c->g, c->loc, y, num(c, y, 0), low, high, none);
 }
 
-/* A stride, no dilation, and a filter known while compiling. */
+/* A stride, no dilation, and a filter known while compiling, of a size that can be. */
 static bool has_phases(Call *c, const Window *k, const Dim *extents, int64_t *kernel) {
     bool strided = false;
     for (uint32_t i = 0; i < k->n; i++) {
-        if (k->dilation[i] != 1 || k->stride[i] > 64 || !dim_const_value(c->cx, extents[i], &kernel[i])) return false;
+        if (k->dilation[i] != 1 || k->stride[i] > 64) return false;
+        if (!dim_const_value(c->cx, extents[i], &kernel[i]) || kernel[i] > INT32_MAX) return false;
         strided = strided || k->stride[i] > 1;
     }
     return strided && 3 + 2 * k->n <= MAX_RANK;

@@ -24,7 +24,7 @@ set_all() { # FIELD=VALUE...: wherever a template takes it
     if cmp -s s changed; then echo "nothing takes $*"; return 1; fi
 }
 for change in lanes=1 lanes=64 "tile_m=1 tile_n=1" "tile_m=16 tile_n=4" "tile_m=3 tile_n=2 block_m=7" block_m=1 block_m=2147483647 grain=1 \
-    grain=2147483647 stage=0 stage=32 stage=96 stream=1 "stream=1 far=500" vectors=0 tile_m=1; do
+    grain=2147483647 stage=0 stage=32 stage=96 stream=1 "stream=1 far=500" "stream=1 far=5000000000" vectors=0 tile_m=1; do
     set_all $change
     expect 0 '' "$INGOT" compile "$digits" --emit=loop --name=m -o changed.loop --schedule=changed --verify-each
     if cmp -s plain.loop changed.loop; then echo "$change has no effect"; exit 1; fi
@@ -76,6 +76,7 @@ pool="\"digits.onnx: node 'pool' (MaxPool)\""
 softmax="\"digits.onnx: node 'softmax' (Softmax)\""
 wrong "bad:2:38: error: tile_m = 17, expected 1..16" "$dense {tile_m=17}"
 wrong "bad:2:38: error: tile_m = 0, expected 1..16" "$dense {tile_m=0}"
+wrong "bad:2:48: error: stream = 2, which names results that are not there: expected bits of 1" "$pool {grain=1, stream=2}"
 wrong "bad:2:45: error: the number is too large" "$dense {tile_m=99999999999999999999}"
 wrong "bad:2:45: error: expected a number" "$dense {tile_m=-1}"
 wrong "bad:2:39: error: lanes = 12, expected a power of two" "$pool {lanes=12}"

@@ -3,6 +3,7 @@
 usage: composed.py [FIRST [COUNT]]        seeds; default 1 and 60.  A network that fails is kept under build/composed.
 """
 import os
+import shutil
 import sys
 import tempfile
 
@@ -23,6 +24,16 @@ def inputs_of(composition, valuation, rng):
     return {name: rng.standard_normal(shapes[valuation]).astype(np.float32) for name, shapes in composition.inputs.items()}
 
 
+def off(found, wanted):
+    return models.relative(found, wanted) * min(1, np.abs(wanted).max(initial=0) / SMALL)
+
+
+def close_to_exact(path, x, name, ours, theirs):
+    """Two that round may be further apart than each is from f64: ours has to be near it, or nearer than ONNX Runtime's."""
+    wide = models.exact(path, x)[name].astype(ours.dtype)
+    return off(ours, wide) <= max(LIMIT, off(theirs, wide))
+
+
 def compare(composition, path, library):
     """What differs, or None."""
     theirs, model = models.session(path, optimise=False), ingot.Model(library)
@@ -32,8 +43,8 @@ def compare(composition, path, library):
         x = inputs_of(composition, v, rng)
         expected, (got, *others) = models.reference(theirs, x), [w.run(x) for w in ways]
         for name, e in expected.items():
-            difference = models.relative(got[name], e) * min(1, np.abs(e).max(initial=0) / SMALL)
-            if not difference <= LIMIT:
+            difference = off(got[name], e)
+            if not difference <= LIMIT and not close_to_exact(path, x, name, got[name], e):
                 return f"{name} at {sizes} differs by {difference:.1e} (<= {LIMIT:g})"
             for how, other in zip(("two threads", "the first tier"), others):
                 if other[name].tobytes() != got[name].tobytes():
@@ -62,7 +73,7 @@ with tempfile.TemporaryDirectory() as folder:
             failed.append(seed)
             kept = os.path.join(ingot.ROOT, "build", "composed")
             os.makedirs(kept, exist_ok=True)
-            os.replace(os.path.join(folder, f"composed{seed}.onnx"), os.path.join(kept, f"composed{seed}.onnx"))
+            shutil.move(os.path.join(folder, f"composed{seed}.onnx"), os.path.join(kept, f"composed{seed}.onnx"))
             print(f"FAIL  composed {seed}: {why}", flush=True)
         for name in os.listdir(folder):
             os.remove(os.path.join(folder, name))

@@ -1,4 +1,4 @@
-"""Where models, inputs and weights are found, ONNX Runtime as the reference, and how results are judged.
+"""Where models, inputs and weights are found, what results are compared with (ONNX Runtime, f64), and how they are judged.
 
 The models' folder is INGOT_MODELS, else ../shared/models beside the repository.  Without it, or without a package that a
 test needs, the test says so and exits 77, which CTest counts as skipped.  Weights that the folder leaves out are made once,
@@ -7,9 +7,11 @@ by its own make_weights.py, under build/models.
 import os
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 
+import ingot
 from ingot import ROOT
 
 FOLDER = os.environ.get("INGOT_MODELS", os.path.join(os.path.dirname(ROOT), "shared", "models"))
@@ -83,6 +85,20 @@ def session(path, optimise=True):
 def reference(ort_session, inputs):
     names = [o.name for o in ort_session.get_outputs()]
     return dict(zip(names, ort_session.run(names, inputs)))
+
+
+def exact(path, x):
+    """The outputs in f64, of the interpreter."""
+    os.makedirs(ingot.ARTIFACTS, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ingot.ARTIFACTS) as folder:
+        given = []
+        for name, value in x.items():
+            np.save(os.path.join(folder, f"{len(given)}.npy"), value)
+            given.append(f"{name}={folder}/{len(given)}.npy")
+        out = os.path.join(folder, "out")
+        subprocess.run([ingot.INGOT, "run", "--quiet", "--backend=interpreter", "--precision=f64", "--limits=16G", path,
+                        *given, "-o", out], check=True, stdout=subprocess.DEVNULL)
+        return {f[:-4]: np.load(os.path.join(out, f)) for f in os.listdir(out)}
 
 
 def relative(ours, theirs):

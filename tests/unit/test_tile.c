@@ -18,6 +18,19 @@ static void test_dot_sizes(void **state) {
     }
 }
 
+/* A vector times a matrix: the result has one axis, and no rows but that one. */
+static void test_dot_vector(void **state) {
+    (void)state;
+    static const int64_t sizes[][2] = {{1, 1}, {7, 33}, {700, 100}};
+    for (uint32_t i = 0; i < COUNT(sizes); i++) {
+        const int64_t *z = sizes[i];
+        Case c = begin_case("dot_vector");
+        c.depth = z[0];
+        Val x = param_i(&c, DT_f32, 1, DIMS(z[0])), w = param_i(&c, DT_f32, 2, DIMS(z[0], z[1]));
+        end_case(&c, b_unary(c.g, (Loc){0}, OP_neg, b_dot(c.g, (Loc){0}, x, w, 0)));
+    }
+}
+
 /* Wide panels (ENCODING_PANEL64): tiles of four of its sixteens, of two and of one, whole and cut off. */
 static void test_dot_few_rows(void **state) {
     (void)state;
@@ -156,10 +169,10 @@ static void test_dot_dtypes(void **state) {
 
 int main(void) {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dot_sizes),    cmocka_unit_test(test_dot_few_rows), cmocka_unit_test(test_dot_depths),
-        cmocka_unit_test(test_dot_symbolic), cmocka_unit_test(test_repeated_rows), cmocka_unit_test(test_dot_heads),
-        cmocka_unit_test(test_dot_split),    cmocka_unit_test(test_dot_transposed), cmocka_unit_test(test_dot_dtypes),
-        cmocka_unit_test(test_dot_in_place),
+        cmocka_unit_test(test_dot_sizes),      cmocka_unit_test(test_dot_vector),   cmocka_unit_test(test_dot_few_rows),
+        cmocka_unit_test(test_dot_depths),     cmocka_unit_test(test_dot_symbolic), cmocka_unit_test(test_repeated_rows),
+        cmocka_unit_test(test_dot_heads),      cmocka_unit_test(test_dot_split),    cmocka_unit_test(test_dot_transposed),
+        cmocka_unit_test(test_dot_dtypes),     cmocka_unit_test(test_dot_in_place),
     };
     return have_llvm() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
 }
