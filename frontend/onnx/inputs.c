@@ -65,6 +65,17 @@ void declared_range(Importer *im, const char *also, SymbolInfo *info) {
     info->min = d->info.min, info->max = d->info.max, info->multiple = d->info.multiple;
 }
 
+/* What the model has instead. */
+static const char *dims_there(Importer *im, const char *close, const char *const *names, uint32_t n) {
+    enum { LISTED = 8 };
+    Text t = text_new(im->arena);
+    if (close) text_add(&t, " (did you mean %s?)", close);
+    else if (!n) text_add(&t, "; none of its extents is open");
+    for (uint32_t i = 0; !close && i < n && i <= LISTED; i++)
+        text_add(&t, "%s%s", i ? ", " : "; it has ", i < LISTED ? names[i] : "..");
+    return t.at;
+}
+
 static void unused_declarations(Importer *im) {
     uint32_t n = symbol_count(im->cx);
     const char **names = arena_new_array(im->arena, const char *, n + 1);
@@ -73,8 +84,8 @@ static void unused_declarations(Importer *im) {
     for (uint32_t i = 0; i < im->options->n_dims; i++) {
         if (im->dims_used[i]) continue;
         const char *close = closest_word(im->declared[i].name, names, n);
-        diag_usage(im->cx, (Loc){0}, "'%s': the model has no dim of that name%s%s%s", im->declared[i].text,
-                   close ? " (did you mean " : "", close ? close : "", close ? "?)" : "");
+        diag_usage(im->cx, (Loc){0}, "'%s': the model has no dim of that name%s", im->declared[i].text,
+                   dims_there(im, close, names, n));
     }
 }
 

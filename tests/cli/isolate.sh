@@ -26,7 +26,7 @@ hold() { # starts compiling; parent and child are then their processes
     parent=$!
     for _ in $(seq 2400); do [ -s linker ] && break; sleep 0.05; done
     [ -s linker ]
-    child=$(ps -o ppid= -p "$(cat linker)" | tr -d ' ')
+    child=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$(cat linker)/status")
     [ "$child" != "$parent" ]
 }
 gone() { # the child, soon

@@ -57,6 +57,7 @@ mistake 1 "operator.onnx: node 'softmax' (Softmix): error: operator Softmix is n
 mistake 2 "error: 'batch=64..1' is no declaration of a dim; $declare" digits.onnx --dim batch=64..1 -o out/l.so
 mistake 2 "error: 'batch=many' is no declaration of a dim; $declare" digits.onnx --dim batch=many -o out/l.so
 mistake 2 "error: 'bach=1..64': the model has no dim of that name (did you mean batch?)" digits.onnx --dim bach=1..64 -o out/l.so
+mistake 2 "error: 'seq=1..64': the model has no dim of that name; it has batch" digits.onnx --dim seq=1..64 -o out/l.so
 mistake 2 "error: 'batch=3': the dim is declared already, as 'batch=1..64'" digits.onnx --dim batch=1..64,batch=3 -o out/l.so
 mistake 2 "error: constant 'imag': the model has no input of that name (did you mean image?)" digits.onnx --constant imag=x.npy -o out/l.so
 mistake 2 "digits.onnx: node 'image' (input): error: the constant for it has rank 1, expected 4" digits.onnx --constant image=x.npy -o out/l.so

@@ -105,6 +105,8 @@ typedef struct Work {
 /* records[count], zeroed shared memory from worker_records. */
 Record *worker_records(uint32_t count);
 void worker_run(const Work *, Record *records);
+/* Time of a fixed walk through memory over what it takes on an ordinary machine, at least 1: limits grow with it. */
+double worker_slowness(void);
 void worker_bytes(const Work *, Context *, uint32_t index, const uint8_t **bytes, size_t *n);
 
 /* minimise.c: the smallest mutant found that fails alike; bytes are malloc'ed. */

@@ -259,7 +259,6 @@ int main(int argc, char **argv) {
                           .seed = 1,
                           .first = 1,
                           .jobs = 2,
-                          .milliseconds = 2000,
                           .megabytes = 1024,
                           .folder = "build/mutants"},
                  .sample = 400};
@@ -280,10 +279,11 @@ int main(int argc, char **argv) {
         return 2;
     }
     w->seeds = &seeds;
+    if (!w->milliseconds) w->milliseconds = (uint32_t)(2e3 * worker_slowness());
     if (o.make) return make(&o);
     if (w->replay) w->count = seeds.n, w->first = 0;
     mkdir(w->folder, 0755);
-    printf("%u seeds\n", seeds.n);
+    printf("%u seeds, %u ms each\n", seeds.n, w->milliseconds);
     Record *records = worker_records(w->count + 1);
     worker_run(w, records);
     return report(&o, records);
