@@ -1,9 +1,10 @@
 /* order.c: templates along one axis, a line after the other: `arg`, `cumulate`, `top_k`; and `nonzero`.
  *
  * A line is a setting of all other axes; lines are the parallel range.  Within a line everything is scalar and in order, so
- * that ties, NaNs and rounding are those of the reference (ir/ops/anchor.c).
+ * that ties, NaNs and rounding are those of the reference (ir/ops/anchor.c); but template top_k takes vectors where elements
+ * fit keys (ranks.c).
  */
-#include "lower.h"
+#include "order.h"
 
 /* A schedule that comes from a text may name any template. */
 static const Node *anchor_of(Kernel *k) {
@@ -16,17 +17,6 @@ static const Node *anchor_of(Kernel *k) {
     diag_fatal(k->cx, "schedule: no operation of this kernel is one for template %s",
                template_name[k->schedule->field[SCHED_template_]]);
 }
-
-/* Lines of operand 0 along its axis: at[] has every axis but that one bound to loop values. */
-typedef struct Lines {
-    const Node *node;
-    const TypeInfo *x;
-    uint32_t axis;
-    Dim at[MAX_RANK];
-    KernelLoop loop;
-    KernelScope scope;
-    Fact facts[MAX_RANK];
-} Lines;
 
 static void others(const Lines *l, Dim *dims) {
     for (uint32_t i = 0, n = 0; i < l->x->rank; i++)
@@ -136,7 +126,10 @@ void lower_cumulate(Kernel *k, LVal lo, LVal hi) {
 /* ---- top_k ------------------------------------------------------------------------------------------------------------ */
 
 Dim range_top_k(Kernel *k) { return line_count(k); }
-Dim scratch_top_k(Kernel *k) { return dim_const(k->cx, 0); }
+Dim scratch_top_k(Kernel *k) {
+    Lines l = lines_of(k);
+    return ranks_by_keys(k, &l) ? ranks_scratch(k, &l) : dim_const(k->cx, 0);
+}
 
 typedef struct Ranking { Kernel *k; const Lines *l; const TypeInfo *y; Dim base, stride; DType dtype; } Ranking;
 
@@ -251,6 +244,23 @@ static void rank_many(Ranking *r, Lines *l, LVal limit) {
     l_for_end(b, &order, NULL, 0);
 }
 
+/* The best `limit` of a line by keys; values are read again where they lie, so that they keep all of their bits. */
+static void rank_by_keys(Ranking *r, Lines *l, LVal limit) {
+    Kernel *k = r->k;
+    LoopBuilder *b = k->b;
+    LVal keys = ranks_of_line(k, l, limit), i;
+    LFor each = l_for(b, l_i64(b, 0), limit, 1, LOOP_SERIAL, NULL, 0, &i);
+    LVal index = l_bin(b, LOP_and, l_load(b, keys, i, 1, (LVal){0}), l_i64(b, UINT32_MAX));
+    KernelScope outer, scope;
+    kernel_enter(k, &outer, NULL, 0);
+    l->at[l->axis] = kernel_index(k, index);
+    kernel_enter(k, &scope, (Fact[]){{REL_LT, l->at[l->axis], l->x->dims[l->axis]}}, 1);
+    put(r, i, kernel_eval(k, l->node->in[0], l->at), index);
+    kernel_leave(k, &scope);
+    kernel_leave(k, &outer);
+    l_for_end(b, &each, NULL, 0);
+}
+
 void lower_top_k(Kernel *k, LVal lo, LVal hi) {
     enum { FEW = 24 /* by insertion, each of which moves half of them */ };
     Lines l = lines_of(k);
@@ -262,6 +272,11 @@ void lower_top_k(Kernel *k, LVal lo, LVal hi) {
     r.base = access_offset(k->cx, r.y->dims, out, r.y->rank);
     r.stride = dim_product(k->cx, r.y->dims + l.axis + 1, r.y->rank - l.axis - 1);
     LVal limit = kernel_dim(k, attr_dim(l.node, ATTR_value));
+    if (ranks_by_keys(k, &l)) {
+        rank_by_keys(&r, &l, limit);
+        end_lines(k, &l);
+        return;
+    }
     if (prove(k->cx, k->scope, REL_LE, attr_dim(l.node, ATTR_value), dim_const(k->cx, FEW)) != YES) {
         rank_many(&r, &l, limit);
         end_lines(k, &l);

@@ -1,4 +1,4 @@
-# Orders of more than a few come from a heap: the reference's, with equal values and NaNs, along any axis, by every backend.
+# Orders by keys, by insertion and by a heap are the reference's, with equal values and NaNs, along any axis, by every backend.
 . "$TESTS/cli/common.bash"
 
 sorts() { # TYPE AXIS LARGEST K [OPTION]: the K of an axis, and of floats (of which half are NaN) too
@@ -26,3 +26,12 @@ sorts 'f32[N,90]' 1 0 90 --dim=N=5
 sorts 'i8[N,4]' 0 1 N --dim=N=129
 sorts 'i8[N,4]' 0 0 N --dim=N=1
 sorts 'f32[N,4]' 0 0 N --dim=N=0
+# By keys: few of many, several cuts, bytes, other widths and orders; and what has no keys.
+sorts 'f32[3,5000]' 1 1 7
+sorts 'f32[2,700]' 1 0 40
+sorts 'f32[300,5]' 0 1 150
+sorts 'u8[2,1000]' 1 1 130
+sorts 'i16[N,33]' 0 0 50 --dim=N=400
+sorts 'f16[2,300]' 1 1 20
+sorts 'i64[3,500]' 1 1 60
+sorts 'f64[2,90]' 1 0 90
