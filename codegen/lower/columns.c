@@ -8,7 +8,10 @@
  */
 #include "lower.h"
 
-enum { BLOCK = 1024 /* columns */, TOGETHER = 4 /* rows of one pass over the accumulators */ };
+enum {
+    BLOCK = 1024 /* columns */,
+    TOGETHER = 8 /* rows of one pass over the accumulators: enough loads under way at once, where fetching ahead was slower */
+};
 
 typedef struct Columns {
     Val anchor;
@@ -80,22 +83,6 @@ static void clear_step(Kernel *k, void *user, Dim column, LVal *carried) {
     for (uint32_t i = 0; i < s->order; i++) l_store(k->b, s->sums, accumulator(k, at, i), nothing, k->mask);
 }
 
-/* Into the cache, what the next rows read, where a block is a piece of each row, too short for the machine to foresee the next;
- * whole rows are one stream. */
-static void fetch_ahead(Kernel *k, const Columns *s, const Dim *at) {
-    Context *cx = k->cx;
-    const Graph *g = k->body;
-    if (prove(cx, k->scope, REL_LE, s->columns, dim_const(cx, BLOCK)) == YES) return;
-    Dim offset = access_offset(cx, s->full->dims, at, s->full->rank), whole = dim_product(cx, s->full->dims, s->full->rank);
-    offset = dim_substitute(cx, offset, &k->lane, (Dim[]){dim_const(cx, 0)}, 1);
-    offset = kernel_simplify(k, dim_add(cx, offset, dim_muli(cx, s->columns, s->together)));
-    for (uint32_t i = 0; i < g->params.n && s->together > 1 && !k->mask.id; i++) {
-        const TypeInfo *t = val_type(g, g->params.at[i]);
-        if (t->encoding != ENCODING_DENSE || !dim_same(dim_product(cx, t->dims, t->rank), whole)) continue;
-        l_inst(k->b, LOP_prefetch, (LType){0}, (LVal[]){k->pointers[i], kernel_dim(k, offset)}, 2, 0);
-    }
-}
-
 /* The columns' elements of the rows at hand onto their accumulators. */
 static void take_step(Kernel *k, void *user, Dim column, LVal *carried) {
     Columns *s = user;
@@ -109,7 +96,6 @@ static void take_step(Kernel *k, void *user, Dim column, LVal *carried) {
             if (reduced) next++;
             else s->row[u][i] = s->at[kept++];
         }
-        fetch_ahead(k, s, s->row[u]);
         LVal x = l_splat(b, kernel_eval(k, s->node->in[0], s->row[u]), k->lanes), place = l_add(b, at, s->slot[u]);
         if (!u || s->order > 1) sum = l_load(b, s->sums, place, k->lanes, k->mask);
         sum = reduce_take(k, s->anchor, sum, x);
@@ -165,6 +151,23 @@ static void take_rows(Kernel *k, Columns *s, LVal from, LVal to, uint32_t n, Dim
     kernel_loop_end(k, &loop, NULL, 0);
 }
 
+/* All rows; those of many axes have many indices each, of which a kernel has few. */
+static void take_all(Kernel *k, Columns *s, Dim size) {
+    enum { INDICES = 16 };
+    static const uint32_t steps[] = {TOGETHER, TOGETHER / 2, 1};
+    LoopBuilder *b = k->b;
+    LVal rows = kernel_dim(k, s->rows), from = l_i64(b, 0);
+    for (uint32_t i = 0; i < COUNT(steps); i++) {
+        uint32_t n = steps[i];
+        if (n > TOGETHER / 2 && n * s->n_axes > INDICES) continue;
+        LVal to = l_sub(b, rows, l_bin(b, LOP_rem, rows, l_i64(b, n)));
+        int64_t first, end;
+        if (loop_const_int(b, from, &first) && loop_const_int(b, to, &end) && first == end) continue;
+        take_rows(k, s, from, to, n, size);
+        from = to;
+    }
+}
+
 static void lower_block(Kernel *k, Columns *s, Dim block) {
     Context *cx = k->cx;
     LoopBuilder *b = k->b;
@@ -175,9 +178,7 @@ static void lower_block(Kernel *k, Columns *s, Dim block) {
     KernelScope scope;
     kernel_enter(k, &scope, facts, COUNT(facts));
     kernel_vector_loop(k, size, LANES, NULL, 0, clear_step, s);
-    LVal rows = kernel_dim(k, s->rows), most = l_sub(b, rows, l_bin(b, LOP_rem, rows, l_i64(b, TOGETHER)));
-    take_rows(k, s, l_i64(b, 0), most, TOGETHER, size);
-    take_rows(k, s, most, rows, 1, size);
+    take_all(k, s, size);
     kernel_vector_loop(k, size, LANES, NULL, 0, store_step, s);
     kernel_leave(k, &scope);
 }
