@@ -89,10 +89,13 @@ static const Graph *donate(Job *job, const Graph *g, bool *used) {
 
 static const Graph *import(Job *job, bool *used) {
     job_progress(job, "import");
-    if (job->kind == INPUT_GRAPH)
-        return refuse_import_settings(job)
-                   ? graph_parse(job->cx, job->file, (const char *)job->bytes, job->n, job->side, job->side_n)
-                   : NULL;
+    if (job->kind == INPUT_GRAPH) { /* text, whose schedules and plan may be anything */
+        if (!refuse_import_settings(job)) return NULL;
+        const Graph *g = graph_parse(job->cx, job->file, (const char *)job->bytes, job->n, job->side, job->side_n);
+        if (!g || graph_verify(g)) return g;
+        diag_note(job->cx, (Loc){0}, "the graph in %s is not well-formed", job->file);
+        return NULL;
+    }
     if (job->kind == INPUT_LOOP) {
         diag_usage(job->cx, (Loc){0}, "%s is Loop IR: there is no graph in it", job->file);
         return NULL;

@@ -183,7 +183,7 @@ static uint32_t buffers_needed(const Graph *g, const Node *n, bool *planned) {
 static bool verify_schedule(const Graph *g, const Node *n, const int64_t *field) {
     if (!field[SCHED_template_])
         return true;
-    int64_t lanes = field[SCHED_lanes];
+    uint64_t lanes = (uint64_t)field[SCHED_lanes];
     bool fine = (lanes & (lanes - 1)) == 0 && field[SCHED_template_] < TEMPLATE_COUNT;
     for (uint32_t i = 0; i < SCHED_COUNT; i++)
         fine &= field[i] >= 0 && field[i] <= schedule_range[i].most;

@@ -64,6 +64,13 @@ expect 2 'few has nothing to override: the graph is planned already' "$INGOT" co
 expect 2 'schedules, profile and self-tests are fixed in it' "$INGOT" compile plain.loop --schedule=few -o x.so
 expect 4 "cannot open 'missing'" "$INGOT" compile "$digits" --schedule=missing -o x.so
 expect 2 'cannot go there as well' "$INGOT" compile "$digits" --print-schedule --emit=c -o -
+# What a text says beyond that is refused, where its schedules are kept.
+for number in lanes=3 lanes=-9223372036854775808 lanes=128 tile_m=99 grain=4294967296; do
+    sed "s/ ${number%=*}=[0-9]*/ $number/" planned.graph > impossible.graph
+    cp planned.graph.bin impossible.graph.bin
+    expect 1 'the graph in impossible.graph is not well-formed' "$INGOT" compile impossible.graph -o x.so
+    grep -q "verify: a schedule of 'digits' is impossible" stderr
+done
 
 wrong() { # MESSAGE LINE
     printf '%s\n' '# first' "$2" > bad
