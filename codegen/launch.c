@@ -6,6 +6,8 @@
  * function, which run one after the other) and calls the runtime with the thunk k__task, also Loop IR.
  * A kernel with variants is called through N_variants: a row for each tier, chosen by the frame's tier; the pointer travels to
  * its thunk in a slot of its own.
+ * Kernels that run together (`defer` before `launch`) have slots side by side, behind a table of FRAME_TOGETHER slots for each:
+ * thunk, arguments, extent, pieces; the launch passes the table.  Without threads each is called where it stands.
  * Invariants: the argument is left as it was; the result has no launch; value ids of the argument keep their meaning.
  */
 #include "codegen.h"
@@ -19,11 +21,15 @@ typedef struct Rewriter {
     LFunc *func;
     bool threads;
     LVal slots;              /* of the current function; 0: no launch needs any */
+    uint32_t deferred, used; /* kernels since the last launch, and their slots behind the table */
     VEC(LFunc *) chosen;     /* kernels with variants: columns of the table */
     const char *table;
 } Rewriter;
 
 #define RT_LAUNCH "ingot_rt_launch"
+#define RT_TOGETHER "ingot_rt_launch_together"
+_Static_assert((int)MAX_TOGETHER == (int)FRAME_MAX_TOGETHER, "what may be deferred, the runtime takes");
+enum { TABLE_SLOTS = MAX_TOGETHER * FRAME_TOGETHER };
 
 static LVal value_new(Rewriter *r, LType type) {
     vec_push(r->to->arena, &r->func->types, type);
@@ -70,23 +76,29 @@ static LVal from_slot(Rewriter *r, LBlock *block, LVal bits, LType t) {
     return put(r, block, LOP_bitcast, t, &low, 1, 0, NULL);
 }
 
-static void declare_runtime(Rewriter *r) {
-    if (loop_func_find(r->to, RT_LAUNCH)) return;
-    static const struct { const char *name; uint8_t dtype, pointer; } row[] = {
-        {"context", DT_u8, 1}, {"thunk", DT_u8, 1}, {"args", DT_u64, 1}, {"n", DT_i64, 0}, {"pieces", DT_i64, 0}};
+static void declare(Rewriter *r, const char *name, const LParam *row, uint32_t n) {
+    if (loop_func_find(r->to, name)) return;
     LFunc *f = arena_new_array(r->to->arena, LFunc, 1);
-    LParam *params = arena_new_array(r->to->arena, LParam, COUNT(row));
+    LParam *params = arena_copy(r->to->arena, row, n * sizeof *row);
     vec_push(r->to->arena, &f->types, (LType){0});
-    for (uint32_t i = 0; i < COUNT(row); i++) {
-        params[i] = (LParam){.value = {i + 1}, .name = row[i].name, .type = {row[i].dtype, row[i].pointer, 1}};
+    for (uint32_t i = 0; i < n; i++) {
+        params[i].value = (LVal){i + 1};
         vec_push(r->to->arena, &f->types, params[i].type);
     }
-    f->name = intern(r->cx, RT_LAUNCH);
+    f->name = intern(r->cx, name);
     f->kind = LF_EXTERN;
-    f->n_params = COUNT(row);
+    f->n_params = n;
     f->params = params;
     f->result = lt_scalar(DT_i32);
     vec_push(r->to->arena, &r->to->funcs, f);
+}
+
+static void declare_runtime(Rewriter *r, bool together) {
+    LParam context = {.name = "context", .type = lt_pointer(DT_u8)}, n = {.name = "n", .type = lt_scalar(DT_i64)};
+    LParam table = {.name = "table", .type = lt_pointer(DT_u64)}, args = {.name = "args", .type = lt_pointer(DT_u64)};
+    LParam thunk = {.name = "thunk", .type = lt_pointer(DT_u8)}, pieces = {.name = "pieces", .type = lt_scalar(DT_i64)};
+    if (together) declare(r, RT_TOGETHER, (LParam[]){context, table, n}, 3);
+    else declare(r, RT_LAUNCH, (LParam[]){context, thunk, args, n, pieces}, 5);
 }
 
 /* ---- tiers ---- */
@@ -175,44 +187,77 @@ static const char *thunk_for(Rewriter *r, const LFunc *kernel) {
     return name;
 }
 
-/* The call that does the work, in the block where n > 0. */
-static LVal call_kernel(Rewriter *r, LBlock *block, const LInst *launch, const LFunc *kernel) {
+/* Calls the kernel over all of its range. */
+static LVal call_whole(Rewriter *r, LBlock *block, const LInst *launch, const LFunc *kernel, LVal chosen) {
+    LVal *in = arena_new_array(r->to->arena, LVal, kernel->n_params);
+    in[0] = put_i64(r, block, 0);
+    in[1] = launch->in[1];
+    in[2] = in[0];
+    memcpy(in + 3, launch->in + 3, (launch->n_in - 3) * sizeof *in);
+    return call(r, block, kernel, chosen, in);
+}
+
+static void put_slot(Rewriter *r, LBlock *block, LVal slots, int64_t i, LVal v) {
+    bool pointer = r->func->types.at[v.id].pointer;
+    LVal in[3] = {slots, put_i64(r, block, i), pointer ? v : to_slot(r, block, v)};
+    put(r, block, pointer ? LOP_store_pointer : LOP_store, (LType){0}, in, 3, 0, NULL);
+}
+
+static LVal put_arguments(Rewriter *r, LBlock *block, const LInst *launch, const LFunc *kernel, LVal chosen, LVal slots) {
     uint32_t n_args = launch->n_in - 3;
-    int64_t column = column_of(r, kernel);
-    LVal chosen = column < 0 ? (LVal){0} : choose(r, block, launch->in[0], column);
-    REQUIRE(r->cx, kernel->n_params == n_args + 3);
-    if (!r->threads) {
-        LVal *in = arena_new_array(r->to->arena, LVal, kernel->n_params);
-        in[0] = put_i64(r, block, 0);
-        in[1] = launch->in[1];
-        in[2] = in[0];
-        memcpy(in + 3, launch->in + 3, n_args * sizeof *in);
-        return call(r, block, kernel, chosen, in);
-    }
-    if (chosen.id)
-        put(r, block, LOP_store_pointer, (LType){0}, (LVal[]){r->slots, put_i64(r, block, n_args), chosen}, 3, 0, NULL);
-    for (uint32_t i = 0; i < n_args; i++) {
-        LVal v = launch->in[i + 3];
-        bool pointer = r->func->types.at[v.id].pointer;
-        LVal in[3] = {r->slots, put_i64(r, block, i), pointer ? v : to_slot(r, block, v)};
-        put(r, block, pointer ? LOP_store_pointer : LOP_store, (LType){0}, in, 3, 0, NULL);
-    }
-    declare_runtime(r);
-    LVal thunk = put(r, block, LOP_symbol_addr, lt_pointer(DT_u8), NULL, 0, 0, thunk_for(r, kernel));
+    if (chosen.id) put_slot(r, block, slots, n_args, chosen);
+    for (uint32_t i = 0; i < n_args; i++) put_slot(r, block, slots, i, launch->in[i + 3]);
+    return put(r, block, LOP_symbol_addr, lt_pointer(DT_u8), NULL, 0, 0, thunk_for(r, kernel));
+}
+
+/* The call that does the work, in the block where n > 0. */
+static LVal call_kernel(Rewriter *r, LBlock *block, const LInst *launch, const LFunc *kernel, LVal chosen) {
+    if (!r->threads) return call_whole(r, block, launch, kernel, chosen);
+    declare_runtime(r, false);
+    LVal thunk = put_arguments(r, block, launch, kernel, chosen, r->slots);
     LVal in[5] = {launch->in[0], thunk, r->slots, launch->in[1], launch->in[2]};
     return put(r, block, LOP_call, lt_scalar(DT_i32), in, 5, 0, intern(r->cx, RT_LAUNCH));
+}
+
+static uint32_t slots_of(const LInst *launch) { return launch->n_in - 3 + 1; }
+
+/* One of several: its row of the table; behind the last, the call. */
+static void rewrite_together(Rewriter *r, LBlock *block, const LInst *launch, const LFunc *kernel, LVal chosen) {
+    int64_t row = (int64_t)r->deferred++ * FRAME_TOGETHER;
+    LVal at[] = {r->slots, put_i64(r, block, TABLE_SLOTS + r->used)};
+    LVal slots = put(r, block, LOP_offset, lt_pointer(DT_u64), at, 2, 0, NULL);
+    r->used += slots_of(launch);
+    put_slot(r, block, r->slots, row, put_arguments(r, block, launch, kernel, chosen, slots));
+    put_slot(r, block, r->slots, row + 1, slots);
+    put_slot(r, block, r->slots, row + 2, launch->in[1]);
+    put_slot(r, block, r->slots, row + 3, launch->in[2]);
+    if (launch->op == LOP_defer) return;
+    declare_runtime(r, true);
+    LVal in[] = {launch->in[0], r->slots, put_i64(r, block, r->deferred)};
+    LInst call = {.op = LOP_call, .n_in = 3, .in = arena_copy(r->to->arena, in, sizeof in), .n_out = launch->n_out,
+            .out = launch->out, .imm.text = intern(r->cx, RT_TOGETHER)};
+    vec_push(r->to->arena, &block->insts, call);
+    r->deferred = r->used = 0;
 }
 
 static void rewrite_launch(Rewriter *r, LBlock *block, const LInst *launch) {
     const LFunc *kernel = loop_func_find(r->from, launch->imm.text);
     if (!kernel) BUG(r->cx, "launch of the unknown kernel '%s'", launch->imm.text);
+    REQUIRE(r->cx, kernel->n_params == launch->n_in);
+    int64_t column = column_of(r, kernel);
+    if (r->threads && (r->deferred || launch->op == LOP_defer)) {
+        LVal chosen = column < 0 ? (LVal){0} : choose(r, block, launch->in[0], column);
+        rewrite_together(r, block, launch, kernel, chosen);
+        return;
+    }
     LVal compare[2] = {put_i64(r, block, 0), launch->in[1]};
     LInst branch = {.op = LOP_if, .n_blocks = 2, .n_in = 1, .n_out = launch->n_out, .out = launch->out};
     LVal some = put(r, block, LOP_lt, lt_scalar(DT_bool), compare, 2, 0, NULL);
     branch.in = arena_copy(r->to->arena, &some, sizeof some);
     branch.blocks[0] = block_new(r);
     branch.blocks[1] = block_new(r);
-    LVal status = call_kernel(r, branch.blocks[0], launch, kernel);
+    LVal chosen = column < 0 ? (LVal){0} : choose(r, branch.blocks[0], launch->in[0], column);
+    LVal status = call_kernel(r, branch.blocks[0], launch, kernel, chosen);
     LVal zero = put(r, branch.blocks[1], LOP_const, lt_scalar(DT_i32), NULL, 0, 0, NULL);
     if (launch->n_out) {
         put_yield(r, branch.blocks[0], status);
@@ -229,19 +274,22 @@ static LBlock *rewrite_block(Rewriter *r, const LBlock *old, LBlock *block) {
     block->args = old->args;
     for (uint32_t i = 0; i < old->insts.n; i++) {
         LInst inst = old->insts.at[i];
-        if (inst.op == LOP_launch) { rewrite_launch(r, block, &inst); continue; }
+        if (inst.op == LOP_launch || inst.op == LOP_defer) { rewrite_launch(r, block, &inst); continue; }
         for (uint32_t k = 0; k < inst.n_blocks; k++) inst.blocks[k] = rewrite_block(r, inst.blocks[k], block_new(r));
         vec_push(r->to->arena, &block->insts, inst);
     }
     return block;
 }
 
-/* The largest number of arguments of a launch in the block, plus one for what was chosen; 0 where there is none. */
+/* The most slots that launches of the block need at a time: arguments, what was chosen, a table; 0 where there is none. */
 static uint32_t most_slots(const LBlock *block) {
-    uint32_t most = 0;
+    uint32_t most = 0, together = 0;
     for (uint32_t i = 0; i < block->insts.n; i++) {
         const LInst *inst = &block->insts.at[i];
-        uint32_t n = inst->op == LOP_launch ? inst->n_in - 3 + 1 : 0;
+        bool launches = inst->op == LOP_launch || inst->op == LOP_defer;
+        uint32_t n = launches ? slots_of(inst) : 0;
+        if (inst->op == LOP_defer || (launches && together)) n = together += n + (together ? 0 : TABLE_SLOTS);
+        if (inst->op == LOP_launch) together = 0;
         for (uint32_t k = 0; k < inst->n_blocks; k++) {
             uint32_t inner = most_slots(inst->blocks[k]);
             if (inner > n) n = inner;

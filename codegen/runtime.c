@@ -82,8 +82,8 @@ const char *runtime_header(void) {
 }
 
 #define RUNTIME_FUNCTIONS(X)                                                                                           \
-    X(create) X(destroy) X(reserve) X(run) X(cpu) X(error) X(launch) X(step) X(pool_open) X(pool_close) X(weights_open)  \
-    X(weights_close) X(use_weights) X(self_test) X(observe) X(begin) X(end)
+    X(create) X(destroy) X(reserve) X(run) X(cpu) X(error) X(launch) X(launch_together) X(step) X(pool_open)            \
+    X(pool_close) X(weights_open) X(weights_close) X(use_weights) X(self_test) X(observe) X(begin) X(end)
 
 const char *const *runtime_functions(uint32_t *n) {
 #define NAME(f) "ingot_rt_" #f,

@@ -25,7 +25,8 @@ static const char *const order[] = {
     "fuse",     /* kernels */
     "join",     /* now that it is known what is stored */
     "schedule", /* numbers, now that bodies are final */
-    "plan",     /* memory, now that kernels are final */
+    "together", /* the order of kernels, and where threads wait */
+    "plan",     /* memory, now that it is known what runs when */
 };
 
 static double now(void) {
@@ -134,7 +135,10 @@ static bool has_kernels(const Graph *g) {
 
 /* These make kernels, or expect none. */
 static bool before_kernels(const PassInfo *pass) {
-    return pass != pass_find("join") && pass != pass_find("schedule") && pass != pass_find("plan");
+    static const char *const behind[] = {"join", "schedule", "together", "plan"};
+    for (uint32_t i = 0; i < COUNT(behind); i++)
+        if (pass == pass_find(behind[i])) return false;
+    return true;
 }
 
 static bool may_override(Context *cx, const Passes *passes, const Graph *g, const PipelineOptions *o) {

@@ -41,6 +41,13 @@ struct ingot_context {
     void **lent;                   /* what run lent last, per output */
     int64_t *typed;                /* ingot_call, inputs, outputs: the call that N_run makes of its struct */
 };
+/* One of those that run together. */
+struct ingot_rt_kernel {
+    int32_t (*task)(void *args, int64_t lo, int64_t hi, int64_t worker);
+    void *args;
+    int64_t n, pieces;
+};
+enum { FRAME_TOGETHER = sizeof(struct ingot_rt_kernel) / 8, FRAME_MAX_TOGETHER = 8 };
 #define INGOT_RT_SLOT(member) (offsetof(struct ingot_context, member) / 8)
 enum {
     FRAME_CALL = INGOT_RT_SLOT(call),
@@ -158,6 +165,9 @@ INGOT_RT_API ingot_status ingot_rt_error(ingot_error *, const char *format, cons
  * that failed, with its record in FAILS of worker 0: what a serial run would have met first. */
 INGOT_RT_API int32_t ingot_rt_launch(void *frame, int32_t (*task)(void *args, int64_t lo, int64_t hi, int64_t worker),
                                      void *args, int64_t n, int64_t pieces);
+/* The same for n kernels, at most FRAME_MAX_TOGETHER, none of which touches what another writes: one fork and join for all.
+ * kernels: a struct ingot_rt_kernel each. */
+INGOT_RT_API int32_t ingot_rt_launch_together(void *frame, const void *kernels, int64_t n);
 /* step.c: N_main calls it before launch number k: 0, or INGOT_E_CANCELLED; reports times to the call's trace. */
 INGOT_RT_API int32_t ingot_rt_step(void *frame, int64_t launch);
 /* profile.c, builds with a profile.  N_main calls begin before a launch: the time, or 0: nobody observes; then end, with its

@@ -424,6 +424,14 @@ int64_t graph_alias(const Graph *, uint32_t k);
 /* The outermost `join` that a node's memory is a part of, or the node; and how many bytes from its start. */
 Val graph_home(const Graph *, Val, Dim *bytes);
 
+/* ---- rounds.c: kernels between the same barriers ------------------------------------------------------------------ */
+
+enum { MAX_TOGETHER = 8 };                         /* kernels in a round */
+bool round_takes(Context *, const Node *);         /* a kernel that may run beside others: it cannot fail, nor overwrite */
+bool round_begins(const Node *);                   /* a kernel or control that does not run together with what is before it */
+uint32_t round_needed(const Node *, const uint32_t *round); /* the last round that its operands are made in; round: by node */
+bool rounds_verify(const Graph *);                 /* false after a diagnostic */
+
 /* ---- work.c ------------------------------------------------------------------------------------------------------- */
 
 /* The least that a closed graph takes: floating-point operations, and bytes of results and (by parameter) of operands. */

@@ -189,6 +189,7 @@ void l_if_end(LoopBuilder *, LIf *, const LVal *yield, uint32_t n, LVal *results
 void l_return(LoopBuilder *, LVal);
 LVal l_call(LoopBuilder *, const char *function, LType result, const LVal *in, uint32_t n);
 LVal l_launch(LoopBuilder *, const char *kernel, const LVal *in, uint32_t n);  /* context, extent, pieces, arguments; i32 */
+void l_defer(LoopBuilder *, const char *kernel, const LVal *in, uint32_t n);   /* until the next launch: MAX_TOGETHER with it */
 LVal l_shuffle(LoopBuilder *, LVal, LVal, const int64_t *lanes, uint32_t n);
 LVal l_lookup(LoopBuilder *, LVal index, const double *table); /* f32: table[index mod 16] */
 

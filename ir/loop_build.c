@@ -507,3 +507,7 @@ LVal l_launch(LoopBuilder *b, const char *kernel, const LVal *in, uint32_t n) {
     LInst inst = {.op = LOP_launch, .in = in, .n_in = n, .imm.text = intern(b->cx, kernel)};
     return any_inst(b, inst, lt_scalar(DT_i32));
 }
+
+void l_defer(LoopBuilder *b, const char *kernel, const LVal *in, uint32_t n) {
+    (void)any_inst(b, (LInst){.op = LOP_defer, .in = in, .n_in = n, .imm.text = intern(b->cx, kernel)}, (LType){0});
+}

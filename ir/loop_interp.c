@@ -279,23 +279,14 @@ static uint32_t cut_range(LoopInterp *in, int64_t extent, int64_t most, Piece *p
     return n;
 }
 
-static bool launch(LoopInterp *in, Frame *frame, const LInst *inst) {
+/* Over the range, in pieces.  together: other kernels run at the same time, so what one worker touches counts as well. */
+static bool run_pieces(LoopInterp *in, uint32_t index, LSlot *arguments, int64_t extent, int64_t most, bool together,
+                       int64_t *status) {
     Piece piece[MAX_PIECES];
-    int64_t extent = slots(frame, inst->in[1])->i, most = slots(frame, inst->in[2])->i;
-    LSlot *status = slots(frame, inst->out[0]);
-    if (in->launching) return interp_fail(in, frame, inst, "launches while a launch is under way");
-    status->i = 0;
-    if (extent <= 0) return true;
-    uint32_t n = cut_range(in, extent, most, piece), index = function_index(in, inst->imm.text);
-    Mark mark = values_mark(in);
-    LSlot *arguments = values_push(in, inst->n_in);
-    for (uint32_t i = 3; i < inst->n_in; i++) arguments[i] = *slots(frame, inst->in[i]);
-    memory_launch(&in->memory, in->workers);
-    in->launching = true;
-    bool ok = true;
+    uint32_t n = cut_range(in, extent, most, piece), offset = (uint32_t)random_below(in, in->workers);
+    uint32_t stamp = in->memory.launch + 1 + in->deferred * in->workers;
     int64_t failed_at = INT64_MAX;
-    uint32_t offset = (uint32_t)random_below(in, in->workers);
-    for (uint32_t i = 0; ok && i < n; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         /* the first pieces go to different workers, so that even two pieces show a race */
         uint32_t worker = n == 1            ? 0
                           : i < in->workers ? (i + offset) % in->workers
@@ -303,16 +294,36 @@ static bool launch(LoopInterp *in, Frame *frame, const LInst *inst) {
         arguments[0].i = piece[i].low;
         arguments[1].i = piece[i].high;
         arguments[2].i = worker;
-        in->memory.task = n == 1 ? 0 : (uint16_t)(in->memory.launch + 1 + worker);
-        ok = run_function(in, index, arguments);
-        if (ok && in->result.i != 0 && piece[i].low < failed_at) {
+        in->memory.task = n == 1 && !together ? 0 : (uint16_t)(stamp + worker);
+        if (!run_function(in, index, arguments)) return false;
+        if (in->result.i != 0 && piece[i].low < failed_at) {
             failed_at = piece[i].low;
-            status->i = in->result.i;
+            *status = in->result.i;
         }
     }
-    in->memory.task = 0;
-    in->launching = false;
-    values_reset(in, mark);
+    return true;
+}
+
+/* A deferred kernel runs at once; that it does not meet with those until the next launch is seen by who touches what. */
+static bool launch(LoopInterp *in, Frame *frame, const LInst *inst) {
+    int64_t extent = slots(frame, inst->in[1])->i, most = slots(frame, inst->in[2])->i, status = 0;
+    bool deferred = inst->op == LOP_defer, ok = true;
+    if (in->launching) return interp_fail(in, frame, inst, "launches while a launch is under way");
+    if (!in->deferred) memory_launch(&in->memory, (deferred ? MAX_TOGETHER : 1) * in->workers);
+    if (!in->deferred) in->deferred_status = 0;
+    if (extent > 0) {
+        Mark mark = values_mark(in);
+        LSlot *arguments = values_push(in, inst->n_in);
+        for (uint32_t i = 3; i < inst->n_in; i++) arguments[i] = *slots(frame, inst->in[i]);
+        in->launching = true;
+        ok = run_pieces(in, function_index(in, inst->imm.text), arguments, extent, most, deferred || in->deferred, &status);
+        in->memory.task = 0;
+        in->launching = false;
+        values_reset(in, mark);
+    }
+    if (!in->deferred_status) in->deferred_status = status;
+    in->deferred = deferred ? in->deferred + 1 : 0;
+    if (!deferred) slots(frame, inst->out[0])->i = in->deferred_status;
     return ok;
 }
 
@@ -434,6 +445,7 @@ bool loop_interp_call(LoopInterp *in, const char *function, const LSlot *argumen
     Mark mark = values_mark(in);
     LSlot *copy = values_push(in, n + 1);
     for (uint32_t i = 0; i < n; i++) copy[i] = normal_slot(f->params[i].type, arguments[i]);
+    in->deferred = 0;
     bool ok = run_function(in, at - 1, copy);
     values_reset(in, mark);
     if (ok && result) *result = in->result;

@@ -80,6 +80,8 @@ struct LoopInterp {
     uint64_t random, steps;
     uint32_t workers, depth;
     bool valid, launching;
+    uint32_t deferred;       /* kernels since the last launch; they have run, the next launch answers for them */
+    int64_t deferred_status;
     bool tiles;              /* between tile_begin and tile_end */
     LoopTile tile[LOOP_TILES];
 };

@@ -38,7 +38,8 @@ static bool is_free(LOp op) { return loop_inst_is_pure(op) || loads(op); }
 static bool may_write(const LInst *inst) {
     return inst->n_blocks || lop_info[inst->op].class_ == LC_TILE ||
            (lop_info[inst->op].class_ == LC_MEMORY && inst->op != LOP_alloc && inst->op != LOP_prefetch) ||
-           inst->op == LOP_call || inst->op == LOP_call_pointer || inst->op == LOP_launch;
+           inst->op == LOP_call || inst->op == LOP_call_pointer || inst->op == LOP_launch ||
+           inst->op == LOP_defer;
 }
 
 /* v is needed at the anchor, and what it is made of: depth first, with a stack of our own, for chains may be long. */

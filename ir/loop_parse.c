@@ -296,6 +296,7 @@ static const char *read_plain(Parser *p, LInst *inst, Values *in) {
     case LOP_alloc: inst->imm.i = read_int(p, 1, INT32_MAX); return NULL;
     case LOP_call:
     case LOP_launch:
+    case LOP_defer:
         inst->imm.text = read_symbol(p);
         read_arguments(p, in);
         return NULL;

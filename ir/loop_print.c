@@ -143,6 +143,7 @@ static void print_plain(Printer *p, const LInst *inst) {
     case LOP_alloc: text_add(out, " %" PRId64, inst->imm.i); return;
     case LOP_call:
     case LOP_launch:
+    case LOP_defer:
         text_add(out, " ");
         print_symbol(out, inst->imm.text);
         text_add(out, "(");

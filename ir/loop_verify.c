@@ -122,8 +122,8 @@ static void check_launch(Verifier *v, const LInst *inst) {
     }
     if (v->f->kind == LF_KERNEL) report(v, inst, "a kernel launches a kernel");
     LType i64 = lt_scalar(DT_i64);
-    if (inst->n_out != 1 || !lt_same(type_of(v, inst->out[0]), lt_scalar(DT_i32)))
-        report(v, inst, "a launch gives an i32 status");
+    bool status = inst->n_out == 1 && lt_same(type_of(v, inst->out[0]), lt_scalar(DT_i32));
+    if (inst->op == LOP_launch ? !status : inst->n_out) report(v, inst, "a launch gives an i32 status, defer nothing");
     if (inst->n_in < 3 || !type_of(v, inst->in[0]).pointer || !lt_same(type_of(v, inst->in[1]), i64) ||
         !lt_same(type_of(v, inst->in[2]), i64)) {
         report(v, inst, "a launch takes a context pointer, extent (i64) and pieces (i64) first");
@@ -238,12 +238,21 @@ static void check_inst(Verifier *v, const LInst *inst, BlockEnd end) {
     case LOP_return: check_return(v, inst); return;
     case LOP_call: check_call(v, inst); break;
     case LOP_call_pointer: check_call_pointer(v, inst); break;
-    case LOP_launch: check_launch(v, inst); break;
+    case LOP_launch:
+    case LOP_defer: check_launch(v, inst); break;
     default: break;
     }
     const Target *target = loop_target(v->m, v->f);
     if (lop_info[inst->op].class_ == LC_TILE && target && !target->tiles_bf16) report(v, inst, "%s has no tiles", target->name);
     if (inst->n_blocks) report(v, inst, "has blocks");
+}
+
+/* Kernels that wait for a launch after the control instruction; so many do before it. */
+static uint32_t check_deferred(Verifier *v, const LInst *inst, uint32_t waiting) {
+    if (inst->op == LOP_defer && waiting + 1 < MAX_TOGETHER) return waiting + 1;
+    if (inst->op == LOP_defer) report(v, inst, "more than %d kernels would run together", MAX_TOGETHER);
+    else if (waiting && inst->op != LOP_launch) report(v, inst, "stands between a deferred kernel and its launch");
+    return 0;
 }
 
 static void check_block(Verifier *v, const LInst *owner, const LBlock *block, BlockEnd end) {
@@ -255,12 +264,14 @@ static void check_block(Verifier *v, const LInst *owner, const LBlock *block, Bl
     uint32_t mark = v->defined.n;
     for (uint32_t i = 0; i < block->n_args; i++) define(v, owner, block->args[i]);
     bool ended = false;
+    uint32_t deferred = 0;
     for (uint32_t i = 0; i < block->insts.n && v->problems < MAX_PROBLEMS; i++) {
         const LInst *inst = &block->insts.at[i];
         if (ended) {
             report(v, inst, "follows the end of its block");
             break;
         }
+        if (lop_info[inst->op].class_ == LC_CONTROL) deferred = check_deferred(v, inst, deferred);
         check_inst(v, inst, end);
         for (uint32_t k = 0; k < inst->n_out; k++) define(v, inst, inst->out[k]);
         ended = inst->op == LOP_yield || inst->op == LOP_return;

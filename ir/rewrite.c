@@ -3,8 +3,8 @@
  *
  * In: a finished graph.  Out: a new finished graph, dead nodes gone, equal ones merged; NULL after
  * a diagnostic. Regions are rewritten before the node that holds them.  Guards and element bindings
- * are kept; a memory plan belongs to the nodes it was made for, so the plan and the attribute
- * `buffers` are dropped.
+ * are kept; a memory plan and rounds belong to the nodes they were made for, so the plan and the
+ * attributes `buffers` and `together` are dropped.
  */
 #include <string.h>
 
@@ -24,7 +24,7 @@ Val rewrite_copy(Rewrite *r, const Node *old, const Val *in) {
     Attr attrs[ATTR_COUNT];
     uint32_t n = 0;
     for (uint32_t i = 0; i < old->n_attrs; i++)
-        if (old->attrs[i].key != ATTR_buffers)
+        if (old->attrs[i].key != ATTR_buffers && old->attrs[i].key != ATTR_together)
             attrs[n++] = old->attrs[i];
     return emit(r->to, old->op, old->loc, in, old->n_in, attrs, n);
 }

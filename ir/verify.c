@@ -257,7 +257,7 @@ bool graph_verify(const Graph *g) {
     for (uint32_t id = 1; id < g->nodes.n; id++)
         fine &= verify_node(g, id) && verify_regions(&g->nodes.at[id]) &&
                 verify_buffers(g, &g->nodes.at[id]) && verify_schedules(g, &g->nodes.at[id]);
-    if (!fine || !verify_params(g) || !verify_bindings(g) || !verify_plan(g))
+    if (!fine || !rounds_verify(g) || !verify_params(g) || !verify_bindings(g) || !verify_plan(g))
         return false;
     for (uint32_t i = 0; i < g->results.n; i++)
         if (g->results.at[i].id == 0 || g->results.at[i].id >= g->nodes.n) {

@@ -25,19 +25,33 @@ typedef struct Planner {
     const Graph *g;
     Arena *arena;
     VEC(Life) lives;
-    uint32_t *last_use;          /* by node, through views and tuples */
+    uint32_t *last_use;          /* by node, through views and tuples: the end of the round that uses it last */
+    uint32_t *begin, *end;       /* by node: of the round that it runs in; itself where it runs alone */
     int64_t **slots;             /* by node: buffers of its results */
 } Planner;
 
 static bool has_memory(Op op) { return op == OP_kernel || op == OP_join || op_info[op].kind == KIND_CONTROL; }
 
+static void find_rounds(Planner *p) {
+    uint32_t begin = 0;
+    for (uint32_t i = 1; i < p->g->nodes.n; i++) {
+        const Node *n = &p->g->nodes.at[i];
+        bool kernel = n->op == OP_kernel;
+        if (round_begins(n)) begin = i;
+        p->begin[i] = kernel ? begin : i;
+        for (uint32_t m = begin; kernel && m <= i; m++)
+            if (p->g->nodes.at[m].op == OP_kernel) p->end[m] = i;
+        if (!kernel) p->end[i] = i;
+    }
+}
+
 static void find_last_uses(Planner *p) {
     const Graph *g = p->g;
     for (uint32_t i = 1; i < g->nodes.n; i++) {
-        if (p->last_use[i] < i) p->last_use[i] = i;
+        if (p->last_use[i] < p->end[i]) p->last_use[i] = p->end[i];
         for (uint32_t o = 0; o < g->nodes.at[i].n_in; o++) {
             Val m = graph_memory(g, g->nodes.at[i].in[o], NULL);
-            if (p->last_use[m.id] < i) p->last_use[m.id] = i;
+            if (p->last_use[m.id] < p->end[i]) p->last_use[m.id] = p->end[i];
             /* A loop or branch may hand on its operands' memory. */
             if (op_info[g->nodes.at[i].op].kind == KIND_CONTROL && p->last_use[m.id] < g->nodes.n)
                 p->last_use[m.id] = g->nodes.n;
@@ -84,6 +98,14 @@ static int64_t direct_output(const Planner *p, uint32_t i, uint32_t element) {
     return -1;
 }
 
+/* A kernel that runs together with i reads m. */
+static bool read_beside(const Planner *p, uint32_t i, Val m) {
+    for (uint32_t k = p->begin[i]; k <= p->end[i]; k++)
+        for (uint32_t o = 0; k != i && p->g->nodes.at[k].op == OP_kernel && o < p->g->nodes.at[k].n_in; o++)
+            if (graph_memory(p->g, p->g->nodes.at[k].in[o], NULL).id == m.id) return true;
+    return false;
+}
+
 /* The buffer of an operand that dies at kernel i, has the result's size, and may be overwritten; or -1. */
 static int64_t dying_operand(Planner *p, uint32_t i, Dim bytes) {
     const Node *n = &p->g->nodes.at[i];
@@ -91,11 +113,11 @@ static int64_t dying_operand(Planner *p, uint32_t i, Dim bytes) {
     if (n->op != OP_kernel) return -1;
     for (uint32_t o = 0; o < n->n_in; o++) {
         Val m = graph_memory(p->g, n->in[o], NULL);
-        if (val_op(p->g, m) != OP_kernel || val_type(p->g, m)->dtype == DT_none || p->last_use[m.id] != i) continue;
+        if (val_op(p->g, m) != OP_kernel || val_type(p->g, m)->dtype == DT_none || p->last_use[m.id] != p->end[i]) continue;
         if (graph_home(p->g, m, &place).id != m.id) continue;
         int64_t b = p->slots[m.id][0];
-        if (b < 0 || !dim_same(p->lives.at[b].bytes, bytes) || p->lives.at[b].last != i) continue;
-        bool once = true;
+        if (b < 0 || !dim_same(p->lives.at[b].bytes, bytes) || p->lives.at[b].last != p->end[i]) continue;
+        bool once = !read_beside(p, i, m);
         for (uint32_t other = 0; other < n->n_in; other++)
             once &= other == o || graph_memory(p->g, n->in[other], NULL).id != m.id;
         if (once && overwrites_safely(attr_graph(n, ATTR_body), o, 0)) return b;
@@ -117,7 +139,7 @@ static int64_t shared_buffer(Planner *p, uint32_t i, Val home) {
     }
     int64_t output = direct_output(p, home.id, 0);
     p->slots[home.id] = arena_new_array(p->arena, int64_t, 1);
-    return p->slots[home.id][0] = output >= 0 ? -1 - output : new_buffer(p, i, last, aligned_bytes(p, home, 0), NULL);
+    return p->slots[home.id][0] = output >= 0 ? -1 - output : new_buffer(p, p->begin[i], last, aligned_bytes(p, home, 0), NULL);
 }
 
 /* A kernel that overwrites has no memory of its own. */
@@ -152,7 +174,7 @@ static void plan_node(Planner *p, uint32_t i) {
         int64_t output = direct_output(p, i, r), reused = -1;
         Dim bytes = aligned_bytes(p, (Val){i}, r);
         if (output < 0 && (reused = dying_operand(p, i, bytes)) >= 0) p->lives.at[reused].last = p->last_use[i];
-        *slot++ = output >= 0 ? -1 - output : reused >= 0 ? reused : new_buffer(p, i, p->last_use[i], bytes, NULL);
+        *slot++ = output >= 0 ? -1 - output : reused >= 0 ? reused : new_buffer(p, p->begin[i], p->last_use[i], bytes, NULL);
     }
     for (uint32_t c = 0; c < carried; c++) *slot++ = new_buffer(p, i, p->last_use[i], aligned_bytes(p, (Val){i}, c), NULL);
     for (uint32_t a = 0; n->op != OP_kernel && a < n->n_attrs; a++)
@@ -237,10 +259,12 @@ Graph *pass_plan(Context *cx, const Graph *g, const Tiers *tiers) {
     Planner p = {.cx = cx, .g = g, .arena = arena_new(cx)};
     uint32_t n = g->nodes.n, errors = diag_error_count(cx);
     p.last_use = arena_new_array(p.arena, uint32_t, n);
+    p.begin = arena_new_array(p.arena, uint32_t, n), p.end = arena_new_array(p.arena, uint32_t, n);
     p.slots = arena_new_array(p.arena, int64_t *, n);
     const Graph ***regions = arena_new_array(p.arena, const Graph **, n);
     Val *map = arena_new_array(p.arena, Val, n);
     Graph *to = rebuild_begin(g, false, map);
+    find_rounds(&p);
     find_last_uses(&p);
     for (uint32_t i = 1; i < n; i++) {
         const Node *nd = &g->nodes.at[i];

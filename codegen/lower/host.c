@@ -14,7 +14,12 @@ typedef struct Frame {
     const LVal *params, *outputs;
     bool region, *checked;       /* by guard */
 } Frame;
-typedef struct Host { Program *p; LVal offsets, weights, fails, scratch, scratch_bytes, symbols, fail, tier; } Host;
+typedef struct Host {
+    Program *p;
+    LVal offsets, weights, fails, scratch, scratch_bytes, symbols, fail, tier;
+    bool waits;                  /* kernels are deferred; round: their nodes */
+    Loc round;
+} Host;
 
 static void run_graph(Host *h, Frame *fr);
 
@@ -212,12 +217,11 @@ static void step(Host *h) {
     l_if_end(p->b, &branch, NULL, 0, NULL);
 }
 
-static void launch(Host *h, Frame *fr, Val v) {
+/* What a launch passes: frame, extent, pieces, then the kernel's parameters. */
+static LVal *launch_operands(Host *h, Frame *fr, Val v, const KernelEntry *e, uint32_t *count) {
     Program *p = h->p;
-    const Node *n = node(fr->g, v);
-    step(h);
-    const KernelEntry *e = program_kernel(p, fr->g, n);
     const KernelInfo *info = &e->info[0];
+    const Node *n = node(fr->g, v);
     const Graph *body = attr_graph(n, ATTR_body);
     VEC(LVal) in = {0};
     vec_push(p->arena, &in, p->frame);
@@ -234,10 +238,35 @@ static void launch(Host *h, Frame *fr, Val v) {
         vec_push(p->arena, &in, h->scratch_bytes);
     }
     for (uint32_t i = 0; i < info->n_symbols; i++) vec_push(p->arena, &in, program_dim(p, dim_symbol(p->cx, info->symbols[i])));
+    *count = in.n;
+    return in.at;
+}
+
+/* A kernel of the same round follows, so that the launch waits for it.  A profile sees each kernel alone. */
+static bool is_deferred(const Program *p, const Graph *g, Val v) {
+    uint32_t next = v.id + 1;
+    while (next < g->nodes.n && g->nodes.at[next].op != OP_kernel && !round_begins(&g->nodes.at[next])) next++;
+    return !p->facts->profile && next < g->nodes.n && !round_begins(&g->nodes.at[next]);
+}
+
+static void launch(Host *h, Frame *fr, Val v) {
+    Program *p = h->p;
+    const Node *n = node(fr->g, v);
+    const KernelEntry *e = program_kernel(p, fr->g, n);
+    const KernelInfo *info = &e->info[0];
+    bool deferred = is_deferred(p, fr->g, v);
+    if (!h->waits) step(h);
+    h->round = h->waits ? loc_join(p->cx, h->round, n->loc) : n->loc;
+    uint32_t count;
+    const LVal *in = launch_operands(h, fr, v, e, &count);
+    h->waits = deferred;
+    if (deferred) {
+        l_defer(p->b, e->name, in, count);
+        return;
+    }
     LVal begin = p->facts->profile ? program_launch_begins(p) : (LVal){0};
-    LVal status = l_inst(p->b, LOP_launch, lt_scalar(DT_i32), in.at, in.n, 0);
-    vec_last(&p->b->block->insts).imm.text = e->name;
-    check_status(h, status, loc_string(p->cx, n->loc));
+    LVal status = l_launch(p->b, e->name, in, count);
+    check_status(h, status, loc_string(p->cx, h->round));
     find_symbols(h, info);
     if (begin.id) program_launch_ended(p, fr->g, n, e, begin);
     if (info->found.id) program_late_guards(p, fr->g, fr->region, fr->checked, h->fail);

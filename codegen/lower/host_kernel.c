@@ -119,8 +119,8 @@ LVal program_extent(Program *p, const KernelEntry *e, LVal tier) {
 }
 
 LVal program_pieces(Program *p, const KernelEntry *e, LVal tier) {
-    LVal one = l_i64(p->b, 1), v = {0};
-    if (dim_is(p->cx, e->info[0].range, 1)) return one; /* and elements may not be known yet */
+    LVal v = {0};
+    if (dim_is(p->cx, e->info[0].range, 1)) return l_i64(p->b, 1); /* elements may not be known yet */
     LVal elements = program_dim(p, e->info[0].elements);
     for (uint32_t t = 0; t < p->m->tiers.n; t++) {
         int64_t grain = e->schedule[t].field[SCHED_grain];
@@ -128,5 +128,5 @@ LVal program_pieces(Program *p, const KernelEntry *e, LVal tier) {
         LVal pieces = l_bin(p->b, LOP_div, elements, l_i64(p->b, grain < 1 ? 1 : grain));
         v = t ? select_above(p, tier, t, pieces, v) : pieces;
     }
-    return l_bin(p->b, LOP_max, v, one);
+    return v;
 }

@@ -220,7 +220,7 @@ static bool check_attr_set(Infer *k) {
         }
         found |= UINT64_C(1) << key;
     }
-    found &= ~(A(buffers) & ~expected);
+    found &= ~((A(buffers) | A(together)) & ~expected);
     if (found == expected)
         return true;
     infer_error(k, "attributes missing: %s, unexpected: %s", attr_list(k->cx, expected & ~found),

@@ -330,6 +330,16 @@ static void reports_where_text_is_wrong(void **state) {
 }
 
 
+static void has_every_op(Context *cx, const char *text) {
+    for (int op = 1; op < LOP_COUNT; op++) {
+        bool first = op == LOP_yield || op == LOP_for || op == LOP_defer;
+        const char *word = arena_print(cx->arena, first ? "%s" : " %s", lop_info[op].name);
+        if (!strstr(text, word)) print_error("%s\n", lop_info[op].name);
+        assert_non_null(strstr(text, word));
+        assert_int_equal(lop_by_name(lop_info[op].name), op);
+    }
+}
+
 static void text_form_is_a_fixpoint(void **state) {
     Context *cx = *state;
     Text t = text_new(cx->arena);
@@ -378,16 +388,12 @@ static void text_form_is_a_fixpoint(void **state) {
                  "  %%2 = const 100 : i64\n"
                  "  %%3 = const 10 : i64\n"
                  "  %%4 = symbol_addr @weights : ptr f32\n"
+                 "  defer @k0(%%ctx, %%2, %%3, %%4, %%4)\n"
                  "  %%5 = launch @k0(%%ctx, %%2, %%3, %%4, %%4) : i32\n"
                  "  %%6 = call @rt_fail(%%ctx, %%5) : i32\n"
                  "  return %%6\n"
                  "}\n");
-    for (int op = 1; op < LOP_COUNT; op++) {
-        const char *word = arena_print(cx->arena, op == LOP_yield || op == LOP_for ? "%s" : " %s", lop_info[op].name);
-        if (!strstr(t.at, word)) print_error("%s\n", lop_info[op].name);
-        assert_non_null(strstr(t.at, word));
-        assert_int_equal(lop_by_name(lop_info[op].name), op);
-    }
+    has_every_op(cx, t.at);
     LoopModule *m = must_parse(cx, t.at);
     assert_string_equal(print(m), t.at);
     assert_string_equal(loop_func_find(m, "scalars")->comment, "node 'a\\b'\nnode 'c'");
@@ -450,6 +456,7 @@ static void verifier_finds_mistakes(void **state) {
         {"call @gone()\nreturn", "there is no function 'gone'"},
         {"call @g(%n)\nreturn", "1 arguments for the 0 parameters"},
         {"%4 = launch @g(%n) : i32\nreturn", "there is no kernel 'g'"},
+        {"defer @g(%n)\nreturn", "stands between a deferred kernel and its launch"},
         {"return %n", "returns i64, expected void"},
         {"yield", "ends in return, not yield"},
         {"%4 = const 1 : i64", "does not end in return"},

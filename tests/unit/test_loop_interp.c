@@ -356,6 +356,14 @@ static const char launch_text[] =
     "  %6 = const null : ptr u64\n"
     "  %7 = launch @k(%6, %n, %pieces, %y, %shift, %fail) : i32\n"
     "  return %7\n"
+    "}\n"
+    "export @two(%y: ptr i32, %z: ptr i32, %n: i64, %fail: i64) -> i32 {\n"
+    "  %6 = const null : ptr u64\n"
+    "  %5 = const 0 : i64\n"
+    "  defer @k(%6, %n, %n, %y, %5, %fail)\n"
+    "  %8 = const -1 : i64\n"
+    "  %7 = launch @k(%6, %n, %n, %z, %5, %8) : i32\n"
+    "  return %7\n"
     "}\n";
 
 static void launches_cover_the_range(void **state) {
@@ -392,6 +400,28 @@ static void launches_show_races(void **state) {
     assert_true(loop_interp_call(in, "f", arguments, 5, &out));
 }
 
+static void kernels_run_together(void **state) {
+    Context *cx = *state;
+    LoopInterp *in = loop_interp_new(must_parse(cx, launch_text), NULL, NULL);
+    int32_t y[20] = {0};
+    LSlot out, arguments[] = {{.p = y}, {.p = y + 10}, {.i = 10}, {.i = -1}};
+    loop_interp_memory(in, y, sizeof y, true, true);
+    assert_true(loop_interp_call(in, "two", arguments, 4, &out));
+    assert_int_equal(out.i, 0);
+    for (int k = 0; k < 20; k++) assert_int_equal(y[k], 1);
+    arguments[3].i = 5;
+    assert_true(loop_interp_call(in, "two", arguments, 4, &out));
+    assert_int_equal(out.i, 9); /* the launch answers for what was deferred */
+    arguments[3].i = -1;
+    static const struct { uint32_t threads, shift, n; } meets[] = {{4, 0, 1}, {4, 9, 10}, {1, 9, 10}};
+    for (size_t i = 0; i < COUNT(meets); i++) { /* one piece each, or one worker, are no excuse */
+        loop_interp_threads(in, meets[i].threads);
+        arguments[1].p = y + meets[i].shift, arguments[2].i = meets[i].n;
+        assert_false(loop_interp_call(in, "two", arguments, 4, &out));
+        expect_error(cx, "race:");
+    }
+}
+
 static void fuel_runs_out(void **state) {
     Context *cx = *state;
     volatile bool unwound = true;
@@ -418,6 +448,7 @@ int main(void) {
         TEST(memory_can_be_declared_anew),
         TEST(launches_cover_the_range),
         TEST(launches_show_races),
+        TEST(kernels_run_together),
         TEST(fuel_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

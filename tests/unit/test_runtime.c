@@ -549,8 +549,63 @@ static void test_weights(void **state) {
     context_free(cx);
 }
 
+/* ---- kernels that run together: every element once, whatever the number of workers, in one fork ---- */
+
+typedef struct Counted { int32_t times[64]; int64_t most, worker; } Counted;
+static int32_t count_range(void *args, int64_t lo, int64_t hi, int64_t worker) {
+    Counted *c = args;
+    for (int64_t i = lo; i < hi; i++) c->times[i]++;
+    if (hi - lo > c->most) c->most = hi - lo, c->worker = worker;
+    return lo <= 63 && 63 < hi ? 7 : 0;
+}
+static void run_in_turn(void *user, int64_t n, int32_t workers, ingot_task task, void *arg) {
+    ++*(int *)user;
+    assert_in_range(n, 2, workers);
+    for (int64_t i = n - 1; i >= 0; i--) task(arg, i, 0);
+}
+
+static void test_together(void **state) {
+    (void)state;
+    static const int64_t extents[][3] = {{9, 9, 9}, {1, 1, 1}, {3, 0, 5}, {50, 2, 1}, {63, 63, 63}};
+    static const int64_t pieces[][3] = {{9, 9, 9}, {1, 1, 1}, {0, 0, 0}, {3, 1, 0}, {1, 50, 2}};
+    int64_t fails[FRAME_MAX_WORKERS * FRAME_FAIL_SLOTS] = {0};
+    for (size_t e = 0; e < COUNT(extents); e++)
+        for (size_t p = 0; p < COUNT(pieces); p++)
+            for (int64_t workers = 1; workers <= 5; workers++) {
+                int forks = 0;
+                ingot_parallel parallel = {sizeof parallel, (int32_t)workers, &forks, run_in_turn};
+                ingot_context c = {.workers = workers, .parallel = &parallel, .fails = fails};
+                Counted counted[3] = {0};
+                struct ingot_rt_kernel kernels[3];
+                for (int k = 0; k < 3; k++)
+                    kernels[k] = (struct ingot_rt_kernel){count_range, &counted[k], extents[e][k], pieces[p][k]};
+                assert_int_equal(ingot_rt_launch_together(&c, kernels, 3), 0);
+                assert_in_range(forks, 0, 1);
+                for (int k = 0; k < 3; k++)
+                    for (int i = 0; i < 64; i++) assert_int_equal(counted[k].times[i], i < extents[e][k]);
+                if (e == 0 && p == 0 && workers == 2) /* the longer ranges take turns */
+                    assert_true(counted[0].most == 5 && counted[0].worker != counted[1].worker);
+                if (e == 1 && p == 1 && workers > 2) /* too small to cut, yet side by side */
+                    assert_true(counted[0].worker != counted[1].worker && counted[1].worker != counted[2].worker);
+            }
+}
+
+static void test_together_fails(void **state) {
+    (void)state;
+    int forks = 0;
+    int64_t fails[FRAME_MAX_WORKERS * FRAME_FAIL_SLOTS] = {0};
+    for (int64_t workers = 1; workers <= 3; workers++) {
+        ingot_parallel parallel = {.size = sizeof parallel, .workers = (int32_t)workers, .user = &forks, .run = run_in_turn};
+        ingot_context c = {.workers = workers, .parallel = &parallel, .fails = fails};
+        Counted counted[2] = {0};
+        struct ingot_rt_kernel kernels[2] = {{count_range, &counted[0], 20, 20}, {count_range, &counted[1], 64, 20}};
+        assert_int_equal(ingot_rt_launch_together(&c, kernels, 2), 7);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_together), cmocka_unit_test(test_together_fails),
         cmocka_unit_test(test_model_by), cmocka_unit_test(test_header), cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_rename),   cmocka_unit_test(test_weights)};
     return cmocka_run_group_tests(tests, NULL, NULL);
