@@ -93,6 +93,13 @@ static void place_operands(Order *o, uint32_t i) {
 
 static bool is_small(const Order *o, const Node *n) { return body_work(o->cx, attr_graph(n, ATTR_body)) <= SMALL; }
 
+/* Sizes found while running are known behind the kernel that finds them, though no operand says so. */
+static bool knows_sizes(const Order *o, const Node *n) {
+    for (uint32_t s = 1; s <= symbol_count(o->cx); s++)
+        if (symbol_info(o->cx, (Symbol){s})->kind == SYMBOL_FOUND && node_mentions(o->cx, n, (Symbol){s})) return false;
+    return true;
+}
+
 /* What lives longer if node i runs at `at` fits below the peak; it counts then. */
 static bool affords(Order *o, uint32_t at, uint32_t i) {
     int64_t bytes = result_bytes(o, i);
@@ -109,7 +116,7 @@ static void fetch(Order *o, uint32_t at) {
         const Node *n = &o->g->nodes.at[i];
         if (op_info[n->op].kind == KIND_CONTROL) return;
         if (o->placed[i] || n->op != OP_kernel || !round_takes(o->cx, n) || !is_small(o, n)) continue;
-        if (!is_ready(o, i) || !affords(o, at, i)) continue;
+        if (!knows_sizes(o, n) || !is_ready(o, i) || !affords(o, at, i)) continue;
         place_operands(o, i);
         place(o, i);
     }
