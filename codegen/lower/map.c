@@ -13,8 +13,17 @@ enum { BLOCK = 4096 /* elements per parallel step where one loop covers everythi
 typedef struct Probe {
     Kernel *k;
     Symbol linear;
+    int64_t period;          /* of the short last axis, of which a vector holds several; or 0 */
     bool affine;
 } Probe;
+
+/* The same again for each turn of the last axis: what is gathered costs less than vectors that are mostly empty. */
+static bool repeats(const Probe *p, Dim offset) {
+    Context *cx = p->k->cx;
+    if (!p->period) return false;
+    Dim later = dim_addi(cx, dim_symbol(cx, p->linear), p->period);
+    return dim_is(cx, dim_simplify(cx, p->k->scope, dim_sub(cx, dim_substitute(cx, offset, &p->linear, &later, 1), offset)), 0);
+}
 
 static void probe_read(void *user, Val leaf, const Dim *at) {
     Probe *p = user;
@@ -24,7 +33,7 @@ static void probe_read(void *user, Val leaf, const Dim *at) {
     Dim a, b;
     if (kind == KIND_SOURCE) {
         Dim offset = dim_simplify(p->k->cx, p->k->scope, access_offset(p->k->cx, t->dims, at, t->rank));
-        if (!dim_affine(p->k->cx, offset, p->linear, &a, &b)) p->affine = false;
+        if (!dim_affine(p->k->cx, offset, p->linear, &a, &b) && !repeats(p, offset)) p->affine = false;
         return;
     }
     /* A reduction: each axis of its index must move with the linear index or not at all. */
@@ -99,7 +108,9 @@ static bool suffix_collapses(Kernel *k, const TypeInfo *t, uint32_t first) {
     const Scope *outer = k->scope;
     k->scope = &scope;
     split_linear(k, t, first, dim_symbol(cx, linear), at);
-    Probe probe = {k, linear, true};
+    int64_t last;
+    bool part = dim_const_value(cx, t->dims[t->rank - 1], &last) && last > 1 && last < LANES && LANES % last == 0;
+    Probe probe = {k, linear, part ? last : 0, true};
     Access access = {k->body, &scope, probe_read, NULL, &probe, 0, probe_choose};
     bool ok = true;
     for (uint32_t r = 0; r < k->body->results.n && ok && probe.affine; r++)
