@@ -9,7 +9,8 @@
 
 /* Coefficients, lowest first. */
 typedef struct Poly { int n; double c[24]; } Poly;
-extern const Poly poly_exp[2], poly_exp2[2], poly_log[2], poly_log_pair[2], poly_sinh[2], poly_erf[2], poly_erfc[2];
+extern const Poly poly_exp[2], poly_exp2[2], poly_log[2], poly_softplus[2], poly_log_pair[2], poly_sinh[2];
+extern const Poly poly_erf[2], poly_erfc[2];
 extern const double table_erf[6][TABLE];
 extern const Poly poly_sin[2], poly_cos[2], poly_asin[2], poly_atan[2];
 

@@ -35,6 +35,14 @@ const Poly poly_log[2] = {
         0x1.746649c3ce615p-3, 0x1.39a0931fb0742p-3, 0x1.2f119b962791dp-3,
     }},
 };
+/* (ln(1+z) - z + z^2/2) / z^3, 0 < z <= 1 */
+const Poly poly_softplus[2] = {
+    [0] = {9, { /* 2^-29.9 */
+        0x1.5554c40000000p-2, -0x1.ffdfa40000000p-3, 0x1.982dea0000000p-3, -0x1.4cbcd00000000p-3,
+        0x1.04a1520000000p-3, -0x1.62cb580000000p-4, 0x1.7009a80000000p-5, -0x1.eb325e0000000p-7,
+        0x1.32b5f00000000p-9,
+    }},
+};
 /* (ln((1+s)/(1-s)) / 2s - 1 - z/3) / z^2, z = s^2: behind the two terms that pow adds in double-double */
 const Poly poly_log_pair[2] = {
     [1] = {9, { /* 2^-77.0 */
