@@ -209,6 +209,15 @@ void blocks_panels(Kernel *k, const Blocks *s, LVal tap, LVal first, Tile *t) {
     t->beside = s->beside_at, t->besides = s->besides;
 }
 
+bool blocks_half(Kernel *k, const Blocks *s, const Group *gr) {
+    enum { MOST_ROWS = 8 /* registers are left for what two rows share */, MANY = 128 /* columns: half a panel is little */ };
+    int64_t columns;
+    if (k->schedule->field[SCHED_template_] == TEMPLATE_attention) return false; /* scores are padded with zeros */
+    if (gr->kind != COLUMNS_TAIL || s->tile_m > MOST_ROWS || !dim_const_value(k->cx, s->columns, &columns)) return false;
+    bool chains = gr->panels > 1 || s->tile_n == 1; /* enough of them are left */
+    return chains && columns > PANEL && columns <= MANY && columns % PANEL > 0 && columns % PANEL <= PANEL / 2;
+}
+
 /* ---- groups of columns ------------------------------------------------------------------------------------------------- */
 
 /* One part of K for one group of columns, and its place in the task: what comes next is fetched meanwhile. */

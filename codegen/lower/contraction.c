@@ -47,7 +47,7 @@ Tile contraction_rows(Kernel *k, const Blocks *s, const Part *part, LVal first_r
 
 void contraction_accumulate(Kernel *k, Blocks *s, const Part *part, LVal first_row, uint32_t rows, const Group *gr, LVal *acc) {
     Tile t = contraction_rows(k, s, part, first_row, rows);
-    t.panels = gr->panels;
+    t.panels = gr->panels, t.half = blocks_half(k, s, gr);
     blocks_panels(k, s, part->tap, part->first, &t);
     if (s->in_place) blocks_masks(k, s, gr, &t);
     tile_run(k, &t, acc);

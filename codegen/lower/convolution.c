@@ -234,6 +234,7 @@ static void accumulate(Kernel *k, Blocks *s, const Part *part, LVal first_row, u
     find_pixels(k, s, im, first_row, rows, &pixels);
     Tile t = {.rows = rows, .panels = gr->panels, .x = s->x->dtype, .same = im->x.same, .line = pixels.line};
     if (s->in_place) blocks_masks(k, s, gr, &t);
+    t.half = blocks_half(k, s, gr);
     if (!im->merged || im->x.same.id) {
         run_taps(k, s, im, &pixels, part, &t, acc);
     } else if (im->zeros.id || pixels.line ? !im->checked[im->spatial - 1] : !im->any_checked) {

@@ -2,6 +2,7 @@
  *
  * Per k: a vector of 16 columns from each panel, a scalar from each row, one fma a pair.  Vectors are 16 lanes on every
  * target; LLVM splits them where registers are narrower.  Unrolling leaves the chain of each accumulator as it is.
+ * Where at most eight columns are left for the last panel, a register holds them for two rows.
  * Pairs of bf16 take the place of single k where w lies in pairs; both round alike on every target (dot_bf16).
  * Source: docs/cpu.md section 1 ("IR recipe that produced zero spills").
  */
@@ -26,18 +27,37 @@ static void fetch(LoopBuilder *b, const Tile *t, LVal at, LVal column) {
         l_inst(b, LOP_prefetch, (LType){0}, (LVal[]){l_offset(b, t->panel[0], t->ahead[j]), column}, 2, 0);
 }
 
+/* Two rows share the register of the last panel: whose accumulators follow all others. */
+static bool pairs_rows(const Tile *t) { return t->half && t->rows > 1; }
+static uint32_t own_panels(const Tile *t) { return t->panels - pairs_rows(t); }
+static uint32_t accumulators(const Tile *t) {
+    return t->rows * own_panels(t) + (pairs_rows(t) ? (t->rows + 1) / 2 : 0);
+}
+
+/* The first eight lanes of low, then those of high. */
+static LVal eight_of_each(LoopBuilder *b, LVal low, LVal high) {
+    int64_t lane[PANEL];
+    for (int64_t i = 0; i < PANEL; i++) lane[i] = i % (PANEL / 2) + (i < PANEL / 2 ? 0 : PANEL);
+    return l_shuffle(b, low, high, lane, PANEL);
+}
+
 /* k number at of w, x at index from. */
 static void tile_step(Kernel *k, const Tile *t, LVal at, LVal from, LVal *acc) {
     LoopBuilder *b = k->b;
-    LVal w[MAX_TILE_PANELS], column = l_mul(b, at, t->step.id ? t->step : l_i64(b, PANEL));
+    uint32_t own = own_panels(t);
+    LVal w[MAX_TILE_PANELS], before = {0}, column = l_mul(b, at, t->step.id ? t->step : l_i64(b, PANEL));
     for (uint32_t j = 0; j < t->panels; j++) w[j] = l_decode(b, l_load(b, t->panel[j], column, PANEL, t->mask[j]), t->w);
+    if (own < t->panels) w[own] = eight_of_each(b, w[own], w[own]);
     fetch(b, t, at, column);
     for (uint32_t i = 0; i < t->rows; i++) {
         LVal x = l_splat(b, row_scalar(k, t, i, from), PANEL);
-        for (uint32_t j = 0; j < t->panels; j++) {
-            LVal *a = &acc[i * t->panels + j];
-            *a = contract_step(b, k->fma, x, w[j], *a);
+        for (uint32_t j = 0; j < own; j++) acc[i * own + j] = contract_step(b, k->fma, x, w[j], acc[i * own + j]);
+        bool second = i & 1, last = i + 1 == t->rows;
+        if (own < t->panels && (second || last)) {
+            LVal *a = &acc[t->rows * own + i / 2];
+            *a = contract_step(b, k->fma, second ? eight_of_each(b, before, x) : x, w[own], *a);
         }
+        before = x;
     }
 }
 
@@ -101,7 +121,7 @@ static void tile_loop(Kernel *k, const Tile *t, LVal begin, LVal end, uint32_t u
     LoopBuilder *b = k->b;
     int64_t first, last;
     if (loop_const_int(b, begin, &first) && loop_const_int(b, end, &last) && first >= last) return;
-    uint32_t n = t->rows * t->panels, depth = t->depth ? t->depth : 1;
+    uint32_t n = accumulators(t), depth = t->depth ? t->depth : 1;
     LVal at;
     LFor loop = l_for(b, begin, end, unroll, LOOP_SERIAL, acc, n, &at);
     for (uint32_t u = 0; u < unroll; u++) {
@@ -114,14 +134,39 @@ static void tile_loop(Kernel *k, const Tile *t, LVal begin, LVal end, uint32_t u
     l_for_end(b, &loop, acc, n);
 }
 
-void tile_run(Kernel *k, const Tile *t, LVal *acc) {
+static void run(Kernel *k, const Tile *t, LVal *acc) {
     LoopBuilder *b = k->b;
-    if (t->pairs) {
-        pairs_run(k, t, acc);
-        return;
-    }
-    uint32_t n = t->rows * t->panels, unroll = t->depth > 1 || (t->line && n + 2 * t->panels > 30) ? 1 : n >= 12 ? 2 : 4;
+    uint32_t n = accumulators(t), unroll = n >= 12 ? 2 : 4;
+    bool full = (t->line && n + 2 * t->panels > 30) || (pairs_rows(t) && n > 16); /* of registers */
+    if (t->depth > 1 || full) unroll = 1;
     LVal main = l_bin(b, LOP_and, t->count, l_i64(b, -(int64_t)unroll));
     tile_loop(k, t, l_i64(b, 0), main, unroll, acc);
     tile_loop(k, t, main, t->count, 1, acc);
+}
+
+/* The last panel's eight columns of two rows in one register each. */
+static void run_halves(Kernel *k, const Tile *t, LVal *acc) {
+    LoopBuilder *b = k->b;
+    LVal all[MAX_TILE_ROWS * MAX_TILE_PANELS];
+    uint32_t own = own_panels(t);
+    for (uint32_t i = 0; i < t->rows; i++) {
+        const LVal *row = acc + i * t->panels;
+        for (uint32_t j = 0; j < own; j++) all[i * own + j] = row[j];
+        LVal *shared = &all[t->rows * own + i / 2];
+        *shared = i & 1 ? eight_of_each(b, *shared, row[own]) : row[own];
+    }
+    run(k, t, all);
+    for (uint32_t i = 0; i < t->rows; i++) {
+        LVal *row = acc + i * t->panels, shared = all[t->rows * own + i / 2];
+        for (uint32_t j = 0; j < own; j++) row[j] = all[i * own + j];
+        int64_t high[PANEL];
+        for (int64_t l = 0; l < PANEL; l++) high[l] = PANEL / 2 + l % (PANEL / 2);
+        row[own] = i & 1 ? l_shuffle(b, shared, shared, high, PANEL) : shared;
+    }
+}
+
+void tile_run(Kernel *k, const Tile *t, LVal *acc) {
+    if (t->pairs) pairs_run(k, t, acc);
+    else if (pairs_rows(t)) run_halves(k, t, acc);
+    else run(k, t, acc);
 }

@@ -24,6 +24,7 @@ typedef struct Tile {
     LVal panel[MAX_TILE_PANELS]; /* pointer to 16 columns of w at the run's first k */
     LVal step;                   /* elements from one k of w to the next; 0: 16, as in panels */
     LVal mask[MAX_TILE_PANELS];  /* of the columns that are there; id 0: all */
+    bool half;                   /* the last panel has eight of them at most: the lanes behind are anything */
     DType w;                     /* graph dtype of w in memory: that of the constant, or the compute dtype where packed */
     LVal ahead[MAX_TILE_PANELS]; /* elements from panel[0] to what is fetched into the cache, 16 for each k; up to id 0 */
     LVal slow;                   /* … for each 1 << slow of them; id 0: 0 */
@@ -119,6 +120,8 @@ LVal blocks_vectors_of(Kernel *, const Blocks *, LVal depth);
 /* Parts of K, and part number i: a whole number of taps, or channels of one tap. */
 Dim blocks_parts(Kernel *, const Blocks *);
 Part blocks_part(Kernel *, const Blocks *, LVal i);
+/* Tile.half of the group's tiles. */
+bool blocks_half(Kernel *, const Blocks *, const Group *);
 /* Panel pointers at channel `first` of tap `tap`. */
 void blocks_panels(Kernel *, const Blocks *, LVal tap, LVal first, Tile *);
 

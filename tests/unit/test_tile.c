@@ -31,6 +31,24 @@ static void test_dot_vector(void **state) {
     }
 }
 
+/* At most eight columns in the last panel, where two rows share its register: an odd number of rows, one, a symbol; parts of K;
+ * a panel of its own; nine columns, where they do not. */
+static void test_shared_panel(void **state) {
+    (void)state;
+    static const struct { int64_t rows, depth, columns; bool symbolic; } cases[] = {
+        {37, 19, 24, false}, {16, 600, 20, false}, {1, 30, 24, false},  {55, 33, 40, false}, {9, 7, 72, false},
+        {41, 290, 25, false}, {23, 12, 120, false}, {13, 21, 24, true}, {31, 540, 56, true}};
+    for (uint32_t i = 0; i < COUNT(cases); i++) {
+        Case c = begin_case("shared_panel");
+        Loc l = {0};
+        c.depth = cases[i].depth, c.large = c.depth > 512;
+        Dim m = cases[i].symbolic ? symbol(&c, "m", cases[i].rows) : dim_const(c.cx, cases[i].rows);
+        Dim in[] = {m, dim_const(c.cx, c.depth)}, out[] = {m, dim_const(c.cx, cases[i].columns)};
+        Val y = b_dot(c.g, l, param(&c, DT_f32, 2, in), weights(&c, 2, DIMS(c.depth, cases[i].columns)), 0);
+        end_case(&c, b_binary(c.g, l, OP_add, y, param(&c, DT_f32, 2, out)));
+    }
+}
+
 /* Wide panels (ENCODING_PANEL64): tiles of four of its sixteens, of two and of one, whole and cut off. */
 static void test_dot_few_rows(void **state) {
     (void)state;
@@ -172,7 +190,7 @@ int main(void) {
         cmocka_unit_test(test_dot_sizes),      cmocka_unit_test(test_dot_vector),   cmocka_unit_test(test_dot_few_rows),
         cmocka_unit_test(test_dot_depths),     cmocka_unit_test(test_dot_symbolic), cmocka_unit_test(test_repeated_rows),
         cmocka_unit_test(test_dot_heads),      cmocka_unit_test(test_dot_split),    cmocka_unit_test(test_dot_transposed),
-        cmocka_unit_test(test_dot_dtypes),     cmocka_unit_test(test_dot_in_place),
+        cmocka_unit_test(test_dot_dtypes),     cmocka_unit_test(test_dot_in_place), cmocka_unit_test(test_shared_panel),
     };
     return have_llvm() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
 }
