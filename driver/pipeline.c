@@ -18,6 +18,7 @@ static const char *const order[] = {
     "canon",    /* what met its inverse cancels; parameters of norms fold */
     "rescale",  /* numerics fast alone; after layout, when scales lie along columns */
     "winograd", /* likewise, with scales inside the filter; operands in bf16 are better summed as they are */
+    "interleave", /* after layout, before constants are laid out in panels */
     "narrow",   /* precision bf16 alone; after layout, so that an operand is rounded where it is read */
     "pack",     /* after layout, so that filters are packed from where they lie */
     "canon",    /* unpacked originals are dead now */

@@ -442,6 +442,14 @@ Dim graph_written(const Graph *, uint32_t result); /* elements that are stored: 
 uint32_t contract_batch(const Node *);
 Dim contract_depth(const Graph *, const Node *);
 
+/* ---- pieces.c ----------------------------------------------------------------------------------------------------- */
+
+enum { MOST_PIECES = 8, PIECE_COLUMNS = 16 };
+/* Pieces of a contraction's columns, side by side, of which the node cuts off one; 0: it does not. */
+uint32_t slice_pieces(const Graph *, const Node *);
+/* Pieces that what is made of the contraction's columns starts from; 1: it starts from all of them. */
+uint32_t contract_pieces(const Graph *, Val contraction);
+
 /* ---- ops/winograd.c: Winograd's minimal filtering F(tile, 3) along one axis ------------------------------------------- */
 
 /* Evaluated at 0, at the pairs of points +-point[i], and at infinity: tile + 2 in all, in this order. */

@@ -91,6 +91,15 @@ static bool wanted_in_planes(const Fusion *f, Val v) {
     return false;
 }
 
+/* A piece of columns that lie side by side for that, or its columns in a row: both are read as what was cut into pieces. */
+static bool takes_piece(const Fusion *f, uint32_t group, const Node *n) {
+    const Node *anchor = node(f->g, f->groups.at[group].anchor), *slice = n;
+    if (n->op == OP_reshape) slice = node(f->g, n->in[0]);
+    if (!slice_pieces(f->g, slice) || f->uses[slice->in[0].id] != slice_pieces(f->g, slice)) return false;
+    bool packed = val_type(f->g, anchor->in[1])->encoding != ENCODING_DENSE;
+    return packed && anchor_template(f->g, anchor) == TEMPLATE_contraction && f->stage[slice->in[0].id] == slice->in[0].id;
+}
+
 static bool tile_accepts(Fusion *f, uint32_t group, Val v) {
     const Node *n = node(f->g, v);
     uint32_t stage = MANY;
@@ -106,8 +115,9 @@ static bool tile_accepts(Fusion *f, uint32_t group, Val v) {
     bool keeps_rows = n->op == OP_permute && rank && attr_ints(n, ATTR_perm, NULL)[rank - 1] == (int64_t)rank - 1;
     keeps_rows |= f->groups.at[group].planes && puts_channels_first(f, n);
     bool ends = ends_with_rows(f, &f->groups.at[group], v);
-    if (n->op == OP_reshape || keeps_rows || ends || drops_columns(f, n)) stage = v.id;
-    else if (n->op == OP_bitcast || kind_of(f, v) != KIND_EW) return false;
+    bool piece = takes_piece(f, group, n);
+    if (!piece && (n->op == OP_reshape || keeps_rows || ends || drops_columns(f, n))) stage = v.id;
+    else if (!piece && (n->op == OP_bitcast || kind_of(f, v) != KIND_EW)) return false;
     f->stage[v.id] = stage;
     return true;
 }

@@ -96,7 +96,7 @@ static void find_dense(Packed *p, const Graph *g) {
     for (uint32_t i = 0; i < g->results.n; i++) p->dense[g->results.at[i].id] = true;
     for (uint32_t i = g->nodes.n; i-- > 1;) {
         const Node *n = &g->nodes.at[i];
-        if (op_info[n->op].kind == KIND_CONTRACT) p->tall[n->in[1].id] |= !few_rows(g, n);
+        if (op_info[n->op].kind == KIND_CONTRACT) p->tall[n->in[1].id] |= !few_rows(g, n) || contract_pieces(g, (Val){i}) == 3;
         for (uint32_t o = 0; o < n->n_in; o++)
             p->dense[n->in[o].id] |= op_info[n->op].kind == KIND_VIEW ? p->dense[i] : !(o == 1 && wants_panels(g, n));
     }

@@ -120,6 +120,16 @@ static void tile(Schedule *s, const Target *t, DType compute, bool halves, int64
     s->field[SCHED_tile_m] = most < 1 ? 1 : rows > 0 && rows < most ? rows : most;
 }
 
+static int64_t pieces_of(const Graph *body, const Node *anchor) {
+    return contract_pieces(body, (Val){(uint32_t)(anchor - body->nodes.at)});
+}
+
+/* Columns that are combined lie in one tile, or fill several. */
+static bool holds_pieces(const Graph *body, const Node *anchor, int64_t panels) {
+    int64_t pieces = pieces_of(body, anchor);
+    return pieces % panels == 0 || panels % pieces == 0;
+}
+
 /* Some result is the contraction's with its columns elsewhere: stored along the rows of a tile, which is better longer than
  * wide.  plane: the elements from one column to the next. */
 static bool crosses_rows(const Graph *body, const Node *anchor, Dim *plane) {
@@ -193,6 +203,17 @@ static bool chains(const Choice *c, const Schedule *s) {
     return (columns > 0 && columns <= PANEL) || needed <= c->target->vector_registers;
 }
 
+/* Vectors of each piece that are combined at a time: long chains of arithmetic overlap where registers hold several, and an
+ * even number of groups remains.  Those of a row or two overlap with the next group's products. */
+static int64_t together(const Choice *c, int64_t pieces) {
+    enum { FEW_ROWS = 2 };
+    const TypeInfo *y = type_info(c->cx, c->anchor->type);
+    int64_t rows = known(c->cx, dim_product(c->cx, y->dims, y->rank - 1)), columns = known(c->cx, y->dims[y->rank - 1]);
+    int64_t units = wide_registers(c->target, y->dtype) && (rows < 1 || rows > FEW_ROWS) ? 4 : 1;
+    while (units > 1 && columns % (2 * units * pieces * PANEL)) units /= 2;
+    return units;
+}
+
 /* A block of rows and, where K comes in parts, of columns: x's part of K, the sums and two groups of panels (the one at work
  * and the one being fetched) fill most of the cache, unless that makes too few tasks. */
 static void blocks(const Choice *c, Schedule *s) {
@@ -202,7 +223,9 @@ static void blocks(const Choice *c, Schedule *s) {
     const Node *anchor = c->anchor;
     const TypeInfo *y = type_info(cx, anchor->type), *w = val_type(body, anchor->in[1]);
     uint32_t batch = contract_batch(anchor);
-    int64_t chunk = attr_int(anchor, ATTR_chunk), tile_m = s->field[SCHED_tile_m], width = PANEL * s->field[SCHED_tile_n];
+    int64_t chunk = attr_int(anchor, ATTR_chunk), tile_m = s->field[SCHED_tile_m], wide = pieces_of(body, anchor);
+    if (wide > 1) s->field[SCHED_vectors] = together(c, wide), wide *= s->field[SCHED_vectors];
+    int64_t width = PANEL * (wide > s->field[SCHED_tile_n] ? wide : s->field[SCHED_tile_n]);
     int64_t rows = dim_hint(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
     int64_t depth = dim_hint(cx, contract_depth(body, anchor)), part = depth < chunk ? depth : chunk;
     int64_t others = dim_hint(cx, dim_product(cx, y->dims, batch));
@@ -233,6 +256,7 @@ static bool panels_fit(Context *cx, const Graph *body, const Node *anchor, int64
     int64_t groups = node_attr(anchor, ATTR_groups) ? attr_int(anchor, ATTR_groups) : 1;
     if (groups > 1 && known(cx, y->dims[y->rank - 1]) / groups % (panels * PANEL) != 0) return false;
     Encoding encoding = val_type(body, anchor->in[1])->encoding;
+    if (!holds_pieces(body, anchor, panels)) return false;
     return encoding != ENCODING_PANEL64 || encoding_columns(encoding) % (panels * PANEL) == 0;
 }
 
@@ -285,7 +309,9 @@ static void contraction(const Choice *c, Schedule *s) {
     bool halves = val_dtype(body, anchor->in[1]) == DT_bf16 && !t->dot_bf16;
     Dim plane = {0};
     bool crosses = crosses_rows(body, anchor, &plane), filled = crosses && !halves && fills_lines(c, compute, plane);
-    tile(s, t, compute, halves, rows, columns / groups, crosses ? 2 : 4);
+    int64_t most = crosses ? 2 : 4;
+    do tile(s, t, compute, halves, rows, columns / groups, most--);
+    while (!holds_pieces(body, anchor, s->field[SCHED_tile_n]));
     bool taps = anchor->op == OP_conv && !dim_is(cx, dim_product(cx, val_type(body, anchor->in[1])->dims, y->rank - 2), 1);
     Dim line = y->rank > 1 ? y->dims[y->rank - 2] : dim_const(cx, 1);
     int64_t width = known(cx, line);
@@ -311,7 +337,7 @@ static bool fits_tiles(const Choice *c) {
     if (!c->target->tiles_bf16 || !n || op_info[n->op].kind != KIND_CONTRACT ||
         val_type(c->body, n->in[1])->encoding != ENCODING_PAIR16)
         return false;
-    if (node_attr(n, ATTR_groups) && attr_int(n, ATTR_groups) != 1) return false;
+    if ((node_attr(n, ATTR_groups) && attr_int(n, ATTR_groups) != 1) || pieces_of(c->body, n) > 1) return false;
     for (uint32_t i = 1; i < c->body->nodes.n; i++)
         if (op_info[c->body->nodes.at[i].op].traits & FAILS) return false; /* a kernel that fails keeps the registers */
     const TypeInfo *y = type_info(c->cx, n->type);

@@ -47,7 +47,8 @@ Blocks blocks_at(Kernel *k, Val anchor) {
     bool conv = s.node->op == OP_conv;
     s.batch = conv ? 0 : (uint32_t)attr_int(s.node, ATTR_batch);
     s.rows = dim_product(cx, s.y->dims + s.batch, s.y->rank - s.batch - 1);
-    s.columns = s.y->dims[s.y->rank - 1];
+    s.pieces = contract_pieces(k->body, anchor), s.columns = s.y->dims[s.y->rank - 1];
+    s.units = blocks_units(k, &s);
     s.taps = conv ? dim_product(cx, s.w->dims, s.w->rank - 2) : dim_const(cx, 1);
     s.channels = s.w->dims[s.w->rank - 2];
     s.chunk = attr_int(s.node, ATTR_chunk);
@@ -64,6 +65,8 @@ Blocks blocks_at(Kernel *k, Val anchor) {
     return s;
 }
 
+uint32_t blocks_wide(const Blocks *s) { return s->pieces * s->units > s->tile_n ? s->pieces * s->units : s->tile_n; }
+
 void blocks_sizes(Kernel *k, Blocks *s) {
     Context *cx = k->cx;
     int64_t m = k->schedule->field[SCHED_tile_m], n = k->schedule->field[SCHED_tile_n], all;
@@ -75,9 +78,11 @@ void blocks_sizes(Kernel *k, Blocks *s) {
     s->tile_m = (uint32_t)m, s->tile_n = (uint32_t)n;
     if (s->together > 1 && s->together % s->tile_n)
         diag_fatal(cx, "schedule: tiles of %u panels of a constant in which %u lie together", s->tile_n, s->together);
+    if (blocks_wide(s) % s->tile_n || blocks_wide(s) % s->pieces)
+        diag_fatal(cx, "schedule: tiles of %u panels where results are made of %u", s->tile_n, s->pieces);
     int64_t tiles = k->schedule->field[SCHED_block_m] / m;
     if (dim_const_value(cx, blocks_tiles(k, s), &all) && tiles > all) tiles = all;
-    int64_t groups = k->schedule->field[SCHED_block_n] / (n * PANEL);
+    int64_t groups = k->schedule->field[SCHED_block_n] / (blocks_wide(s) * PANEL);
     s->block_groups = groups < 1 ? 1 : groups > MAX_BLOCK_GROUPS ? MAX_BLOCK_GROUPS : (uint32_t)groups;
     s->block_tiles = tiles < 1 ? 1 : tiles > MAX_BLOCK_TILES ? MAX_BLOCK_TILES : (uint32_t)tiles;
 }
@@ -97,7 +102,7 @@ static bool one_pass(const Blocks *s) { return s->whole || s->chained; }
 
 static int64_t sums_bytes(const Blocks *s) {
     if (one_pass(s)) return 0;
-    return (int64_t)s->block_groups * s->block_tiles * s->tile_m * s->tile_n * PANEL * dtype_bytes(s->compute);
+    return (int64_t)s->block_groups * s->block_tiles * s->tile_m * blocks_wide(s) * PANEL * dtype_bytes(s->compute);
 }
 
 /* Vectors of a panel packed while running. */
@@ -177,18 +182,23 @@ static LVal panel_elements(Kernel *k, const Blocks *s) {
     return kernel_dim(k, dim_muli(k->cx, dim_mul(k->cx, s->taps, blocks_vectors(k, s)), PANEL));
 }
 
-/* Where the task's first panel of a constant begins. */
-static LVal panel_start(Kernel *k, const Blocks *s) {
+/* Where a panel of a constant begins: the first one of a tile. */
+static LVal panel_start(Kernel *k, const Blocks *s, Dim number) {
     LoopBuilder *b = k->b;
-    LVal panel = kernel_dim(k, s->panel), all = panel_elements(k, s), together = l_i64(b, s->together);
+    LVal panel = kernel_dim(k, number), all = panel_elements(k, s), together = l_i64(b, s->together);
     if (s->tile_n % s->together == 0) return l_mul(b, panel, all);
     LVal beside = l_bin(b, LOP_rem, panel, together);
     return l_add(b, l_mul(b, l_sub(b, panel, beside), all), l_mul(b, beside, l_i64(b, PANEL)));
 }
 
+LVal blocks_aside(Kernel *k, const Blocks *s, Dim tile) {
+    Dim there = dim_add(k->cx, s->panel, dim_muli(k->cx, tile, s->tile_n));
+    return l_sub(k->b, panel_start(k, s, there), panel_start(k, s, s->panel));
+}
+
 /* From one group of a constant's panels to the next. */
 static LVal group_elements(Kernel *k, const Blocks *s) {
-    return s->packs ? l_i64(k->b, 0) : l_mul(k->b, panel_elements(k, s), l_i64(k->b, s->tile_n));
+    return s->packs ? l_i64(k->b, 0) : l_mul(k->b, panel_elements(k, s), l_i64(k->b, blocks_wide(s)));
 }
 
 /* The vector of a panel at which channel `first` of the tap begins. */
@@ -201,6 +211,7 @@ void blocks_panels(Kernel *k, const Blocks *s, LVal tap, LVal first, Tile *t) {
     LVal depth = l_i64(b, 0);
     if (!s->packs) depth = vector_at(k, s, tap, first);
     LVal start = l_offset(b, s->panels, l_mul(b, depth, s->in_place ? s->down : l_i64(b, (int64_t)s->together * PANEL)));
+    if (s->aside.id) start = l_offset(b, start, s->aside);
     if (s->in_place) t->step = s->down;
     if (s->together > 1) t->step = l_i64(b, (int64_t)s->together * PANEL);
     for (uint32_t j = 0; j < t->panels; j++) t->panel[j] = l_offset(b, start, l_mul(b, s->panel_stride, l_i64(b, j)));
@@ -258,7 +269,7 @@ static LVal columns_in_place(Kernel *k, Blocks *s) {
 static void enter_group(Kernel *k, Blocks *s, const Group *gr, Dim column, const Unit *u) {
     Context *cx = k->cx;
     LoopBuilder *b = k->b;
-    s->panel = dim_muli(cx, column, s->tile_n);
+    s->panel = dim_muli(cx, column, blocks_wide(s));
     /* Where all columns are there, the prover may know it. */
     Dim end = dim_muli(cx, dim_addi(cx, s->panel, gr->panels), PANEL);
     Fact inside[] = {{REL_LE, end, s->columns}};
@@ -273,7 +284,7 @@ static void enter_group(Kernel *k, Blocks *s, const Group *gr, Dim column, const
     } else {
         LVal w = k->pointers[attr_int(node(k->body, s->node->in[1]), ATTR_index)];
         if (s->pairs) w = l_inst(b, LOP_recast, lt_pointer(DT_u32), &w, 1, 0);
-        s->panels = l_offset(b, w, panel_start(k, s));
+        s->panels = l_offset(b, w, panel_start(k, s, s->panel));
         s->panel_stride = s->together > 1 ? l_i64(b, PANEL) : panel_elements(k, s);
     }
     run_unit(k, s, gr, u);
@@ -285,11 +296,11 @@ static void run_group(Kernel *k, Blocks *s, Dim column, const Unit *u) {
     LoopBuilder *b = k->b;
     int64_t columns;
     if (!dim_const_value(cx, s->columns, &columns)) {
-        enter_group(k, s, &(Group){s->tile_n, COLUMNS_DYNAMIC}, column, u);
+        enter_group(k, s, &(Group){blocks_wide(s), COLUMNS_DYNAMIC}, column, u);
         return;
     }
-    int64_t width = (int64_t)s->tile_n * PANEL, full = columns / width, rest = columns - full * width;
-    Group all = {s->tile_n, COLUMNS_FULL},
+    int64_t width = (int64_t)blocks_wide(s) * PANEL, full = columns / width, rest = columns - full * width;
+    Group all = {blocks_wide(s), COLUMNS_FULL},
           tail = {(uint32_t)((rest + PANEL - 1) / PANEL), rest % PANEL ? COLUMNS_TAIL : COLUMNS_FULL};
     if (!rest || !full) {
         enter_group(k, s, full ? &all : &tail, column, u);
@@ -332,7 +343,7 @@ static void run_parts(Kernel *k, Blocks *s, const Dim *task, Dim all, Dim column
     Rows r = s->strip ? *s->strip : blocks_rows(k, s, task[1]);
     LVal zero = l_i64(b, 0), one = l_i64(b, 1), at, i;
     LVal rows = l_sub(b, rows_start(k, &r, r.end), rows_start(k, &r, r.begin));
-    LVal sums = scratch_at(k, 0, s->compute), each = l_mul(b, rows, l_i64(b, (int64_t)s->tile_n * PANEL));
+    LVal sums = scratch_at(k, 0, s->compute), each = l_mul(b, rows, l_i64(b, (int64_t)blocks_wide(s) * PANEL));
     LFor clear = l_for(b, zero, l_mul(b, groups, each), PANEL, LOOP_SERIAL, NULL, 0, &at);
     l_store(b, sums, at, blocks_zero(k, s), (LVal){0});
     l_for_end(b, &clear, NULL, 0);
@@ -363,7 +374,7 @@ static void run_whole(Kernel *k, Blocks *s, const Dim *task, Dim column) {
     LoopBuilder *b = k->b;
     LVal zero = l_i64(b, 0);
     Unit u = {{zero, kernel_dim(k, s->taps), zero, kernel_dim(k, s->channels)}, task, {0}, {0}};
-    u.sums = l_alloc(b, s->compute, (int64_t)s->tile_m * s->tile_n * PANEL);
+    u.sums = l_alloc(b, s->compute, (int64_t)s->tile_m * blocks_wide(s) * PANEL);
     run_group(k, s, column, &u);
 }
 
@@ -395,7 +406,7 @@ void blocks_lower(Kernel *k, Blocks *s, LVal lo, LVal hi) {
     LoopBuilder *b = k->b;
     k->state = s;
     k->anchor = blocks_anchor;
-    k->lane = lane_symbol(cx, LANES);
+    k->lane = lane_symbol(cx, s->units * LANES);
     KernelLoop loop;
     KernelScope scope;
     Dim dims[3], at[2];

@@ -408,15 +408,19 @@ void lanes_transpose(LoopBuilder *b, LVal *v) {
 
 /* ---- views followed forwards, and vector loops ------------------------------------------------------------------------ */
 
-/* What a slice from 0 on keeps of the element at `in`. */
+/* What a slice keeps of the element at `in`: from 0 on, or where it surely does. */
 static bool forward_slice(Kernel *k, const Node *n, const Dim *in, Dim *out, Kept *kept) {
     const TypeInfo *t = type_info(k->cx, n->type);
     const Dim *start = attr_dims(n, ATTR_start, NULL);
     for (uint32_t i = 0; i < t->rank; i++) {
-        if (attr_ints(n, ATTR_step, NULL)[i] != 1 || !dim_is(k->cx, start[i], 0)) return false;
-        out[i] = in[i];
-        if (prove(k->cx, k->scope, REL_LT, in[i], t->dims[i]) == YES) continue;
-        if (kept->n == MAX_RANK) return false;
+        if (attr_ints(n, ATTR_step, NULL)[i] != 1) return false;
+        bool from_0 = dim_is(k->cx, start[i], 0);
+        if (!from_0 && prove(k->cx, k->scope, REL_LE, start[i], in[i]) != YES) return false;
+        out[i] = dim_sub(k->cx, in[i], start[i]);
+        Truth inside = prove(k->cx, k->scope, REL_LT, out[i], t->dims[i]);
+        if (inside == YES) continue;
+        kept->none |= inside == NO;
+        if (kept->n == MAX_RANK || !from_0) return false;
         kept->facts[kept->n++] = (Fact){REL_LT, in[i], t->dims[i]};
     }
     return true;

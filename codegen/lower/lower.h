@@ -83,8 +83,12 @@ LVal kernel_eval(Kernel *, Val v, const Dim *at);
 LVal kernel_load(Kernel *, LVal pointer, DType, Dim offset);                   /* decodes; offset in elements */
 void kernel_store(Kernel *, LVal pointer, DType, Dim offset, LVal value);      /* encodes; under k->mask */
 /* Where result r (its value or a chain of views of it) of the element `at` of v lies: follows reshape, permute and slices that
- * keep what comes first forwards.  The elements that a slice keeps are those of which the facts hold. */
-typedef struct Kept { Fact facts[MAX_RANK]; uint32_t n; } Kept;
+ * keep what comes first, or surely this element, forwards.  The elements that a slice keeps are those of which the facts hold. */
+typedef struct Kept {
+    Fact facts[MAX_RANK];
+    uint32_t n;
+    bool none;               /* they surely do not hold */
+} Kept;
 bool kernel_forward(Kernel *, Val from, Val to, const Dim *at, Dim *out_at, Kept *);
 /* Loop over [0, extent) with a symbol bound to the index and the facts 0 <= i < extent in scope. */
 typedef struct KernelLoop { LFor loop; Scope scope; Fact facts[2]; uint32_t memo, symbols, index; } KernelLoop;

@@ -10,7 +10,7 @@
 static Dim panel_count(Kernel *k, const Blocks *s) { return dim_cdiv(k->cx, s->columns, dim_const(k->cx, PANEL)); }
 
 static Dim group_count(Kernel *k, const Blocks *s) {
-    return dim_cdiv(k->cx, s->columns, dim_const(k->cx, (int64_t)s->tile_n * PANEL));
+    return dim_cdiv(k->cx, s->columns, dim_const(k->cx, (int64_t)blocks_wide(s) * PANEL));
 }
 
 void share_tasks(Kernel *k, const Blocks *s, Dim *dims) {
@@ -46,7 +46,7 @@ LVal share_task(Kernel *k, const Blocks *s, LVal unit) {
     }
     Span f = span_of_tile(k, s, l_bin(b, LOP_div, unit, panels));
     LVal group = l_sub(b, unit, l_mul(b, f.begin, panels));
-    group = l_bin(b, LOP_div, group, l_mul(b, f.count, l_i64(b, s->tile_n)));
+    group = l_bin(b, LOP_div, group, l_mul(b, f.count, l_i64(b, blocks_wide(s))));
     LVal row = batch.id ? l_add(b, l_mul(b, batch, kernel_dim(k, blocks_count(k, s))), f.block) : f.block;
     return l_add(b, l_mul(b, row, kernel_dim(k, group_count(k, s))), group);
 }

@@ -9,18 +9,18 @@
 
 LVal blocks_value(Kernel *k, const Blocks *s, Val v, const Dim *at) {
     if (v.id != s->anchor.id) return (LVal){0};
+    uint32_t exact = s->pieces > 1 ? s->y->rank - 1 : s->y->rank;
     /* Views lead back to the same place, perhaps spelt in another way. */
-    for (uint32_t i = 0; i < s->y->rank; i++)
+    for (uint32_t i = 0; i < exact; i++)
         if (prove(k->cx, k->scope, REL_EQ, at[i], s->value_at[i]) == NO)
             diag_fatal(k->cx, "schedule: the contraction of a tiled kernel is read at '%s', expected '%s'",
                        dim_string(k->cx, at[i]), dim_string(k->cx, s->value_at[i]));
-    return l_round(k->b, s->value, s->y->dtype);
+    return l_round(k->b, s->pieces > 1 ? blocks_piece(k, s, at) : s->value, s->y->dtype);
 }
 
 LVal blocks_anchor(Kernel *k, Val v, const Dim *at) { return blocks_value(k, k->state, v, at); }
 
-/* Result r at the place, under the mask of what slices keep of it. */
-static void store_result(Kernel *k, uint32_t r, const Dim *at, const Kept *kept) {
+void store_result(Kernel *k, uint32_t r, const Dim *at, const Kept *kept) {
     Val v = k->body->results.at[r];
     const TypeInfo *t = val_type(k->body, v);
     LVal outer_mask = k->mask;
@@ -77,7 +77,8 @@ static void store_row(Kernel *k, Blocks *s, const Group *gr, Dim row, LVal sums,
     KernelScope scope;
     kernel_enter(k, &scope, inside, 1);
     blocks_row(k, s, row, s->value_at);
-    for (uint32_t j = 0; j < gr->panels; j++) {
+    if (s->pieces > 1) blocks_store_pieces(k, s, gr, sums, acc);
+    for (uint32_t j = 0; j < gr->panels && s->pieces == 1; j++) {
         Dim first = dim_muli(cx, dim_addi(cx, s->panel, j), PANEL), column = dim_add(cx, first, dim_symbol(cx, k->lane));
         LVal left = kernel_dim(k, kernel_simplify(k, dim_sub(cx, s->columns, first))), mask = {0},
              at = l_i64(b, (int64_t)j * PANEL);
@@ -292,6 +293,25 @@ static bool short_epilogue(const Graph *g, Val anchor) {
     return cost <= 6 && g->results.n <= 2;
 }
 
+/* The sums of the group's tiles of these rows, one after the other, which lie side by side in memory. */
+static void sum_beside(Kernel *k, TileRun *t, LVal size, uint32_t sizes) {
+    Blocks *s = t->s;
+    const Group *all = t->group, one = {s->tile_n, all->kind};
+    if (all->panels <= s->tile_n) {
+        choose_rows(k, t, size, sizes);
+        return;
+    }
+    KernelLoop loop;
+    LVal sums = t->sums;
+    uint32_t n = all->panels / s->tile_n;
+    Dim tile = kernel_loop(k, &loop, l_i64(k->b, 0), l_i64(k->b, n), dim_const(k->cx, n), 1, NULL, 0);
+    s->aside = blocks_aside(k, s, tile);
+    t->group = &one, t->sums = l_offset(k->b, sums, l_mul(k->b, kernel_dim(k, tile), l_i64(k->b, (int64_t)s->tile_n * PANEL)));
+    choose_rows(k, t, size, sizes);
+    kernel_loop_end(k, &loop, NULL, 0);
+    s->aside = (LVal){0}, t->group = all, t->sums = sums;
+}
+
 typedef struct TileLoop { LFor loop; LVal tile, size, end; } TileLoop;
 
 enum { MAX_FETCHED = 3 /* operands and results of an epilogue */ };
@@ -391,7 +411,7 @@ void blocks_sum_tiles(Kernel *k, Blocks *s, const Part *part, const Group *gr, c
         LVal flag = l_load(b, to->only, l_sub(b, loop.tile, r->begin), 1, (LVal){0});
         wanted = l_if(b, l_bin(b, LOP_ne, flag, l_float(b, loop_type(b, flag), 0)));
     }
-    choose_rows(k, &t, loop.size, r->sizes ? r->sizes : reachable_rows(k, s));
+    sum_beside(k, &t, loop.size, r->sizes ? r->sizes : reachable_rows(k, s));
     if (to->only.id) l_else(b, &wanted, NULL, 0), l_if_end(b, &wanted, NULL, 0, NULL);
     if (to->last.id) {
         LIf finish = l_if(b, to->last);
@@ -411,7 +431,7 @@ void blocks_finish_tiles(Kernel *k, Blocks *s, const Part *part, const Group *gr
     int64_t rows;
     if (r->sizes || dim_const_value(k->cx, blocks_cut(s), &rows)) often = sizes;
     if (repeats_rows(k, s, sizes)) often = sizes;
-    if (gr->kind == COLUMNS_DYNAMIC || !short_epilogue(k->body, s->anchor)) often = 0;
+    if (gr->kind == COLUMNS_DYNAMIC || gr->panels > s->tile_n || !short_epilogue(k->body, s->anchor)) often = 0;
     often &= sizes;
     if (often == sizes) {
         choose_rows(k, &now, loop.size, often);
@@ -422,7 +442,7 @@ void blocks_finish_tiles(Kernel *k, Blocks *s, const Part *part, const Group *gr
             choose_rows(k, &now, loop.size, often);
             l_else(b, &branch, NULL, 0);
         }
-        choose_rows(k, &later, loop.size, sizes & ~often);
+        sum_beside(k, &later, loop.size, sizes & ~often);
         blocks_store_rows(k, s, gr, later.first, loop.end, sums, later.pitch);
         if (often) l_if_end(b, &branch, NULL, 0, NULL);
     }

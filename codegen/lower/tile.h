@@ -41,7 +41,7 @@ void tile_run(Kernel *, const Tile *, LVal *acc);
 typedef struct Part { LVal tap, end, first, count; } Part;
 
 typedef enum Columns { COLUMNS_FULL, COLUMNS_TAIL, COLUMNS_DYNAMIC } Columns;
-typedef struct Group {           /* the columns of one task, as code knows them */
+typedef struct Group {           /* the columns of one task, or of a tile, as code knows them */
     uint32_t panels;
     Columns kind;                /* TAIL: the last panel is cut off by the constant extent; DYNAMIC: any panel may be */
 } Group;
@@ -64,6 +64,7 @@ struct Blocks {
     DType compute;
     uint32_t batch;              /* leading axes that x and w have in common */
     Dim rows, columns, taps, channels;
+    uint32_t pieces, units;      /* panels that results are made of together (contract_pieces), and so often: all in one group */
     Dim width;                   /* rows of a line that no tile leaves; id 0: tiles lie as they come */
     int64_t chunk;
     bool whole;                  /* K is one part */
@@ -88,6 +89,7 @@ struct Blocks {
     Dim at[MAX_RANK];            /* of the task: batch axes filled in */
     Dim panel;                   /* first panel of the task */
     LVal panels, panel_stride;   /* pointer to it, at the part's first k where packed; elements to the next */
+    LVal aside;                  /* elements to the panels of the tile at hand; id 0: 0 */
     LVal next;                   /* elements from here to the panels that are worked on next */
     LVal ahead[MAX_TILE_PANELS], slow; /* of the tile at hand: Tile.ahead, Tile.slow */
     LVal beside, beside_step;    /* what the template reads after these rows: from here, so many elements on a tile; or 0 */
@@ -98,6 +100,7 @@ struct Blocks {
     LVal made, made_first, made_pitch; /* x's rows as the template made them in scratch: from which one on, and apart; or 0 */
     DType made_dtype;            /* graph dtype of those */
     LVal value;                  /* of the anchor at value_at */
+    LVal values[MOST_PIECES];    /* the same of each piece, where there are several */
     Dim value_at[MAX_RANK];
 };
 Blocks blocks_of(Kernel *);
@@ -122,6 +125,9 @@ Dim blocks_parts(Kernel *, const Blocks *);
 Part blocks_part(Kernel *, const Blocks *, LVal i);
 /* Tile.half of the group's tiles. */
 bool blocks_half(Kernel *, const Blocks *, const Group *);
+/* Panels of a group: of a tile, or of several that results are made of together.  Elements to its tile number `tile`. */
+uint32_t blocks_wide(const Blocks *);
+LVal blocks_aside(Kernel *, const Blocks *, Dim tile);
 /* Panel pointers at channel `first` of tap `tap`. */
 void blocks_panels(Kernel *, const Blocks *, LVal tap, LVal first, Tile *);
 
@@ -144,6 +150,8 @@ LVal blocks_value(Kernel *, const Blocks *, Val, const Dim *at);
 
 /* Every result of the body, from the anchor's values (AnchorFn) at these places: followed forwards through views. */
 void store_results(Kernel *, Val anchor, const Dim *at);
+/* Result r at the place, under the mask of what slices keep of it. */
+void store_result(Kernel *, uint32_t r, const Dim *at, const Kept *);
 LVal blocks_zero(Kernel *, const Blocks *);  /* sixteen of the compute dtype */
 /* Where a convolution's operand lies, and its accumulate: before its tiles.  convolution.c */
 void convolution_place(Kernel *, Blocks *);
@@ -169,6 +177,13 @@ typedef struct Source { Val base; LVal pointer, same; Dim offset; } Source;
 Source blocks_source(Kernel *, Val x, const Dim *at);
 bool blocks_where(Kernel *, Val x, const Dim *at, Val *base,
                   Dim *offset); /* the same, without code; false: x is no view of memory */
+
+/* ---- pieces.c ----------------------------------------------------------------------------------------------------- */
+
+uint32_t blocks_units(Kernel *, const Blocks *);             /* of sixteen columns of each piece, that the epilogue takes at a time */
+LVal blocks_piece(Kernel *, const Blocks *, const Dim *at);  /* the anchor's value there */
+/* Results of a row of sums, at sums[0 .. 16 * panels) or in acc. */
+void blocks_store_pieces(Kernel *, Blocks *, const Group *, LVal sums, const LVal *acc);
 
 /* ---- crossed.c ---------------------------------------------------------------------------------------------------- */
 

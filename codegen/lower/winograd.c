@@ -54,7 +54,7 @@ static Filtering filtering_of(Kernel *k) {
     Dim side = dim_const(cx, f.w.tile);
     f.squares[0] = s->y->dims[0];
     for (uint32_t i = 1; i < 3; i++) f.squares[i] = dim_cdiv(cx, s->y->dims[i], side);
-    s->compute = DT_f32, s->whole = true, s->together = 1;
+    s->compute = DT_f32, s->whole = true, s->together = 1, s->pieces = s->units = 1;
     s->rows = dim_product(cx, f.squares, 3), s->columns = s->y->dims[3], s->channels = s->w->dims[2];
     s->taps = dim_const(cx, (int64_t)f.points * f.points);
     blocks_sizes(k, s);

@@ -170,6 +170,7 @@ typedef struct Case {
     bool large;                  /* too large for the Loop interpreter */
     Template expects;            /* a template of several anchors: the cache is too small for what lies between them .. */
     int64_t l2_bytes;            /* .. namely so */
+    uint32_t pieces;             /* of a product's columns, that one kernel combines; 0: nothing is asked */
 } Case;
 
 static Case begin_case(const char *name) {
@@ -243,11 +244,24 @@ static Graph *compile(Case *c, const Target *target, bool pack) {
     small.l2_bytes = c->l2_bytes;
     if (c->l2_bytes) target = &small;
     if (pack) g = pass_align(c->cx, g, &(Tiers){.n = 1, .at = {target}});
+    if (pack && g) g = pass_interleave(c->cx, g, &(Tiers){.n = 1, .at = {target}});
     if (pack && g) g = pass_pack(c->cx, g, &(Tiers){.n = 1, .at = {target}});
     if (g) g = pass_fuse(c->cx, g, &(Tiers){.n = 1, .at = {target}});
     if (g) g = pass_schedule(c->cx, g, &(Tiers){.n = 1, .at = {target}});
     if (!g) fail_with_diagnostics(c->cx, "passes");
     return g;
+}
+
+/* Some kernel has a product of so many pieces. */
+static bool combines_pieces(const Graph *g, uint32_t pieces) {
+    bool found = pieces == 0;
+    for (uint32_t i = 1; i < g->nodes.n; i++) {
+        if (g->nodes.at[i].op != OP_kernel) continue;
+        const Graph *body = attr_graph(&g->nodes.at[i], ATTR_body);
+        for (uint32_t k = 1; k < body->nodes.n; k++)
+            found |= body->nodes.at[k].op == OP_dot && contract_pieces(body, (Val){k}) == pieces;
+    }
+    return found;
 }
 
 static void check_target(Case *c, const char *name, Tensor *inputs, const Tensor *expected) {
@@ -273,6 +287,7 @@ static void check_target(Case *c, const char *name, Tensor *inputs, const Tensor
         compare_reference(c, expected, found, what);
         if (memcmp(reference, found, bytes)) fail_msg("%s %s: bits differ from the element-wise template's", c->g->name, what);
         if (pack && !run.tiled) fail_msg("%s: no tiled kernel", c->g->name);
+        if (pack && !combines_pieces(run.g, c->pieces)) fail_msg("%s: no kernel of %u pieces", c->g->name, c->pieces);
         if (pack && c->expects && !run.together)
             fail_msg("%s: no kernel of template %s", c->g->name, template_name[c->expects]);
         free(found);
@@ -319,7 +334,8 @@ static void check_tiers(Case *c, Tensor *inputs, const char *const *names, uint3
 static void check_narrow(Case *c, Tensor *inputs) {
     static const char *const names[] = {"x86-64-v3", "x86-64-v4", "x86-64-v4-bf16"};
     Graph *g = c->g;
-    c->g = pass_narrow(c->cx, g, NULL);
+    c->g = pass_interleave(c->cx, g, NULL);
+    if (c->g) c->g = pass_narrow(c->cx, c->g, NULL);
     if (!c->g) fail_with_diagnostics(c->cx, "narrow");
     if (graph_hash(g) != graph_hash(c->g)) {
         check_tiers(c, inputs, names, COUNT(names));
