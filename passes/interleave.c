@@ -36,7 +36,8 @@ static uint32_t cuts_columns(const Graph *g, const Node *n, int64_t *number) {
 }
 
 static bool is_pointwise(const Graph *g, const Node *n, Val operand) {
-    return op_info[n->op].kind == KIND_EW && n->op != OP_bitcast && type_same_dims(type_info(g->cx, n->type), val_type(g, operand));
+    bool elementwise = op_info[n->op].kind == KIND_EW && n->op != OP_bitcast;
+    return elementwise && type_same_dims(type_info(g->cx, n->type), val_type(g, operand));
 }
 
 static void find_cuts(Cuts *c, const Graph *g) {

@@ -83,7 +83,8 @@ LVal kernel_eval(Kernel *, Val v, const Dim *at);
 LVal kernel_load(Kernel *, LVal pointer, DType, Dim offset);                   /* decodes; offset in elements */
 void kernel_store(Kernel *, LVal pointer, DType, Dim offset, LVal value);      /* encodes; under k->mask */
 /* Where result r (its value or a chain of views of it) of the element `at` of v lies: follows reshape, permute and slices that
- * keep what comes first, or surely this element, forwards.  The elements that a slice keeps are those of which the facts hold. */
+ * keep what comes first, or surely this element, forwards.  The elements that a slice keeps are those of which the facts
+ * hold. */
 typedef struct Kept {
     Fact facts[MAX_RANK];
     uint32_t n;

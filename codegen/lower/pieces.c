@@ -12,8 +12,10 @@ uint32_t blocks_units(Kernel *k, const Blocks *s) {
     uint32_t units = s->pieces > 1 ? (uint32_t)k->schedule->field[SCHED_vectors] : 1;
     Dim columns = s->y->dims[s->y->rank - 1];
     if (units != 2 && units != 4) return 1;
-    while (units > 1 && prove(k->cx, k->scope, REL_DIVIDES, dim_const(k->cx, (int64_t)units * s->pieces * PANEL), columns) != YES)
-        units /= 2;
+    for (; units > 1; units /= 2) {
+        Dim width = dim_const(k->cx, (int64_t)units * s->pieces * PANEL);
+        if (prove(k->cx, k->scope, REL_DIVIDES, width, columns) == YES) break;
+    }
     return units;
 }
 

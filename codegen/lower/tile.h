@@ -64,7 +64,7 @@ struct Blocks {
     DType compute;
     uint32_t batch;              /* leading axes that x and w have in common */
     Dim rows, columns, taps, channels;
-    uint32_t pieces, units;      /* panels that results are made of together (contract_pieces), and so often: all in one group */
+    uint32_t pieces, units;      /* panels that results are made of together (contract_pieces), and so often: one group */
     Dim width;                   /* rows of a line that no tile leaves; id 0: tiles lie as they come */
     int64_t chunk;
     bool whole;                  /* K is one part */
@@ -180,7 +180,8 @@ bool blocks_where(Kernel *, Val x, const Dim *at, Val *base,
 
 /* ---- pieces.c ----------------------------------------------------------------------------------------------------- */
 
-uint32_t blocks_units(Kernel *, const Blocks *);             /* of sixteen columns of each piece, that the epilogue takes at a time */
+/* Of sixteen columns of each piece: that the epilogue takes at a time. */
+uint32_t blocks_units(Kernel *, const Blocks *);
 LVal blocks_piece(Kernel *, const Blocks *, const Dim *at);  /* the anchor's value there */
 /* Results of a row of sums, at sums[0 .. 16 * panels) or in acc. */
 void blocks_store_pieces(Kernel *, Blocks *, const Group *, LVal sums, const LVal *acc);
