@@ -232,9 +232,10 @@ static void blocks(const Choice *c, Schedule *s) {
     others = sat_mul(others, divide_up(dim_hint(cx, y->dims[y->rank - 1]), width));
     bool packs = w->encoding == ENCODING_DENSE && !s->field[SCHED_place];
     bool chained = depth > chunk && !packs && chains(c, s), parts = depth > chunk && !chained;
-    /* All of K stays with a block: where that leaves it few rows, the panels would be read again and again. */
+    /* All of K stays with a block: where that leaves it few rows, the panels would be read again and again.  Pages lie
+     * anywhere: some places of the cache are taken more often than others, and the rest of it is for that. */
     int64_t least = rows > 0 && rows < 32 ? rows : 32;
-    if (chained && t->l2_bytes / 8 * 7 < sat_mul(depth, 4 * (2 * width + least))) chained = false, parts = true;
+    if (chained && t->l2_bytes / 8 * 5 < sat_mul(depth, 4 * (2 * width + least))) chained = false, parts = true;
     if (chained) part = depth;
     int64_t bytes = (part < 128 ? 128 : part) * (w->dtype == DT_bf16 ? 2 : 4); /* of a row of x, and of a column */
     bool streams = sat_mul(sat_mul(rows, depth), 4) <= t->l2_bytes / 4; /* x stays there: the panels are best read in order */

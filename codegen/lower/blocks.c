@@ -7,7 +7,6 @@
  * Source: docs/cpu.md sections 1, 3 and "Second machine".
  */
 #include "tile.h"
-#include <string.h>
 
 enum { MAX_BLOCK_TILES = 1 << 16, MAX_BLOCK_GROUPS = 1 << 10 };
 
@@ -216,8 +215,7 @@ void blocks_panels(Kernel *k, const Blocks *s, LVal tap, LVal first, Tile *t) {
     if (s->together > 1) t->step = l_i64(b, (int64_t)s->together * PANEL);
     for (uint32_t j = 0; j < t->panels; j++) t->panel[j] = l_offset(b, start, l_mul(b, s->panel_stride, l_i64(b, j)));
     t->w = s->packs ? s->compute : s->w->dtype, t->pairs = s->pairs;
-    memcpy(t->ahead, s->ahead, sizeof t->ahead), t->slow = s->slow;
-    t->beside = s->beside_at, t->besides = s->besides;
+    t->ahead = s->ahead, t->beside = s->beside_at, t->besides = s->besides;
 }
 
 bool blocks_half(Kernel *k, const Blocks *s, const Group *gr) {

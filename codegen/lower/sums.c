@@ -315,36 +315,27 @@ static void sum_beside(Kernel *k, TileRun *t, LVal size, uint32_t sizes) {
 typedef struct TileLoop { LFor loop; LVal tile, size, end; } TileLoop;
 
 enum { MAX_FETCHED = 3 /* operands and results of an epilogue */ };
-enum { MOST_FETCHED = 4 /* panels of the next group at a time */ };
 enum { FEW_ROWS = 5 /* memory is the bound, and the hardware's own fetching of what is read in order does better */ };
 
-/* 0 .. 3: so often the tiles are halved until they are as many as panels, at most. */
-static LVal halvings(Kernel *k, const Blocks *s, LVal tiles) {
-    LVal slow = l_i64(k->b, 0);
-    for (int64_t i = 1; i <= 3; i++)
-        slow = l_add(k->b, slow, l_convert(k->b, l_bin(k->b, LOP_le, l_i64(k->b, (int64_t)s->tile_n << i), tiles), DT_i64));
-    return slow;
-}
-
-/* Constant panels are read from memory once a task: while its tiles run, those that come next are fetched, evenly: of one
- * panel a tile, a line for each k, or for every second, fourth, eighth where there are tiles enough; of several panels where
- * there are fewer tiles than panels, of two where nobody knows. */
+/* Constant panels are read from memory once a task: while its tiles run, those that come next are fetched, evenly: some lines
+ * of several panels in each, so that every page of them is entered slowly.  Few tiles take all panels, many two by two. */
 static void fetch_ahead(Kernel *k, Blocks *s, const Rows *r, const Part *part, LVal tile) {
+    enum { FEW_TILES = 4 /* for each panel */ };
     LoopBuilder *b = k->b;
-    int64_t rows, tiles = MOST_FETCHED / 2;
-    s->ahead[0] = (LVal){0};
-    bool known = dim_const_value(k->cx, s->rows, &rows);
-    if (s->packs || !s->next.id || (known && rows <= FEW_ROWS)) return;
-    if (known) tiles = (rows + s->tile_m - 1) / s->tile_m;
-    LVal none = l_i64(b, 0), n = l_i64(b, s->tile_n), step = l_sub(b, r->end, r->begin), i = l_sub(b, tile, r->begin);
-    s->slow = halvings(k, s, step);
-    LVal first = l_bin(b, LOP_shr, i, s->slow), turn = l_sub(b, i, l_bin(b, LOP_shl, first, s->slow));
-    LVal line = l_bin(b, LOP_shr, l_mul(b, turn, blocks_vectors_of(k, s, part->count)), s->slow);
-    LVal start = l_add(b, s->next, l_mul(b, line, l_i64(b, PANEL)));
-    for (uint32_t j = 0; j < MOST_FETCHED; j++) {
-        LVal panel = l_add(b, first, l_mul(b, l_i64(b, j), step)), to = l_add(b, start, l_mul(b, s->panel_stride, panel));
-        s->ahead[j] = j * tiles < s->tile_n ? l_select(b, l_lt(b, panel, n), to, none) : (LVal){0};
-    }
+    int64_t rows, columns, hint = dim_hint(k->cx, s->rows), tiles = hint / s->tile_m + (hint % s->tile_m != 0);
+    uint32_t beside = tiles < FEW_TILES * (int64_t)s->tile_n || s->tile_n < 2 ? s->tile_n : 2;
+    s->ahead = (Ahead){.sparse = beside > 1 && tiles > 1};
+    if (s->packs || !s->next.id || (dim_const_value(k->cx, s->rows, &rows) && rows <= FEW_ROWS)) return;
+    if (dim_const_value(k->cx, s->columns, &columns) && columns <= (int64_t)s->tile_n * PANEL) return; /* the only ones */
+    LVal one = l_i64(b, 1), scale = l_i64(b, 1 << RATE_BITS), turn = l_i64(b, 0);
+    LVal i = l_sub(b, tile, r->begin), each = l_sub(b, r->end, r->begin);
+    if (beside < s->tile_n) each = l_max(b, one, l_bin(b, LOP_div, each, l_i64(b, (s->tile_n + beside - 1) / beside)));
+    s->ahead.rate = l_bin(b, LOP_div, scale, each);
+    if (beside < s->tile_n) turn = l_bin(b, LOP_div, i, each), i = l_sub(b, i, l_mul(b, turn, each));
+    s->ahead.first = l_mul(b, i, blocks_vectors_of(k, s, part->count));
+    turn = l_mul(b, turn, l_i64(b, beside));
+    for (uint32_t j = 0; j < beside; j++)
+        s->ahead.to[j] = l_add(b, s->next, l_mul(b, s->panel_stride, l_add(b, turn, l_i64(b, j))));
 }
 
 /* Param i is read, or result i written, at the very places that the contraction's own elements have. */

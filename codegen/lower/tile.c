@@ -17,14 +17,11 @@ static LVal row_scalar(Kernel *k, const Tile *t, uint32_t i, LVal at) {
 }
 
 /* What is needed next, beside step number at. */
-static void fetch(LoopBuilder *b, const Tile *t, LVal at, LVal column) {
+static void fetch(LoopBuilder *b, const Tile *t, LVal at) {
     for (uint32_t j = 0; t->beside.id && j < t->besides; j++) {
         LVal place = l_add(b, l_mul(b, at, l_i64(b, (int64_t)t->besides * PANEL)), l_i64(b, (int64_t)j * PANEL));
         l_inst(b, LOP_prefetch, (LType){0}, (LVal[]){t->beside, place}, 2, 0);
     }
-    if (t->slow.id) column = l_mul(b, l_bin(b, LOP_shr, at, t->slow), l_i64(b, PANEL));
-    for (uint32_t j = 0; j < MAX_TILE_PANELS && t->ahead[j].id; j++)
-        l_inst(b, LOP_prefetch, (LType){0}, (LVal[]){l_offset(b, t->panel[0], t->ahead[j]), column}, 2, 0);
 }
 
 /* Two rows share the register of the last panel: whose accumulators follow all others. */
@@ -41,14 +38,28 @@ static LVal eight_of_each(LoopBuilder *b, LVal low, LVal high) {
     return l_shuffle(b, low, high, lane, PANEL);
 }
 
+/* The panels that come next. */
+static void fetch_ahead(LoopBuilder *b, const Tile *t, LVal at) {
+    const Ahead *a = &t->ahead;
+    if (!a->to[0].id) return;
+    LVal line = l_bin(b, LOP_shr, l_mul(b, l_add(b, a->first, at), a->rate), l_i64(b, RATE_BITS));
+    LVal at_line = l_mul(b, line, l_i64(b, PANEL));
+    for (uint32_t j = 0; j < MAX_TILE_PANELS && a->to[j].id; j++)
+        l_inst(b, LOP_prefetch, (LType){0}, (LVal[]){l_offset(b, t->panel[0], a->to[j]), at_line}, 2, 0);
+}
+
+/* Step i of n that are written out. */
+static bool fetches(const Tile *t, uint32_t n, uint32_t i) { return !t->ahead.sparse || n % 2 || i % 2 == 0; }
+
 /* k number at of w, x at index from. */
-static void tile_step(Kernel *k, const Tile *t, LVal at, LVal from, LVal *acc) {
+static void tile_step(Kernel *k, const Tile *t, LVal at, LVal from, bool ahead, LVal *acc) {
     LoopBuilder *b = k->b;
     uint32_t own = own_panels(t);
     LVal w[MAX_TILE_PANELS], before = {0}, column = l_mul(b, at, t->step.id ? t->step : l_i64(b, PANEL));
     for (uint32_t j = 0; j < t->panels; j++) w[j] = l_decode(b, l_load(b, t->panel[j], column, PANEL, t->mask[j]), t->w);
     if (own < t->panels) w[own] = eight_of_each(b, w[own], w[own]);
-    fetch(b, t, at, column);
+    fetch(b, t, at);
+    if (ahead) fetch_ahead(b, t, at);
     for (uint32_t i = 0; i < t->rows; i++) {
         LVal x = l_splat(b, row_scalar(k, t, i, from), PANEL);
         for (uint32_t j = 0; j < own; j++) acc[i * own + j] = contract_step(b, k->fma, x, w[j], acc[i * own + j]);
@@ -79,11 +90,12 @@ static LVal row_pair(Kernel *k, const Tile *t, uint32_t i, LVal at, bool alone) 
 }
 
 /* Pair number at. */
-static void pair_step(Kernel *k, const Tile *t, LVal at, bool alone, LVal *acc) {
+static void pair_step(Kernel *k, const Tile *t, LVal at, bool alone, bool ahead, LVal *acc) {
     LoopBuilder *b = k->b;
     LVal w[MAX_TILE_PANELS], column = l_mul(b, at, l_i64(b, PANEL)), none = l_int(b, lt_scalar(DT_u32), 0);
     for (uint32_t j = 0; j < t->panels; j++) w[j] = l_load(b, t->panel[j], column, PANEL, (LVal){0});
-    fetch(b, t, at, column);
+    fetch(b, t, at);
+    if (ahead) fetch_ahead(b, t, at);
     for (uint32_t i = 0; i < t->rows; i++) {
         LVal x = row_pair(k, t, i, at, alone);
         if (t->inside[i].id) x = l_select(b, t->inside[i], x, none);
@@ -102,7 +114,7 @@ static void pair_loop(Kernel *k, const Tile *t, LVal begin, LVal end, uint32_t u
     uint32_t n = t->rows * t->panels;
     LVal at;
     LFor loop = l_for(b, begin, end, unroll, LOOP_SERIAL, acc, n, &at);
-    for (uint32_t u = 0; u < unroll; u++) pair_step(k, t, l_add(b, at, l_i64(b, u)), alone, acc);
+    for (uint32_t u = 0; u < unroll; u++) pair_step(k, t, l_add(b, at, l_i64(b, u)), alone, fetches(t, unroll, u), acc);
     l_for_end(b, &loop, acc, n);
 }
 
@@ -128,7 +140,7 @@ static void tile_loop(Kernel *k, const Tile *t, LVal begin, LVal end, uint32_t u
         LVal step = l_add(b, at, l_i64(b, u)), from = l_mul(b, step, t->stride), first_k = l_mul(b, step, l_i64(b, depth));
         for (uint32_t d = 0; d < depth; d++) {
             LVal inner = d ? l_add(b, from, l_mul(b, t->inner, l_i64(b, d))) : from;
-            tile_step(k, t, l_add(b, first_k, l_i64(b, d)), inner, acc);
+            tile_step(k, t, l_add(b, first_k, l_i64(b, d)), inner, fetches(t, unroll * depth, u * depth + d), acc);
         }
     }
     l_for_end(b, &loop, acc, n);

@@ -9,7 +9,14 @@
 #pragma once
 #include "lower.h"
 
-enum { MAX_TILE_ROWS = 16, MAX_TILE_PANELS = 8, PANEL = LANES };
+enum { MAX_TILE_ROWS = 16, MAX_TILE_PANELS = 8, PANEL = LANES, RATE_BITS = 20 };
+
+/* What is fetched into the cache while a tile runs: at its k, line (first + k) * rate >> RATE_BITS of each of these places. */
+typedef struct Ahead {
+    LVal to[MAX_TILE_PANELS];    /* elements to the place's line 0; up to id 0 */
+    LVal first, rate;
+    bool sparse;                 /* every second k is enough */
+} Ahead;
 
 /* A register tile over a run of k. */
 typedef struct Tile {
@@ -26,8 +33,7 @@ typedef struct Tile {
     LVal mask[MAX_TILE_PANELS];  /* of the columns that are there; id 0: all */
     bool half;                   /* the last panel has eight of them at most: the lanes behind are anything */
     DType w;                     /* graph dtype of w in memory: that of the constant, or the compute dtype where packed */
-    LVal ahead[MAX_TILE_PANELS]; /* elements from panel[0] to what is fetched into the cache, 16 for each k; up to id 0 */
-    LVal slow;                   /* … for each 1 << slow of them; id 0: 0 */
+    Ahead ahead;                 /* counted from panel[0] */
     LVal beside;                 /* pointer to what else is fetched, besides[16] for each k; id 0: nothing */
     uint32_t besides;
     LVal count;                  /* length of the run */
@@ -91,7 +97,7 @@ struct Blocks {
     LVal panels, panel_stride;   /* pointer to it, at the part's first k where packed; elements to the next */
     LVal aside;                  /* elements to the panels of the tile at hand; id 0: 0 */
     LVal next;                   /* elements from here to the panels that are worked on next */
-    LVal ahead[MAX_TILE_PANELS], slow; /* of the tile at hand: Tile.ahead, Tile.slow */
+    Ahead ahead;                 /* of the tile at hand: Tile.ahead */
     LVal beside, beside_step;    /* what the template reads after these rows: from here, so many elements on a tile; or 0 */
     uint32_t besides;            /* Tile.besides of it */
     LVal beside_at;              /* of the tile at hand: Tile.beside */
