@@ -12,13 +12,14 @@ enum {
     REACH = 96,              /* nodes that a kernel may be fetched over */
     SMALL = 1 << 25,         /* of body_work: about 200 us, where waiting for threads still counts */
 };
-#define LARGEST (INT64_MAX >> 32) /* bytes: the sum of all nodes' fits */
+#define LARGEST (INT64_MAX >> 24) /* bytes: the sum of all nodes' fits */
 
 typedef struct Order {
     Context *cx;
     const Graph *g;
     uint32_t *round, now, members;       /* by node; of the round that is open */
-    bool *placed, *together, *output;    /* by node; output: the caller's memory */
+    bool *placed, *together;             /* by node */
+    bool *small, *output;                /* by node: a kernel that may be fetched; the caller's memory */
     uint32_t *order, n;
     int64_t *live, peak;                 /* bytes at the hints, by node of the given order */
 } Order;
@@ -35,6 +36,21 @@ static int64_t result_bytes(const Order *o, uint32_t i) {
         bytes = sat_add(bytes, dim_hint(cx, dim_muli(cx, dim_product(cx, part->dims, part->rank), dtype_bytes(part->dtype))));
     }
     return bytes < LARGEST ? bytes : LARGEST;
+}
+
+/* Sizes found while running are known behind the kernel that finds them, though no operand says so. */
+static bool knows_sizes(const Order *o, const Node *n) {
+    for (uint32_t s = 1; s <= symbol_count(o->cx); s++)
+        if (symbol_info(o->cx, (Symbol){s})->kind == SYMBOL_FOUND && node_mentions(o->cx, n, (Symbol){s})) return false;
+    return true;
+}
+
+static void find_small(Order *o) {
+    for (uint32_t i = 1; i < o->g->nodes.n; i++) {
+        const Node *n = &o->g->nodes.at[i];
+        if (!round_takes(o->cx, n) || !knows_sizes(o, n)) continue;
+        o->small[i] = body_work(o->cx, attr_graph(n, ATTR_body)) <= SMALL;
+    }
 }
 
 /* What is live at every node in the given order. */
@@ -91,15 +107,6 @@ static void place_operands(Order *o, uint32_t i) {
     }
 }
 
-static bool is_small(const Order *o, const Node *n) { return body_work(o->cx, attr_graph(n, ATTR_body)) <= SMALL; }
-
-/* Sizes found while running are known behind the kernel that finds them, though no operand says so. */
-static bool knows_sizes(const Order *o, const Node *n) {
-    for (uint32_t s = 1; s <= symbol_count(o->cx); s++)
-        if (symbol_info(o->cx, (Symbol){s})->kind == SYMBOL_FOUND && node_mentions(o->cx, n, (Symbol){s})) return false;
-    return true;
-}
-
 /* What lives longer if node i runs at `at` fits below the peak; it counts then. */
 static bool affords(Order *o, uint32_t at, uint32_t i) {
     int64_t bytes = result_bytes(o, i);
@@ -115,8 +122,7 @@ static void fetch(Order *o, uint32_t at) {
     for (uint32_t i = at + 1; i < end && o->members < MAX_TOGETHER; i++) {
         const Node *n = &o->g->nodes.at[i];
         if (op_info[n->op].kind == KIND_CONTROL) return;
-        if (o->placed[i] || n->op != OP_kernel || !round_takes(o->cx, n) || !is_small(o, n)) continue;
-        if (!knows_sizes(o, n) || !is_ready(o, i) || !affords(o, at, i)) continue;
+        if (o->placed[i] || !o->small[i] || !is_ready(o, i) || !affords(o, at, i)) continue;
         place_operands(o, i);
         place(o, i);
     }
@@ -127,7 +133,7 @@ static void find_order(Order *o) {
         const Node *n = &o->g->nodes.at[i];
         if (n->op == OP_param || o->placed[i]) continue;
         place(o, i);
-        if (n->op == OP_kernel && o->members && is_small(o, n)) fetch(o, i);
+        if (o->small[i]) fetch(o, i);
     }
 }
 
@@ -138,8 +144,10 @@ Graph *pass_together(Context *cx, const Graph *g, const Tiers *tiers) {
     Order o = {.cx = cx, .g = g};
     o.round = arena_new_array(arena, uint32_t, count), o.order = arena_new_array(arena, uint32_t, count);
     o.placed = arena_new_array(arena, bool, count), o.together = arena_new_array(arena, bool, count);
-    o.output = arena_new_array(arena, bool, count), o.live = arena_new_array(arena, int64_t, count);
+    o.small = arena_new_array(arena, bool, count), o.output = arena_new_array(arena, bool, count);
+    o.live = arena_new_array(arena, int64_t, count);
     for (uint32_t i = 0; i < g->params.n; i++) o.placed[g->params.at[i].id] = true;
+    find_small(&o);
     find_live(&o, arena);
     find_order(&o);
     Graph *to = rebuild_begin(g, false, map);
