@@ -10,7 +10,7 @@
 
 enum {
     REACH = 96,              /* nodes that a kernel may be fetched over */
-    SMALL = 1 << 25,         /* of body_work: about 200 us, where waiting for threads still counts */
+    SMALL = 1 << 22,         /* of body_work: about 25 us, where waiting for threads still counts */
 };
 #define LARGEST (INT64_MAX >> 24) /* bytes: the sum of all nodes' fits */
 

@@ -8,6 +8,8 @@
  */
 #include "ingot_frame.h"
 
+/* Elements a range: where there are more, one of them counts less than data that lies in the other worker's cache. */
+enum { UNEVEN = 16 };
 typedef struct Launch {
     const struct ingot_rt_kernel *kernel;
     int64_t n, workers;                  /* kernels; workers, of which kernel k takes cuts[k] from first[k] on, in a ring */
@@ -88,7 +90,7 @@ int32_t ingot_rt_launch_together(void *frame, const void *kernels, int64_t n) {
         if (l.kernel[k].n < 1) *cuts = 0;
         else if (*cuts < 1) *cuts = 1;
         if (!*cuts) continue;
-        int64_t more = *cuts < l.workers ? *cuts : l.kernel[k].n % *cuts; /* workers that have more than the others */
+        int64_t more = *cuts < l.workers ? *cuts : l.kernel[k].n < UNEVEN * *cuts ? l.kernel[k].n % *cuts : 0;
         next = l.workers > 1 ? (next + more) % l.workers : 0;
     }
     if (l.workers > 1 && c->parallel) return run(c, &l);
