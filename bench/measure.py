@@ -21,7 +21,7 @@ import peers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FOLDER = os.path.join(ingot.ROOT, "build", "bench")
-TOLERANCE, LOOSE = 1e-3, 0.15  # largest difference over the largest magnitude; of columns that compute in bf16
+TOLERANCE, LOOSE = 1e-3, 0.15  # largest difference over the largest magnitude; of columns that compute in bf16, of quantized models
 MOST_RUNS = 2000
 
 
@@ -53,6 +53,9 @@ def compile_ours(compiler, path, flags):
         found.update(library_bytes=os.path.getsize(library), weights_bytes=ingot.Model(library).m.weights_bytes)
         with open(figures, "w") as f:
             json.dump(found, f)
+    with open(library, "rb") as f:
+        while f.read(1 << 24):
+            pass  # `load` is of a file in the page cache, not of a disk
     with open(figures) as f:
         return library, json.load(f)
 
@@ -120,7 +123,7 @@ def difference(ours, theirs):
     return max((models.relative(a, b.astype(a.dtype)) for a, b in zip(ours, theirs)), default=0.0)
 
 
-def compare(workers, results):
+def compare(workers, results, loose=False):
     """Drops workers whose outputs differ from those of the first peer that computes in f32, or from ours where there is none."""
     outputs = {}
     for name, worker in list(workers.items()):
@@ -133,7 +136,7 @@ def compare(workers, results):
         results[name]["reference"] = True
     for name, found in outputs.items():
         results[name]["difference"] = apart = difference(found, outputs[order[0]]) if order else 0.0
-        if apart > (TOLERANCE if peers.precision(name) == "f32" else LOOSE):
+        if apart > (TOLERANCE if peers.precision(name) == "f32" and not loose else LOOSE):
             results[name]["wrong"] = True
             drop(workers, results, name, f"outputs differ from {order[0]}'s by {apart:.1e}")
 
@@ -196,7 +199,7 @@ def measure(row, names, library_of, options, threads):
     workers = {}
     try:
         workers = start(row, names, library_of, options, threads, folder, results)
-        compare(workers, results)
+        compare(workers, results, row["loose"])
         time_rounds(workers, results, options)
     finally:
         for worker in workers.values():

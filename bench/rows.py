@@ -24,6 +24,7 @@ class Row:
     flags: tuple = ()        # of ingot compile, beside those of the column
     ours: Callable = dict    # of those inputs: what the library then takes
     same: str = ""           # a row whose model with fixed sizes is this one's
+    loose: bool = False      # results move by whole steps of a quantized number
 
     def donated(self):
         """Outputs that are written where an input lies."""

@@ -256,6 +256,8 @@ void llvm_declare(LlvmPrinter *p, const LFunc *func) {
     add_text_attribute(p, f, "target-cpu", target->cpu);
     add_text_attribute(p, f, "target-features", target->features);
     add_text_attribute(p, f, "prefer-vector-width", arena_print(p->arena, "%d", target->vector_bytes * 8));
+    /* Vectors that registers have no room for lie in lines of their own, not across two. */
+    if (func->kind == LF_KERNEL) add_text_attribute(p, f, "stackrealign", "");
 }
 
 static void find_definitions(LlvmPrinter *p, const LBlock *block) {

@@ -264,16 +264,6 @@ static void write_start(Interface *w) {
     loop_end(b);
 }
 
-static void copy_bytes(LoopBuilder *b, LVal to, LVal from, LVal bytes) {
-    LVal i, full = l_bin(b, LOP_and, bytes, l_i64(b, -16));
-    LFor loop = l_for(b, l_i64(b, 0), full, 16, LOOP_SERIAL, NULL, 0, &i);
-    l_store(b, to, i, l_load(b, from, i, 16, (LVal){0}), (LVal){0});
-    l_for_end(b, &loop, NULL, 0);
-    loop = l_for(b, full, bytes, 1, LOOP_SERIAL, NULL, 0, &i);
-    l_store(b, to, i, l_load(b, from, i, 1, (LVal){0}), (LVal){0});
-    l_for_end(b, &loop, NULL, 0);
-}
-
 /* Output k lies in the arena: it is lent, or copied to the caller. */
 static void give_copied(Interface *w, LVal frame, LVal to, uint32_t k) {
     Program *p = &w->p;
@@ -289,8 +279,8 @@ static void give_copied(Interface *w, LVal frame, LVal to, uint32_t k) {
     require(w, frame, l_bin(b, LOP_le, l_bitcast(b, need, DT_u64), l_bitcast(b, capacity, DT_u64)),
             arena_print(p->arena, "\004'%s' has %%d bytes of memory, expected %%d", name), capacity, need, DT_i32);
     LVal place = interface_frame_pointer(w, interface_frame_pointer(w, frame, FRAME_PLACES, DT_u64), (int)k, DT_u8);
-    copy_bytes(b, interface_frame_pointer(w, interface_recast(w, to, DT_u64), (int)(first + TENSOR_WORD(data)), DT_u8), place,
-               need);
+    l_copy_bytes(b, interface_frame_pointer(w, interface_recast(w, to, DT_u64), (int)(first + TENSOR_WORD(data)), DT_u8), place,
+                 need);
     l_if_end(b, &branch, NULL, 0, NULL);
 }
 

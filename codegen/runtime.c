@@ -23,6 +23,7 @@ static const Part parts[] = {
     {"step.c", {"step.o", "step.o", "step.o", "step.o", "step_bare.o"}},
     {"launch.c", {NULL, NULL, "launch.o", "launch.o", NULL}},
     {"pool.c", {NULL, NULL, "pool.o", "pool.o", NULL}},
+    {"quota.c", {NULL, NULL, "quota.o", "quota.o", NULL}},
     {"weights.c", {NULL, "weights.o", NULL, "weights.o", NULL}},
     {"self_test.c", {"self_test.o", "self_test.o", "self_test.o", "self_test.o", NULL}}, /* where asked for, */
     {"profile.c", {"profile.o", "profile.o", "profile.o", "profile.o", NULL}},           /* both */

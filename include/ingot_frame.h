@@ -178,6 +178,9 @@ INGOT_RT_API void ingot_rt_end(void *frame, int64_t kernel, int64_t begin_ns, co
 /* pool.c, threaded builds */
 INGOT_RT_API ingot_status ingot_rt_pool_open(int32_t workers, ingot_parallel *, ingot_error *);
 INGOT_RT_API void ingot_rt_pool_close(ingot_parallel *);
+/* quota.c, threaded builds: CPUs' worth of time that the cgroups of this process allow, or INT32_MAX; root: what lies before
+ * /proc and /sys, "" but in tests */
+INGOT_RT_API int32_t ingot_rt_quota(const char *root);
 /* self_test.c, builds with self-tests */
 INGOT_RT_API ingot_status ingot_rt_self_test(ingot_context *, ingot_error *);
 INGOT_RT_API ingot_status ingot_rt_test_run(ingot_context *, const ingot_rt_test *, uint64_t *hash, ingot_error *);

@@ -11,6 +11,7 @@
 
 #define NO_VALUE      ((Val){0})
 #define FREE_BYTES    65536 /* results up to this size may outgrow their operands */
+#define WIDENED_BYTES (INT64_C(16) << 20) /* weights of 8 bits become what kernels multiply, but for the largest */
 #define IOTA_ELEMENTS 1024  /* longer ones stay computed */
 
 /* ---- questions about operands ---- */
@@ -395,7 +396,8 @@ static bool affordable(Graph *g, const Node *n, uint64_t *work) {
     }
     if (n->op == OP_broadcast && result_elements != operand_elements)
         return false; /* stays one copy in memory */
-    if (result_bytes > FREE_BYTES && result_bytes / 2 > operand_bytes)
+    int64_t growth = n->op == OP_convert && result_bytes <= WIDENED_BYTES ? 4 : 2;
+    if (result_bytes > FREE_BYTES && result_bytes / growth > operand_bytes)
         return false;
     if (op_info[n->op].kind == KIND_CONTRACT) {
         if (!ck_mul(result_elements, last, &cost))

@@ -138,7 +138,8 @@ Dim dim_simplify(Context *, const Scope *, Dim);
  * its dims stay the logical ones. */
 typedef enum Encoding {
     ENCODING_DENSE,
-    ENCODING_PANEL16, /* [.., K, N] f32 as [..][ceil(N/16)][K][16], tail columns zero; conv weights: K = taps * channels */
+    /* [.., K, N] f32 or i32 as [..][ceil(N/16)][K][16], tail columns zero; conv weights: K = taps * channels */
+    ENCODING_PANEL16,
     /* [taps.., K, N] bf16 as [ceil(N/16)][taps][ceil(K/2)][16][2], tails zero: contractions of bf16 add the
      * products of a pair the second first, as instruction dot_bf16 of Loop IR does. */
     ENCODING_PAIR16,

@@ -186,6 +186,7 @@ typedef struct LIf { LBlock *outer; LInst inst; struct LoopScope *scope; } LIf;
 LIf l_if(LoopBuilder *, LVal condition);     /* opens the then-block */
 void l_else(LoopBuilder *, LIf *, const LVal *yield, uint32_t n);
 void l_if_end(LoopBuilder *, LIf *, const LVal *yield, uint32_t n, LVal *results); /* l_else must have been called */
+void l_copy_bytes(LoopBuilder *, LVal to, LVal from, LVal bytes); /* of u8 */
 void l_return(LoopBuilder *, LVal);
 LVal l_call(LoopBuilder *, const char *function, LType result, const LVal *in, uint32_t n);
 LVal l_launch(LoopBuilder *, const char *kernel, const LVal *in, uint32_t n);  /* context, extent, pieces, arguments; i32 */

@@ -491,6 +491,16 @@ void l_if_end(LoopBuilder *b, LIf *f, const LVal *values, uint32_t n, LVal *resu
     append_results(b, &f->inst, results, typed_as, n);
 }
 
+void l_copy_bytes(LoopBuilder *b, LVal to, LVal from, LVal bytes) {
+    LVal i, full = l_bin(b, LOP_and, bytes, l_i64(b, -16));
+    LFor loop = l_for(b, l_i64(b, 0), full, 16, LOOP_SERIAL, NULL, 0, &i);
+    l_store(b, to, i, l_load(b, from, i, 16, (LVal){0}), (LVal){0});
+    l_for_end(b, &loop, NULL, 0);
+    loop = l_for(b, full, bytes, 1, LOOP_SERIAL, NULL, 0, &i);
+    l_store(b, to, i, l_load(b, from, i, 1, (LVal){0}), (LVal){0});
+    l_for_end(b, &loop, NULL, 0);
+}
+
 void l_return(LoopBuilder *b, LVal value) {
     if (value.id) require_values(b, LOP_return, &value, 1);
     LType found = loop_type(b, value);

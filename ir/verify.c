@@ -180,17 +180,20 @@ static uint32_t buffers_needed(const Graph *g, const Node *n, bool *planned) {
     return count;
 }
 
+static uint32_t node_id(const Graph *g, const Node *n) { return (uint32_t)(n - g->nodes.at); }
+
 static bool verify_schedule(const Graph *g, const Node *n, const int64_t *field) {
-    if (!field[SCHED_template_])
-        return true;
+    if (!field[SCHED_template_]) return true;
     uint64_t lanes = (uint64_t)field[SCHED_lanes];
-    bool fine = (lanes & (lanes - 1)) == 0 && field[SCHED_template_] < TEMPLATE_COUNT;
-    for (uint32_t i = 0; i < SCHED_COUNT; i++)
-        fine &= field[i] >= 0 && field[i] <= schedule_range[i].most;
-    if (!fine)
-        diag_error(g->cx, n->loc, "verify: a schedule of '%s' is impossible: lanes are a power of two, and no number is "
-                   "above what its field takes (ir/schedule.def)", g->name);
-    return fine;
+    bool power = (lanes & (lanes - 1)) == 0, known = field[SCHED_template_] < TEMPLATE_COUNT;
+    uint32_t i = 0;
+    while (i < SCHED_COUNT && field[i] >= 0 && field[i] <= schedule_range[i].most) i++;
+    if (i == SCHED_COUNT && power && known) return true;
+    uint32_t wrong = i < SCHED_COUNT ? i : known ? SCHED_lanes : SCHED_template_;
+    diag_error(g->cx, n->loc, "verify: a schedule of '%s' is impossible: %%%u has %s=%lld, expected 0 to %lld%s", g->name,
+               node_id(g, n), schedule_field_name[wrong], (long long)field[wrong],
+               (long long)(known ? schedule_range[wrong].most : TEMPLATE_COUNT - 1), power ? "" : ", lanes a power of two");
+    return false;
 }
 
 /* Of several schedules each names its own target. */
@@ -206,7 +209,8 @@ static bool verify_schedules(const Graph *g, const Node *n) {
     }
     if (!a || a->n == 1 || named)
         return true;
-    diag_error(g->cx, n->loc, "verify: schedules of one kernel of '%s' must name targets in ascending order", g->name);
+    diag_error(g->cx, n->loc, "verify: the schedules of %%%u in '%s' must name targets in ascending order", node_id(g, n),
+               g->name);
     return false;
 }
 
@@ -215,18 +219,16 @@ static bool verify_buffers(const Graph *g, const Node *n) {
     bool planned = true;
     if (g->plan && (n->op == OP_kernel || n->op == OP_join || op_info[n->op].kind == KIND_CONTROL) &&
         (!buffers || buffers->n != buffers_needed(g, n, &planned) || !planned)) {
-        diag_error(g->cx, n->loc, "verify: '%s' of '%s' has not the buffers that a planned graph needs",
-                   op_info[n->op].name, g->name);
+        diag_error(g->cx, n->loc, "verify: %%%u of '%s' (%s) has not the buffers that a planned graph needs", node_id(g, n),
+                   g->name, op_info[n->op].name);
         return false;
     }
     for (uint32_t i = 0; buffers && i < buffers->n; i++) {
         int64_t b = buffers->as.ints[i];
         if (g->plan && b < g->plan->n && b >= -(int64_t)g->results.n)
             continue;
-        diag_error(g->cx, n->loc,
-                   "verify: '%s' of '%s' lies in buffer %lld, which the plan does "
-                   "not have",
-                   op_info[n->op].name, g->name, (long long)b);
+        diag_error(g->cx, n->loc, "verify: %%%u of '%s' (%s) lies in buffer %lld, which the plan does not have", node_id(g, n),
+                   g->name, op_info[n->op].name, (long long)b);
         return false;
     }
     return true;

@@ -32,6 +32,7 @@ static bool takes_pairs(const Graph *g, const Node *n) {
     Scalar splat;
     if (!wants_panels(g, n) || n->op == OP_winograd || val_splat(g, n->in[0], &splat)) return false;
     const TypeInfo *w = val_type(g, n->in[1]);
+    if (w->dtype != DT_f32) return false;
     return n->op != OP_conv || !dim_const_value(g->cx, w->dims[w->rank - 2], &channels) || channels >= LEAST_CHANNELS;
 }
 

@@ -53,7 +53,9 @@ bool find_view(const Graph *g, Val v, ConstView *out) {
 }
 
 bool wants_panels(const Graph *g, const Node *n) {
-    if (op_info[n->op].kind != KIND_CONTRACT || val_dtype(g, n->in[1]) != DT_f32) return false;
+    if (op_info[n->op].kind != KIND_CONTRACT) return false;
+    DType t = val_dtype(g, n->in[1]);
+    if (t != DT_f32 && t != DT_i32) return false;
     if (n->op == OP_conv) { /* a panel's columns read one group of channels */
         const TypeInfo *w = val_type(g, n->in[1]);
         int64_t groups = attr_int(n, ATTR_groups), filters;

@@ -10,10 +10,10 @@
 enum {
     TASK_WORK = 1 << 18 /* of body_work that is worth a thread: about 1.5 us */,
     WORTH_KEEPING = 8 /* elementary operations, against a store and a load */,
-    MANY_TASKS = 64 /* enough for threads to share evenly */,
     BLOCK_COLUMNS = 256 /* whose sums are kept while a part of x lies in cache */,
     LONG_LINE = 32 /* pixels: most tiles of it are whole, wherever its width comes from */,
     PACKED_COLUMNS = 64 /* the same, of an operand that is packed while running */,
+    STREAMED_ROWS = 5 /* of so few, memory is the bound */,
     PLACED_ROWS = 96 /* so few do not pay for packing what they multiply */,
     PANEL = 16
 };
@@ -101,7 +101,8 @@ static bool wide_registers(const Target *t, DType compute) {
 }
 
 /* Register tile of rows x panels: as many accumulators as leave room for the panels and a broadcast.  Four panels share each
- * broadcast where registers allow; few rows are one tile, so that the weights are read once.
+ * broadcast where registers allow; few rows are one tile, so that the weights are read once, up to 24 two tiles of two panels:
+ * with four panels they are three or four, and what comes from memory is read from the second cache as often.
  * halves: panels and broadcasts are pairs of bf16 that take two registers each, as f32. */
 static void tile(Schedule *s, const Target *t, DType compute, bool halves, int64_t rows, int64_t columns, int64_t widest) {
     int64_t each = PANEL * dtype_bytes(compute) / t->vector_bytes, room = t->vector_registers - 1; /* registers a panel takes */
@@ -112,6 +113,7 @@ static void tile(Schedule *s, const Target *t, DType compute, bool halves, int64
     if (panels > widest) panels = widest;
     if (needed > 0 && panels > needed) panels = needed;
     while (panels > 1 && rows > 6 && rows <= 14 && (rows + 1) * panels * each > room) panels--;
+    if (each == 1 && panels > 2 && rows > 14 && rows <= 24) panels = 2;
     int64_t most = halves ? (room - 1) / (panels * each) - 2 : room / (panels * each) - 1;
     if (most > 14) most = 14;
     if (rows <= 0 && panels == 1 && most > 8)
@@ -193,8 +195,9 @@ static int64_t known(Context *cx, Dim d) {
 }
 
 /* A tile keeps the sum of K's parts beside that of the one at hand: few columns, where the panel lies in cache, or registers
- * for both. */
+ * for both.  A dot's tile may as well lay it aside between two parts. */
 static bool chains(const Choice *c, const Schedule *s) {
+    if (c->anchor->op == OP_dot) return true;
     int64_t each = PANEL * 4 / c->target->vector_bytes, panels = s->field[SCHED_tile_n];
     if (each < 1) each = 1;
     const TypeInfo *y = type_info(c->cx, c->anchor->type);
@@ -215,7 +218,7 @@ static int64_t together(const Choice *c, int64_t pieces) {
 }
 
 /* A block of rows and, where K comes in parts, of columns: x's part of K, the sums and two groups of panels (the one at work
- * and the one being fetched) fill most of the cache, unless that makes too few tasks. */
+ * and the one being fetched) fill most of the cache.  Threads share the tiles of a block (codegen/lower/share.c). */
 static void blocks(const Choice *c, Schedule *s) {
     Context *cx = c->cx;
     const Target *t = c->target;
@@ -228,8 +231,6 @@ static void blocks(const Choice *c, Schedule *s) {
     int64_t width = PANEL * (wide > s->field[SCHED_tile_n] ? wide : s->field[SCHED_tile_n]);
     int64_t rows = dim_hint(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
     int64_t depth = dim_hint(cx, contract_depth(body, anchor)), part = depth < chunk ? depth : chunk;
-    int64_t others = dim_hint(cx, dim_product(cx, y->dims, batch));
-    others = sat_mul(others, divide_up(dim_hint(cx, y->dims[y->rank - 1]), width));
     bool packs = w->encoding == ENCODING_DENSE && !s->field[SCHED_place];
     bool chained = depth > chunk && !packs && chains(c, s), parts = depth > chunk && !chained;
     /* All of K stays with a block: where that leaves it few rows, the panels would be read again and again.  Pages lie
@@ -238,14 +239,13 @@ static void blocks(const Choice *c, Schedule *s) {
     if (chained && t->l2_bytes / 8 * 5 < sat_mul(depth, 4 * (2 * width + least))) chained = false, parts = true;
     if (chained) part = depth;
     int64_t bytes = (part < 128 ? 128 : part) * (w->dtype == DT_bf16 ? 2 : 4); /* of a row of x, and of a column */
-    bool streams = sat_mul(sat_mul(rows, depth), 4) <= t->l2_bytes / 4; /* x stays there: the panels are best read in order */
+    /* x stays there, and panels that nothing fetches ahead (sums.c, as few rows) are best read in order. */
+    bool streams = rows <= STREAMED_ROWS && sat_mul(sat_mul(rows, depth), 4) <= t->l2_bytes / 4;
     int64_t most = packs ? PACKED_COLUMNS : BLOCK_COLUMNS; /* what is packed takes a place in the cache as well */
     int64_t columns = parts && !streams && width <= most ? most / width * width : width, sums = parts ? 4 * columns : 0;
     int64_t block = (t->l2_bytes / 8 * 7 - 2 * bytes * width) / (bytes + sums);
-    /* A run-time operand is packed again for every block of rows; threads share the tiles of a block without that. */
+    /* A run-time operand is packed again for every block of rows. */
     if (packs && block < 512) block = 512;
-    bool shared = w->encoding != ENCODING_DENSE || anchor->op == OP_conv; /* what a block costs beside its tiles is little */
-    while (shared && block / 2 >= 48 && sat_mul(others, divide_up(rows, block)) < MANY_TASKS) block /= 2;
     s->field[SCHED_block_k] = chained ? 0 : chunk;
     s->field[SCHED_block_m] = block < tile_m ? tile_m : block / tile_m * tile_m;
     s->field[SCHED_block_n] = columns;

@@ -61,7 +61,8 @@ def inputs(name, kind):
 def rows(pattern):
     """Rows of the architectures whose name, or kind, matches one of the patterns."""
     globs, found = pattern.split(","), []
-    for name, kind in (line.split() for line in export("--list").splitlines()):
+    for name, kind, loose in (line.split() for line in export("--list").splitlines()):
         if any(fnmatch.fnmatch(name, g) or kind == g for g in globs):
-            found.append(Row(name, "zoo", lambda n=name, k=kind: path(n, k), lambda n=name, k=kind: inputs(n, k)))
+            found.append(Row(name, "zoo", lambda n=name, k=kind: path(n, k), lambda n=name, k=kind: inputs(n, k),
+                             loose=loose == "1"))
     return found

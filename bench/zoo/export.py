@@ -12,13 +12,14 @@ import warnings
 import zlib
 
 import numpy as np
+import onnx
 import torch
 
 from .registry import MODELS
 
 # The quick first.
 KINDS = ("tables", "sequences", "series", "sound", "text", "encoders", "language", "vision", "detectors", "pixels", "recent",
-         "edge", "scenes", "further", "classifiers")
+         "edge", "scenes", "further", "idioms", "families", "classifiers")
 MOST = 4096  # of an open extent
 
 
@@ -34,17 +35,24 @@ def write(name, path):
     found = MODELS[name]
     torch.manual_seed(zlib.crc32(name.encode()))
     module, inputs = found.make()
+    part = path + ".part"
+    if isinstance(module, onnx.ModelProto):  # written node by node
+        onnx.save(module, part)
+    else:
+        export(found, module, inputs, part)
+    np.savez(os.path.splitext(path)[0] + ".npz", **{n: x.numpy() for n, x in inputs.items()})
+    os.replace(part, path)
+
+
+def export(found, module, inputs, path):
     options = {"input_names": list(inputs), "opset_version": found.opset, "dynamo": not found.traced}
     if found.traced:
         options["dynamic_axes"] = found.open
     else:
         dims = shapes(module, inputs, found.open) if found.open else None
         options.update(dynamic_shapes=dims, external_data=False, verbose=False)
-    part = path + ".part"
     with torch.no_grad():
-        torch.onnx.export(module, tuple(inputs.values()), part, **options)
-    np.savez(os.path.splitext(path)[0] + ".npz", **{n: x.numpy() for n, x in inputs.items()})
-    os.replace(part, path)
+        torch.onnx.export(module, tuple(inputs.values()), path, **options)
 
 
 def main():
@@ -54,7 +62,7 @@ def main():
     for kind in KINDS:
         importlib.import_module("zoo." + kind)
     if sys.argv[1:] == ["--list"]:
-        print("\n".join(f"{name} {found.kind}" for name, found in MODELS.items()))
+        print("\n".join(f"{name} {found.kind} {found.loose:d}" for name, found in MODELS.items()))
     else:
         write(*sys.argv[1:])
 

@@ -159,6 +159,46 @@ static void place_rows(Kernel *k, const Blocks *s, const Image *im, const Pixels
     }
 }
 
+/* Rows [from, to) of the tile: as one of so many. */
+static void run_between(Kernel *k, const Tile *t, uint32_t from, uint32_t to, LVal *acc) {
+    Tile part = *t;
+    part.rows = to - from;
+    for (uint32_t i = from; i < to; i++) part.row[i - from] = t->row[i], part.inside[i - from] = t->inside[i];
+    tile_run(k, &part, acc + (size_t)from * t->panels);
+}
+
+/* The run of a tap; a row at an end of the line that the tap puts outside of it has no part in it. */
+static void run_ends(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, const Tap *tap, const Tile *t, LVal *acc) {
+    LoopBuilder *b = k->b;
+    uint32_t last = im->spatial - 1, rows = t->rows, n = rows * t->panels;
+    LVal first = {0}, end = {0}, before[MAX_TILE_ROWS * MAX_TILE_PANELS], cut[MAX_TILE_ROWS * MAX_TILE_PANELS];
+    LIf early = {0}, late = {0};
+    if (p->line && im->zeros.id && !im->merged) {
+        first = row_inside(k, s, im, p, tap, 0, last, last + 1);
+        end = row_inside(k, s, im, p, tap, rows - 1, last, last + 1);
+    }
+    memcpy(before, acc, n * sizeof *acc), memcpy(cut, acc, n * sizeof *acc);
+    if (first.id) early = l_if(b, first);
+    if (end.id) late = l_if(b, end);
+    tile_run(k, t, acc);
+    if (end.id) {
+        l_else(b, &late, acc, n);
+        run_between(k, t, 0, rows - 1, cut);
+        l_if_end(b, &late, cut, n, acc);
+    }
+    if (!first.id) return;
+    l_else(b, &early, acc, n);
+    run_between(k, t, 1, rows, before);
+    l_if_end(b, &early, before, n, acc);
+}
+
+/* Under a stride taps share few pixels, and the machine does not guess those of the next tile: they are fetched meanwhile. */
+static void fetch_next(Kernel *k, const Image *im, const Pixels *p, Tile *t) {
+    if (!p->line || !im->zeros.id || im->stride[im->spatial - 1] < 2) return;
+    LVal on = l_mul(k->b, kernel_dim(k, p->distance), l_i64(k->b, t->rows - 1));
+    t->beside = l_offset(k->b, t->row[1], on), t->besides = 1;
+}
+
 /* The run of a tap; where the whole line of a tile lies outside, none. */
 static void run_tap(Kernel *k, const Blocks *s, const Image *im, const Pixels *p, const Tap *tap,
                     uint32_t checked, Tile *t, LVal *acc) {
@@ -168,7 +208,8 @@ static void run_tap(Kernel *k, const Blocks *s, const Image *im, const Pixels *p
     memcpy(before, acc, n * sizeof *acc);
     if (inside.id) branch = l_if(k->b, inside);
     place_rows(k, s, im, p, tap, lines, checked, t);
-    tile_run(k, t, acc);
+    fetch_next(k, im, p, t);
+    run_ends(k, s, im, p, tap, t, acc);
     if (!inside.id) return;
     l_else(k->b, &branch, acc, n);
     l_if_end(k->b, &branch, before, n, acc);

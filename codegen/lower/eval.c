@@ -319,6 +319,24 @@ static Dim param_offset(Kernel *k, const TypeInfo *t, const Dim *at) {
     return dim_add(cx, dim_mul(cx, dim_add(cx, dim_mul(cx, panel, rows), row), width), rest);
 }
 
+/* Lines of a vector that lie some bytes further on; none where results that only sizes make large stay in cache. */
+static void fetch_ahead(Kernel *k, LVal pointer, DType dtype, Dim offset) {
+    enum { AHEAD = 4096, LINE = 64 };
+    int64_t each = dtype_bytes(dtype);
+    bool contiguous;
+    offset = kernel_simplify(k, offset);
+    if (!each || k->mask.id || !kernel_varies(k, offset)) return;
+    LVal index = element_pointer_index(k, offset, &contiguous);
+    if (!contiguous) return;
+    LIf branch = {0};
+    if (k->far.id) branch = l_if(k->b, k->far);
+    for (int64_t i = 0; i < k->lanes; i += LINE / each)
+        l_inst(k->b, LOP_prefetch, (LType){0}, (LVal[]){pointer, l_add(k->b, index, l_i64(k->b, AHEAD / each + i))}, 2, 0);
+    if (!k->far.id) return;
+    l_else(k->b, &branch, NULL, 0);
+    l_if_end(k->b, &branch, NULL, 0, NULL);
+}
+
 static LVal eval_source(Kernel *k, Val v, const Node *n, const Dim *at) {
     const TypeInfo *t = type_info(k->cx, n->type);
     Scalar s;
@@ -326,7 +344,10 @@ static LVal eval_source(Kernel *k, Val v, const Node *n, const Dim *at) {
     if (n->op == OP_dim) return kernel_dim(k, attr_dim(n, ATTR_value));
     if (val_splat(k->body, v, &s)) return constant(k, t->dtype, s);
     if (n->op != OP_param) BUG(k->cx, "a constant of many elements inside a kernel body");
-    return kernel_load(k, k->pointers[attr_int(n, ATTR_index)], t->dtype, param_offset(k, t, at));
+    LVal pointer = k->pointers[attr_int(n, ATTR_index)];
+    Dim offset = param_offset(k, t, at);
+    if (k->ahead.id && dim_same(k->ahead, dim_product(k->cx, t->dims, t->rank))) fetch_ahead(k, pointer, t->dtype, offset);
+    return kernel_load(k, pointer, t->dtype, offset);
 }
 
 static LVal eval_fresh(Kernel *k, Val v, const Node *n, const Dim *at) {

@@ -164,17 +164,6 @@ static Dim type_bytes(Context *cx, const TypeInfo *t) {
     return dim_muli(cx, dim_product(cx, t->dims, t->rank), dtype_bytes(t->dtype));
 }
 
-static void copy_bytes(Host *h, LVal to, LVal from, LVal bytes) {
-    LoopBuilder *b = h->p->b;
-    LVal i, full = l_mul(b, l_bin(b, LOP_div, bytes, l_i64(b, 16)), l_i64(b, 16));
-    LFor loop = l_for(b, l_i64(b, 0), full, 16, LOOP_SERIAL, NULL, 0, &i);
-    l_store(b, to, i, l_load(b, from, i, 16, (LVal){0}), (LVal){0});
-    l_for_end(b, &loop, NULL, 0);
-    loop = l_for(b, full, bytes, 1, LOOP_SERIAL, NULL, 0, &i);
-    l_store(b, to, i, l_load(b, from, i, 1, (LVal){0}), (LVal){0});
-    l_for_end(b, &loop, NULL, 0);
-}
-
 /* ---- kernels ------------------------------------------------------------------------------------------------------------ */
 
 /* A node may become several launches: each has a name of its own, so that profiles tell them apart. */
@@ -283,7 +272,7 @@ static void run_region(Host *h, Frame *parent, int64_t frame_buffer, const Graph
     for (uint32_t k = 0; k < g->results.n; k++) {
         Val v = g->results.at[k];
         LVal at = pointer_of(h, &fr, v);
-        if (at.id != outputs[k].id) copy_bytes(h, outputs[k], at, program_dim(p, type_bytes(p->cx, val_type(g, v))));
+        if (at.id != outputs[k].id) l_copy_bytes(h->p->b, outputs[k], at, program_dim(p, type_bytes(p->cx, val_type(g, v))));
     }
     memcpy(p->symbols, saved, (symbol_count(p->cx) + 1) * sizeof *saved);
 }

@@ -50,6 +50,7 @@ struct Kernel {
     LVal mask;               /* bool x lanes of active lanes, or 0: all */
     uint64_t stream;         /* bit r: result r goes past the caches */
     LVal far;                /* bool: where it holds alone; or 0: always */
+    Dim ahead;               /* operands of so many elements are fetched ahead of their vector loads; or 0 */
     const Dim *row_at;       /* index at which staged nodes are evaluated, and its offset within the row */
     Dim row_offset;
     void (*fetch)(Kernel *, const Dim *at); /* into the cache, what the next row reads there; or NULL: row.c */

@@ -210,12 +210,23 @@ static void map_blocks(Kernel *k, MapState *s, LVal lo, LVal hi, uint32_t lanes)
     kernel_loop_end(k, &loop, NULL, 0);
 }
 
+/* Every element is used once and in order.  What streams is fetched ahead: long arithmetic fills the machine's window before
+ * enough loads are under way. */
+static bool passes_by(const Kernel *k) {
+    for (uint32_t i = 1; i < k->body->nodes.n; i++) {
+        OpKind kind = op_info[k->body->nodes.at[i].op].kind;
+        if (kind != KIND_SOURCE && kind != KIND_EW && kind != KIND_VIEW) return false;
+    }
+    return k->stream != 0;
+}
+
 void lower_map(Kernel *k, LVal lo, LVal hi) {
     Context *cx = k->cx;
     MapState s = {.type = val_type(k->body, k->body->results.at[0]), .begin = dim_const(cx, 0)};
     s.first = first_collapsed(k, s.type);
     uint32_t lanes = (uint32_t)k->schedule->field[SCHED_lanes];
     k->lane = lane_symbol(cx, lanes > 1 ? lanes : LANES);
+    if (passes_by(k)) k->ahead = dim_product(cx, s.type->dims, s.type->rank);
     if (s.first == 0) {
         map_blocks(k, &s, lo, hi, lanes);
         return;

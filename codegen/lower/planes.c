@@ -2,7 +2,8 @@
  * of a line, so that nothing is transposed.
  *
  * A tile is a few lines of one channel's plane; a step takes sixteen columns of them: each vector of the operand is loaded
- * once for all the lines that see it, at any offset; under a stride of 2 two vectors are dealt into even and odd columns.
+ * once for all the lines that see it, at any offset; under a stride of 2 two vectors are dealt into even and odd columns, and
+ * the taps beside these are the same columns one further, with one element more.
  * Where a step may leave the image its loads are masked: lanes outside read 0.
  * Order law (contract.c's): K is one chunk, an ascending chain over taps.
  * Source: docs/cpu.md section 3 ("Depthwise"), with lanes along the width.
@@ -17,6 +18,7 @@ typedef struct Planes {
     const Node *node;
     const TypeInfo *y, *x, *w;
     Image image;
+    LVal zeros;                  /* pointer to a 0, under a stride of 2 */
     int64_t taps[2];
     uint32_t lines;              /* of the tile at hand */
     LVal *weights;               /* splat, by tap */
@@ -76,11 +78,17 @@ static int64_t lines_seen(const Planes *s) {
 /* Places that the step's first column sees beside its own, rounded up to whole pairs under a stride of 2. */
 static int64_t reach(const Planes *s) { return (s->taps[1] - 1) * s->image.dilation[1] + s->image.stride[1]; }
 
+/* Where line y of the tile's plane lies. */
+static Dim line_start(Kernel *k, const Planes *s, Dim y) {
+    const Image *im = &s->image;
+    Dim image = dim_add(k->cx, im->origin, dim_mul(k->cx, s->at[0], im->step));
+    return dim_add(k->cx, image, dim_add(k->cx, dim_mul(k->cx, y, im->axis[0]), dim_mul(k->cx, s->at[3], im->channel)));
+}
+
 /* Sixteen neighbours of line `line` of those seen, from place x on. */
 static LVal load_line(Kernel *k, const Planes *s, int64_t line, Dim x, bool inside) {
     Context *cx = k->cx;
     LoopBuilder *b = k->b;
-    const Image *im = &s->image;
     Dim y = dim_addi(cx, place(k, s, 0, s->at[1]), line);
     LVal mask = {0};
     if (!inside) { /* counted, not asked of the scope: what it knows of the lanes is about those that are stored */
@@ -92,20 +100,50 @@ static LVal load_line(Kernel *k, const Planes *s, int64_t line, Dim x, bool insi
         mask = l_bin(b, LOP_and, mask, l_lane_mask(b, within, LANES));
         mask = l_bin(b, LOP_and, mask, l_splat(b, l_bin(b, LOP_and, above, below), LANES));
     }
-    Dim offset = dim_add(cx, im->origin, dim_mul(cx, s->at[0], im->step));
-    offset = dim_add(cx, offset, dim_add(cx, dim_mul(cx, y, im->axis[0]), dim_mul(cx, s->at[3], im->channel)));
-    offset = kernel_simplify(k, dim_add(cx, offset, x));
-    return l_decode(b, l_load(b, im->x.pointer, kernel_dim(k, offset), LANES, mask), s->x->dtype);
+    Dim offset = kernel_simplify(k, dim_add(cx, line_start(k, s, y), x));
+    return l_decode(b, l_load(b, s->image.x.pointer, kernel_dim(k, offset), LANES, mask), s->x->dtype);
+}
+
+/* The element at place x of the line, in all lanes; outside of the image 0. */
+static LVal load_one(Kernel *k, const Planes *s, int64_t line, Dim x, bool inside) {
+    Context *cx = k->cx;
+    LoopBuilder *b = k->b;
+    Dim y = dim_addi(cx, place(k, s, 0, s->at[1]), line);
+    LVal at = l_offset(b, s->image.x.pointer, kernel_dim(k, kernel_simplify(k, dim_add(cx, line_start(k, s, y), x))));
+    if (!inside) {
+        Dim zero = dim_const(cx, 0);
+        LVal ok = l_bin(b, LOP_and, kernel_fact(k, (Fact){REL_LE, zero, y}), kernel_fact(k, (Fact){REL_LT, y, s->x->dims[1]}));
+        ok = l_bin(b, LOP_and, ok, kernel_fact(k, (Fact){REL_LE, zero, x}));
+        ok = l_bin(b, LOP_and, ok, kernel_fact(k, (Fact){REL_LT, x, s->x->dims[2]}));
+        at = l_select(b, ok, at, s->zeros);
+    }
+    return l_splat(b, l_decode(b, l_load(b, at, l_i64(b, 0), 1, (LVal){0}), s->x->dtype), LANES);
+}
+
+/* Under a stride of 2: the shift whose columns, and those one further, are dealt from vectors that start where the image's
+ * whole pairs do. */
+static int64_t dealt_shift(Kernel *k, const Planes *s) {
+    int64_t low, dilation = s->image.dilation[1];
+    bool derived = dilation == 1 && s->taps[1] > 2;
+    return derived && dim_const_value(k->cx, s->image.low[1], &low) ? low & 1 : 0;
 }
 
 /* What sixteen outputs from `column` on see of a line at `shift` from their own places. */
 static LVal deal(Kernel *k, const Planes *s, int64_t line, Dim column, int64_t shift, bool inside) {
     LVal *all = s->dealt + line * reach(s);
     if (all[shift].id) return all[shift];
-    Dim x = dim_addi(k->cx, place(k, s, 1, column), shift);
-    if (s->image.stride[1] == 1) return all[shift] = load_line(k, s, line, x, inside);
-    int64_t pair = shift & ~INT64_C(1), lanes[2][LANES];
-    x = dim_addi(k->cx, x, pair - shift);
+    Dim x = place(k, s, 1, column);
+    if (s->image.stride[1] == 1) return all[shift] = load_line(k, s, line, dim_addi(k->cx, x, shift), inside);
+    int64_t first = dealt_shift(k, s), lanes[2][LANES];
+    bool before = shift < first, after = shift > first + 1 && s->image.dilation[1] == 1;
+    if (before || after) {
+        LVal beside = deal(k, s, line, column, before ? shift + 2 : shift - 2, inside);
+        LVal one = load_one(k, s, line, dim_addi(k->cx, x, before ? shift : shift + 2 * LANES - 2), inside);
+        for (uint32_t l = 0; l < LANES; l++) lanes[0][l] = before ? (l ? LANES + l - 1 : 0) : l + 1;
+        return all[shift] = l_shuffle(k->b, before ? one : beside, before ? beside : one, lanes[0], LANES);
+    }
+    int64_t pair = first + ((shift - first) & ~INT64_C(1));
+    x = dim_addi(k->cx, x, pair);
     LVal low = load_line(k, s, line, x, inside), high = load_line(k, s, line, dim_addi(k->cx, x, LANES), inside);
     for (uint32_t l = 0; l < LANES; l++) lanes[0][l] = 2 * l, lanes[1][l] = 2 * l + 1;
     all[pair] = l_shuffle(k->b, low, high, lanes[0], LANES);
@@ -208,6 +246,8 @@ void lower_planes(Kernel *k, LVal lo, LVal hi) {
     s.image = image_of(k, s.node);
     if (!dim_is(k->cx, s.image.axis[1], 1) || s.image.x.same.id)
         diag_fatal(k->cx, "schedule: template planes needs the pixels of a line side by side");
+    DType memory = loop_memory_dtype(s.x->dtype);
+    if (s.image.stride[1] > 1) s.zeros = zero_row(k, memory, dtype_bytes(memory));
     KernelTasks tasks;
     Dim dims[3], at[3];
     range_dims(k, &s, dims);

@@ -100,7 +100,7 @@ static void fill_axes(Kernel *k, Reduction *r, Dim linear) {
 static void reduce_step(Kernel *k, void *user, Dim linear, LVal *acc) {
     Reduction *r = user;
     fill_axes(k, r, linear);
-    if (k->staged.n) k->row_at = r->at, k->row_offset = linear;
+    if (k->staged.n || k->fetch) k->row_at = r->at, k->row_offset = linear;
     if (k->fetch) k->fetch(k, r->at);
     LVal x = kernel_eval(k, r->operand, r->at);
     LType t = loop_type(k->b, *acc);

@@ -8,7 +8,9 @@
  * the latency of one row's reduction hides behind the others'.  Invariant (pass fuse): all reductions of the body reduce
  * exactly the axes after the outer ones, and every result has the outer dims, outer ++ inner dims, or outer ++ ones.
  */
-#include "lower.h"
+#include "row.h"
+
+enum { NEAR = 4096 /* elements of a row that lie in the first cache beside the next */ };
 
 /* The first reduction gives the split: its operand's dims are outer ++ inner. */
 static const Node *first_reduction(Kernel *k) {
@@ -17,13 +19,6 @@ static const Node *first_reduction(Kernel *k) {
             return &k->body->nodes.at[i];
     diag_fatal(k->cx, "schedule: template row without a reduction");
 }
-
-typedef struct Rows {
-    const TypeInfo *full;
-    uint32_t outer;          /* number of outer axes */
-    Dim inner;               /* extent of a row */
-    Dim at[MAX_RANK];
-} Rows;
 
 static Rows rows_of(Kernel *k) {
     const Node *n = first_reduction(k);
@@ -75,14 +70,12 @@ static void place_staged(Kernel *k, Dim inner, int64_t rows) {
     }
 }
 
-static void end_pass(Kernel *k) {
+void row_end_pass(Kernel *k) {
     for (uint32_t i = 0; i < k->staged.n; i++) k->staged.at[i].filled |= k->staged.at[i].stored;
     k->row_at = NULL;
 }
 
-typedef struct Pass { Rows *rows; uint32_t result; } Pass;
-
-static void store_step(Kernel *k, void *user, Dim linear, LVal *carried) {
+void row_store_step(Kernel *k, void *user, Dim linear, LVal *carried) {
     Pass *p = user;
     Rows *r = p->rows;
     (void)carried;
@@ -105,8 +98,7 @@ void row_index(Kernel *k, Dim linear) {
     k->row_at = r->at;
 }
 
-/* v is one value a row: at the row's index, with 0 for axes of extent 1 behind the outer ones. */
-static bool row_value_at(Kernel *k, const Rows *r, Val v, Dim *at) {
+bool row_value_at(Kernel *k, const Rows *r, Val v, Dim *at) {
     const TypeInfo *t = val_type(k->body, v);
     if (t->dtype == DT_none || t->rank < r->outer) return false;
     for (uint32_t d = 0; d < t->rank; d++) {
@@ -116,8 +108,7 @@ static bool row_value_at(Kernel *k, const Rows *r, Val v, Dim *at) {
     return true;
 }
 
-/* What is made of the reductions before node `end` alone, so that the loops over a row find it. */
-static void row_values(Kernel *k, const Rows *r, uint32_t end) {
+void row_values(Kernel *k, const Rows *r, uint32_t end) {
     const Graph *g = k->body;
     bool *reduced = arena_new_array(k->arena, bool, g->nodes.n);
     Dim at[MAX_RANK];
@@ -129,13 +120,13 @@ static void row_values(Kernel *k, const Rows *r, uint32_t end) {
     }
 }
 
-static void row_result(Kernel *k, Rows *r, uint32_t result) {
+void row_result(Kernel *k, Rows *r, uint32_t result) {
     Val v = k->body->results.at[result];
     const TypeInfo *t = val_type(k->body, v);
     Dim at[MAX_RANK];
     if (type_same_dims(t, r->full)) {
         Pass pass = {r, result};
-        kernel_vector_loop(k, r->inner, LANES, NULL, 0, store_step, &pass);
+        kernel_vector_loop(k, r->inner, LANES, NULL, 0, row_store_step, &pass);
     } else if (row_value_at(k, r, v, at)) {
         kernel_store(k, k->outputs[result], t->dtype, access_offset(k->cx, t->dims, at, t->rank), kernel_eval(k, v, at));
     } else {
@@ -143,8 +134,7 @@ static void row_result(Kernel *k, Rows *r, uint32_t result) {
     }
 }
 
-/* Operands as large as the rows, a row further on: while this row is computed or stored, the next comes in from memory. */
-static void fetch_next(Kernel *k, const Dim *at) {
+void row_fetch_next(Kernel *k, const Dim *at) {
     const Graph *g = k->body;
     const Rows *r = k->state;
     Dim whole = dim_product(k->cx, r->full->dims, r->full->rank),
@@ -153,11 +143,28 @@ static void fetch_next(Kernel *k, const Dim *at) {
     for (uint32_t i = 0; i < g->params.n && !k->mask.id; i++) {
         const TypeInfo *t = val_type(g, g->params.at[i]);
         if (t->encoding != ENCODING_DENSE || !dim_same(dim_product(k->cx, t->dims, t->rank), whole)) continue;
-        l_inst(k->b, LOP_prefetch, (LType){0}, (LVal[]){k->pointers[i], kernel_dim(k, kernel_simplify(k, first))}, 2, 0);
+        for (uint32_t lane = 0; lane < k->lanes; lane += LANES) {
+            LVal place = kernel_dim(k, kernel_simplify(k, dim_addi(k->cx, first, lane)));
+            l_inst(k->b, LOP_prefetch, (LType){0}, (LVal[]){k->pointers[i], place}, 2, 0);
+        }
     }
 }
 
 /* ---- one row after the other ------------------------------------------------------------------------------------------ */
+
+/* The pass over a row during which the next is fetched, of one for each reduction and the one that stores: the last that
+ * reduces, so that the stores have the memory for themselves; that which stores, where two rows fill the first cache and the
+ * last reduction does not compute for longer than it reads. */
+uint32_t row_fetching_pass(Kernel *k, const Rows *r) {
+    const Graph *g = k->body;
+    uint32_t passes = 0;
+    bool stores = false;
+    int64_t inner;
+    for (uint32_t i = 1; i < g->nodes.n; i++) passes += op_info[g->nodes.at[i].op].kind == KIND_REDUCE;
+    for (uint32_t i = 0; i < g->results.n; i++) stores |= type_same_dims(val_type(g, g->results.at[i]), r->full);
+    bool is_short = dim_const_value(k->cx, r->inner, &inner) && inner <= NEAR;
+    return stores && !is_short && !k->staged.n ? passes : passes - 1;
+}
 
 static void lower_single(Kernel *k, Rows *r, LVal lo, LVal hi) {
     const Graph *g = k->body;
@@ -167,20 +174,21 @@ static void lower_single(Kernel *k, Rows *r, LVal lo, LVal hi) {
     Dim p = kernel_loop(k, &loop, lo, hi, dim_product(k->cx, r->full->dims, r->outer), 1, NULL, 0);
     kernel_split(k, p, r->full->dims, r->outer, r->at, facts);
     kernel_enter(k, &scope, facts, r->outer);
-    for (uint32_t i = 1, pass = 0; i < g->nodes.n; i++) {
+    uint32_t pass = 0, fetching = row_fetching_pass(k, r);
+    for (uint32_t i = 1; i < g->nodes.n; i++) {
         if (op_info[g->nodes.at[i].op].kind != KIND_REDUCE) continue;
         row_values(k, r, i);
-        k->fetch = pass++ == 1 && k->staged.n ? fetch_next : NULL; /* that pass computes for longer than it reads */
+        k->fetch = pass++ == fetching ? row_fetch_next : NULL;
         kernel_eval(k, (Val){i}, r->at);
         k->fetch = NULL;
-        end_pass(k);
+        row_end_pass(k);
     }
     row_values(k, r, g->nodes.n);
     for (uint32_t i = 0; i < g->results.n; i++) {
-        k->fetch = i + 1 == g->results.n && !k->staged.n ? fetch_next : NULL;
+        k->fetch = i + 1 == g->results.n && pass == fetching ? row_fetch_next : NULL;
         row_result(k, r, i);
         k->fetch = NULL;
-        end_pass(k);
+        row_end_pass(k);
     }
     kernel_leave(k, &scope);
     kernel_loop_end(k, &loop, NULL, 0);
@@ -225,7 +233,7 @@ static void begin_rows(Kernel *k, Batch *s, BatchLoop *l, uint32_t end) {
 static void end_rows(Kernel *k, BatchLoop *l) {
     kernel_leave(k, &l->scope);
     kernel_loop_end(k, &l->loop, NULL, 0);
-    end_pass(k);
+    row_end_pass(k);
 }
 
 /* Lane by lane over the rows, transposed so that a lane is a row. */
@@ -290,5 +298,6 @@ void lower_row(Kernel *k, LVal lo, LVal hi) {
     bool batched = is_batched(k);
     if (k->scratch.id) place_staged(k, r.inner, batched ? LANES : 1);
     if (batched) lower_batched(k, &r, lo, hi);
+    else if (row_stores_behind(k, &r)) row_lower_behind(k, &r, lo, hi);
     else lower_single(k, &r, lo, hi);
 }

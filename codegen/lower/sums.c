@@ -211,7 +211,9 @@ static void keep_row(Kernel *k, const TileRun *t, uint32_t i, const LVal *acc) {
 static void sum_part(Kernel *k, const TileRun *t, const Part *part, uint32_t rows, LVal *acc) {
     for (uint32_t i = 0; i < rows * t->group->panels; i++) acc[i] = blocks_zero(k, t->s);
     KernelScope scope;
+    Ahead *ahead = &t->s->ahead;
     kernel_enter(k, &scope, NULL, 0);
+    if (ahead->turn.id) ahead->first = l_mul(k->b, ahead->turn, blocks_vectors_of(k, t->s, part->count));
     t->s->accumulate(k, t->s, part, t->first, rows, t->group, acc);
     kernel_leave(k, &scope);
 }
@@ -318,12 +320,15 @@ enum { MAX_FETCHED = 3 /* operands and results of an epilogue */ };
 enum { FEW_ROWS = 5 /* memory is the bound, and the hardware's own fetching of what is read in order does better */ };
 
 /* Constant panels are read from memory once a task: while its tiles run, those that come next are fetched, evenly: some lines
- * of several panels in each, so that every page of them is entered slowly.  Few tiles take all panels, many two by two. */
-static void fetch_ahead(Kernel *k, Blocks *s, const Rows *r, const Part *part, LVal tile) {
+ * of several panels in each, so that every page of them is entered slowly.  Few tiles, or such as may be few when it runs,
+ * take all panels, many two by two. */
+static void fetch_ahead(Kernel *k, Blocks *s, const Rows *r, LVal tile) {
     enum { FEW_TILES = 4 /* for each panel */ };
     LoopBuilder *b = k->b;
-    int64_t rows, columns, hint = dim_hint(k->cx, s->rows), tiles = hint / s->tile_m + (hint % s->tile_m != 0);
-    uint32_t beside = tiles < FEW_TILES * (int64_t)s->tile_n || s->tile_n < 2 ? s->tile_n : 2;
+    int64_t rows, columns, least, most, hint = dim_hint(k->cx, s->rows), tiles = hint / s->tile_m + (hint % s->tile_m != 0);
+    dim_range(k->cx, k->scope, s->rows, &least, &most);
+    bool few = tiles < FEW_TILES * (int64_t)s->tile_n || least < FEW_TILES * (int64_t)s->tile_m;
+    uint32_t beside = few || s->tile_n < 2 ? s->tile_n : 2;
     s->ahead = (Ahead){.sparse = beside > 1 && tiles > 1};
     if (s->packs || !s->next.id || (dim_const_value(k->cx, s->rows, &rows) && rows <= FEW_ROWS)) return;
     if (dim_const_value(k->cx, s->columns, &columns) && columns <= (int64_t)s->tile_n * PANEL) return; /* the only ones */
@@ -332,7 +337,7 @@ static void fetch_ahead(Kernel *k, Blocks *s, const Rows *r, const Part *part, L
     if (beside < s->tile_n) each = l_max(b, one, l_bin(b, LOP_div, each, l_i64(b, (s->tile_n + beside - 1) / beside)));
     s->ahead.rate = l_bin(b, LOP_div, scale, each);
     if (beside < s->tile_n) turn = l_bin(b, LOP_div, i, each), i = l_sub(b, i, l_mul(b, turn, each));
-    s->ahead.first = l_mul(b, i, blocks_vectors_of(k, s, part->count));
+    s->ahead.turn = i;
     turn = l_mul(b, turn, l_i64(b, beside));
     for (uint32_t j = 0; j < beside; j++)
         s->ahead.to[j] = l_add(b, s->next, l_mul(b, s->panel_stride, l_add(b, turn, l_i64(b, j))));
@@ -379,7 +384,7 @@ static TileLoop begin_tiles(Kernel *k, const Rows *r, TileRun *t) {
     l.loop = l_for(b, r->begin, r->end, 1, LOOP_SERIAL, NULL, 0, &tile);
     t->first = rows_start(k, r, tile);
     l.end = rows_start(k, r, l_add(b, tile, l_i64(b, 1))), l.size = l_sub(b, l.end, t->first);
-    fetch_ahead(k, t->s, r, t->part, tile);
+    fetch_ahead(k, t->s, r, tile);
     if (t->s->beside.id) t->s->beside_at = l_offset(b, t->s->beside, l_mul(b, l_sub(b, tile, r->begin), t->s->beside_step));
     l.tile = tile;
     return l;

@@ -14,6 +14,7 @@ enum { MAX_TILE_ROWS = 16, MAX_TILE_PANELS = 8, PANEL = LANES, RATE_BITS = 20 };
 /* What is fetched into the cache while a tile runs: at its k, line (first + k) * rate >> RATE_BITS of each of these places. */
 typedef struct Ahead {
     LVal to[MAX_TILE_PANELS];    /* elements to the place's line 0; up to id 0 */
+    LVal turn;                   /* of the tile, among those that fetch the same place; id 0: nothing is fetched */
     LVal first, rate;
     bool sparse;                 /* every second k is enough */
 } Ahead;

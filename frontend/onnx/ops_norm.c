@@ -132,6 +132,14 @@ Val import_rms_norm(Call *c) {
 
 /* ---- others ------------------------------------------------------------------------------------------------------ */
 
+/* The exponents of LRN that are quarters: by roots, each correctly rounded. */
+static Val quarter_power(Call *c, Val base, double beta) {
+    if (beta == 1) return base;
+    Val half = beta == 0.5 || beta == 0.75 ? ew1(c, OP_sqrt, base) : NO_VAL;
+    if (!half.id) return ew2(c, OP_pow, base, num(c, base, beta));
+    return beta == 0.5 ? half : ew2(c, OP_mul, half, ew1(c, OP_sqrt, half));
+}
+
 /* y = x / (bias + alpha / size * sum of squares over `size` neighbouring channels) ^ beta. */
 Val import_lrn(Call *c) {
     Val x = in(c, 0);
@@ -156,7 +164,7 @@ Val import_lrn(Call *c) {
     Val total = emit(c->g, OP_window_sum, c->loc, &squares, 1, attrs, COUNT(attrs));
     Val scale = num(c, x, attr_f(c, "alpha", 1e-4F) / (double)size);
     Val base = ew2(c, OP_add, num(c, x, attr_f(c, "bias", 1)), ew2(c, OP_mul, scale, total));
-    return ew2(c, OP_div, x, ew2(c, OP_pow, base, num(c, x, attr_f(c, "beta", 0.75))));
+    return ew2(c, OP_div, x, quarter_power(c, base, attr_f(c, "beta", 0.75)));
 }
 
 Val import_mean_variance_norm(Call *c) {

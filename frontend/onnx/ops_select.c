@@ -67,39 +67,60 @@ static Val overlaps(Call *c, const Corners *a, const Corners *all, Val threshold
     return ew2(c, OP_and, real, greater(c, ew2(c, OP_div, common, both), threshold));
 }
 
-/* One step looks at the boxes of one rank: carries which are still free and how many are taken, gives which is taken. */
-static Val suppression(Call *c, Val boxes, Val scores, Val most, Val iou, Val least, bool centred) {
-    Dims d = dims_of(c, scores), taken = {.n = 2, .at = {d.at[0], d.at[1]}};
+/* False of nothing. */
+static Val any_of(Call *c, Val x) {
+    static const int64_t axes[] = {0, 1, 2};
+    Val y = reduce(c, OP_reduce_max, to(c, x, DT_i32), axes, 3, false);
+    return y.id ? greater(c, y, numt(c, DT_i32, 0)) : y;
+}
+
+/* The loop's body: every class takes its first free box, and those that overlap it too far are free no more.  Carries which
+ * boxes are free, which are chosen, how many are taken; captured: corners of all, the threshold, the limit. */
+static Graph *suppress(Call *c, const Dims *d) {
     Call body = *c, *b = &body;
     body.g = graph_new(c->cx, "suppress");
-    Val step = b_param(body.g, c->loc, "rank", DT_i64, 0, NULL);
-    Val open = b_param(body.g, c->loc, "free", DT_bool, 3, d.at),
-        count = b_param(body.g, c->loc, "taken", DT_i64, 2, taken.at);
-    Dim four[4] = {d.at[0], d.at[1], d.at[2], dim_k(c, 4)};
-    Val box = b_param(body.g, c->loc, "boxes", DT_f32, 4, four),
-        limit = b_param(body.g, c->loc, "most", DT_i64, 0, NULL);
-    Val threshold = b_param(body.g, c->loc, "iou", DT_f32, 0, NULL);
-    Val choose = ew2(b, OP_and, b_gather(body.g, c->loc, open, step, 2, 0), ew2(b, OP_lt, count, limit)); /* [b, c] */
-    Corners all = corners_of(b, box, centred), one = corners_of(b, b_gather(body.g, c->loc, box, step, 2, 0), centred);
-    for (uint32_t i = 0; i < 2; i++)
-        one.low[i] = unsqueezed(b, one.low[i], 2), one.high[i] = unsqueezed(b, one.high[i], 2);
-    Val gone = ew2(b, OP_and, unsqueezed(b, choose, 2), overlaps(b, &one, &all, threshold));
-    graph_result(body.g, ew2(b, OP_and, open, logical_not(b, gone)), "free");
-    graph_result(body.g, ew2(b, OP_add, count, to(b, choose, DT_i64)), "taken");
-    graph_result(body.g, choose, "chosen");
-    if (!graph_finish(body.g)) return NO_VAL;
-    Val first = least.id ? greater(c, scores, least) : splat(c, DT_bool, 1, &d);
-    Val own[] = {first, splat(c, DT_i64, 0, &taken), boxes, most, iou};
-    Attr attrs[] = {{.key = ATTR_carried, .as.i = 2},
-                    {.key = ATTR_scanned, .as.i = 0},
-                    {.key = ATTR_trip, .as.dim = d.at[2]},
-                    {.key = ATTR_body, .as.graph = body.g},
-                    {.key = ATTR_reverse, .as.i = 0}};
+    Val open = b_param(body.g, c->loc, "free", DT_bool, 3, d->at);
+    Val chosen = b_param(body.g, c->loc, "chosen", DT_bool, 3, d->at);
+    Val taken = b_param(body.g, c->loc, "taken", DT_i64, 2, d->at);
+    Corners inner, one;
+    for (uint32_t i = 0; i < 2; i++) {
+        inner.low[i] = b_param(body.g, c->loc, i ? "left" : "top", DT_f32, 3, d->at);
+        inner.high[i] = b_param(body.g, c->loc, i ? "right" : "bottom", DT_f32, 3, d->at);
+    }
+    Val threshold = b_param(body.g, c->loc, "iou", DT_f32, 0, NULL), limit = b_param(body.g, c->loc, "most", DT_i64, 0, NULL);
+    Val at = axis_iota(b, DT_i32, d, 2), n = to(b, b_dim(body.g, c->loc, d->at[2]), DT_i32);
+    Val first = reduce1(b, OP_reduce_min, sel(b, open, at, n), 2, false), any = ew2(b, OP_lt, first, n); /* [b, c] */
+    Val place = to(b, ew2(b, OP_min, first, ew2(b, OP_sub, n, numt(b, DT_i32, 1))), DT_i64);
+    for (uint32_t i = 0; i < 2; i++) {
+        one.low[i] = unsqueezed(b, b_gather(body.g, c->loc, inner.low[i], place, 2, 2), 2);
+        one.high[i] = unsqueezed(b, b_gather(body.g, c->loc, inner.high[i], place, 2, 2), 2);
+    }
+    Val it = ew2(b, OP_eq, at, unsqueezed(b, first, 2)), count = ew2(b, OP_add, taken, to(b, any, DT_i64));
+    Val gone = ew2(b, OP_or, it, overlaps(b, &one, &inner, threshold));
+    Val more = unsqueezed(b, ew2(b, OP_lt, count, limit), 2);
+    Val left = ew2(b, OP_and, ew2(b, OP_and, open, more), logical_not(b, gone));
+    graph_result(body.g, any_of(b, left), "condition");
+    graph_result(body.g, left, "free");
+    graph_result(body.g, ew2(b, OP_or, chosen, it), "chosen");
+    graph_result(body.g, count, "taken");
+    return graph_finish(body.g) ? body.g : NULL;
+}
+
+/* Boxes in the order of their scores, [b, c, n, 4]: which of them are chosen, [b, c, n], in as many steps as the class with
+ * the most of them. */
+static Val suppression(Call *c, Val boxes, Val scores, Val most, Val iou, Val least, bool centred) {
+    Dims d = dims_of(c, scores), taken = {.n = 2, .at = {d.at[0], d.at[1]}};
+    Corners all = corners_of(c, boxes, centred);
+    Graph *body = suppress(c, &d);
+    Val open = least.id ? greater(c, scores, least) : splat(c, DT_bool, 1, &d), none = splat(c, DT_i64, 0, &taken);
+    open = ew2(c, OP_and, open, ew2(c, OP_lt, numt(c, DT_i64, 0), most));
+    Val own[] = {any_of(c, open), open,       splat(c, DT_bool, 0, &d), none, all.low[0],
+                 all.high[0],     all.low[1], all.high[1],              iou,  most};
+    Attr attrs[] = {{.key = ATTR_carried, .as.i = 3}, {.key = ATTR_body, .as.graph = body}};
     for (uint32_t i = 0; i < COUNT(own); i++)
-        if (!own[i].id) return NO_VAL;
-    Val result = emit(c->g, OP_scan, c->loc, own, COUNT(own), attrs, COUNT(attrs));
-    static const int64_t perm[] = {1, 2, 0};
-    return result.id ? permuted(c, b_get(c->g, c->loc, result, 2), perm) : result; /* [b, c, n] */
+        if (!own[i].id || !body) return NO_VAL;
+    Val result = emit(c->g, OP_while, c->loc, own, COUNT(own), attrs, COUNT(attrs));
+    return result.id ? b_get(c->g, c->loc, result, 1) : result;
 }
 
 Val import_non_max(Call *c) {

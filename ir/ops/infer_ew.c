@@ -17,11 +17,10 @@ static Type declared(Infer *k) {
 }
 
 static bool can_be_encoded(Infer *k, Encoding encoding, DType dtype, uint32_t rank) {
-    DType expected = encoding == ENCODING_PAIR16 ? DT_bf16 : DT_f32;
-    if (encoding == ENCODING_DENSE || (dtype == expected && rank >= 2))
+    bool pairs = encoding == ENCODING_PAIR16, fits = pairs ? dtype == DT_bf16 : dtype == DT_f32 || dtype == DT_i32;
+    if (encoding == ENCODING_DENSE || (fits && rank >= 2))
         return true;
-    infer_error(k, "%s expects %s of rank 2 or more", encoding_name[encoding],
-                dtype_info[expected].name);
+    infer_error(k, "%s expects %s of rank 2 or more", encoding_name[encoding], pairs ? "bf16" : "f32 or i32");
     return false;
 }
 

@@ -40,37 +40,16 @@ static bool span_same(IndexQuery *q, const Dim *a, Span x, const Dim *b, Span y)
                     dim_product(cx, b + y.from, y.to - y.from));
 }
 
-/* The shortest leading runs of result and operand axes with the same product. */
-static bool leading_group(IndexQuery *q, const Dim *r, Span result, const Dim *d, Span operand,
-                          Span *x, Span *y) {
+/* The shortest runs of result and operand axes with the same product, from the front or from the back. */
+static bool next_group(IndexQuery *q, const Dim *r, Span result, const Dim *d, Span operand, bool back, Span *x, Span *y) {
     uint32_t nx = result.to - result.from, ny = operand.to - operand.from;
     for (uint32_t sum = 2; sum <= nx + ny; sum++) {
         for (uint32_t a = 1; a < sum && a <= nx; a++) {
             uint32_t b = sum - a;
-            if (b > ny)
-                continue;
-            *x = (Span){result.from, result.from + a};
-            *y = (Span){operand.from, operand.from + b};
-            if (span_same(q, r, *x, d, *y))
-                return true;
-        }
-    }
-    return false;
-}
-
-/* The same from the end. */
-static bool trailing_group(IndexQuery *q, const Dim *r, Span result, const Dim *d, Span operand,
-                           Span *x, Span *y) {
-    uint32_t nx = result.to - result.from, ny = operand.to - operand.from;
-    for (uint32_t sum = 2; sum <= nx + ny; sum++) {
-        for (uint32_t a = 1; a < sum && a <= nx; a++) {
-            uint32_t b = sum - a;
-            if (b > ny)
-                continue;
-            *x = (Span){result.to - a, result.to};
-            *y = (Span){operand.to - b, operand.to};
-            if (span_same(q, r, *x, d, *y))
-                return true;
+            if (b > ny) continue;
+            *x = back ? (Span){result.to - a, result.to} : (Span){result.from, result.from + a};
+            *y = back ? (Span){operand.to - b, operand.to} : (Span){operand.from, operand.from + b};
+            if (span_same(q, r, *x, d, *y)) return true;
         }
     }
     return false;
@@ -121,10 +100,10 @@ uint32_t index_reshape(IndexQuery *q, const IndexCase **cases) {
         skip_ones(q, from->dims, &operand, at);
         if (result.from == result.to || operand.from == operand.to)
             break;
-        if (leading_group(q, to->dims, result, from->dims, operand, &x, &y)) {
+        if (next_group(q, to->dims, result, from->dims, operand, false, &x, &y)) {
             result.from = x.to;
             operand.from = y.to;
-        } else if (trailing_group(q, to->dims, result, from->dims, operand, &x, &y)) {
+        } else if (next_group(q, to->dims, result, from->dims, operand, true, &x, &y)) {
             result.to = x.from;
             operand.to = y.from;
         } else {

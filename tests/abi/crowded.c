@@ -1,5 +1,5 @@
 /* crowded.c: more workers than CPUs: what a run costs the processor beside a run of one thread.  Not wall time: others on the
- * machine count little; the best of several rounds. */
+ * machine count little; the best of several rounds.  And the caller's CPU is its own. */
 #include "host.h"
 #include <sched.h>
 #include <time.h>
@@ -47,6 +47,33 @@ static double pooled(const ingot_model *m, int32_t workers, int pin_before, int 
     return took;
 }
 
+typedef struct Closed { int cpu; int32_t found; } Closed;
+
+static void look(void *arg, int64_t i, int32_t worker) {
+    Closed *closed = arg;
+    cpu_set_t set;
+    (void)i;
+    if (!worker || sched_getaffinity(0, sizeof set, &set) || !CPU_ISSET(closed->cpu, &set)) return;
+    __atomic_store_n(&closed->found, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Wherever the caller goes, its CPU is closed to the workers that take part. */
+static void stay_apart(const ingot_model *m) {
+    cpu_set_t all;
+    REQUIRE(sched_getaffinity(0, sizeof all, &all) == 0);
+    ingot_parallel pool;
+    OK(m->pool_open(4, &pool, &host_error));
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &all) || CPU_COUNT(&all) < 2) continue;
+        Closed closed = {.cpu = cpu};
+        pin(cpu);
+        for (int run = 0; run < RUNS; run++) pool.run(pool.user, pool.workers, pool.workers, look, &closed);
+        REQUIRE(!closed.found);
+        REQUIRE(sched_setaffinity(0, sizeof all, &all) == 0);
+    }
+    m->pool_close(&pool);
+}
+
 int main(void) {
     const ingot_model *m = model_open("./libpooled.so", NULL);
     ingot_context *c;
@@ -55,6 +82,7 @@ int main(void) {
     OK(digits_call(m, c, N, image, expected, 0));
     double alone = seconds(m, c, expected), one = pooled(m, 2, 1, 0), many = pooled(m, 64, 1, 0), late = pooled(m, 4, 0, 1);
     m->destroy(c);
+    stay_apart(m);
     printf(
         "processor's time of %d runs: %.1f ms alone; on one CPU 2 workers %.2fx, 64 workers %.2fx; 4 workers, the caller "
         "pinned %.2fx\n",

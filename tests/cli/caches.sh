@@ -1,6 +1,7 @@
 # Sizes of caches in --cpu: tiles and blocks follow them as passes/schedule.c says; bits do not; `native` reads the machine.
 . "$TESTS/cli/common.bash"
-# A block of rows, its sums and two groups of panels fill 7/8 of the second cache; short rows, sixteen at a time, the first one;
+# A block of rows, its sums and two groups of panels fill 7/8 of the second cache, K in parts of 256 or, where 5/8 hold all of it,
+# whole and without sums; short rows, sixteen at a time, the first one;
 # what no cache holds beside its operand is stored past them.
 cat > k.graph <<'EOT'
 graph @f(%1 "x": f32[4096,1024], %2 "long": f32[64,600], %3 "far": f32[4194304]) {
@@ -19,9 +20,10 @@ field() { # FIELD OP LIST: of the kernel's template, compiled for LIST
 [ "$(field block_m contraction v4)" = "$(field block_m contraction v4,l1=32K,l2=1M,last=32M)" ]
 [ "$(field block_m contraction v4,l2=2M)" -gt "$(field block_m contraction v4)" ]
 [ "$(field block_m contraction v4,l2=256K)" -lt "$(field block_m contraction v4)" ]
-block=$(field block_m contraction v4,l2=524288) tile=$(field tile_m contraction v4) columns=$(field block_n contraction v4)
+block=$(field block_m contraction v4,l2=524288) tile=$(field tile_m contraction v4) columns=$(field block_n contraction v4,l2=524288)
 width=$((16 * $(field tile_n contraction v4)))
 [ "$block" = $(((524288 / 8 * 7 - 2 * 1024 * width) / (1024 + 4 * columns) / tile * tile)) ]
+[ "$(field block_m contraction v4,l2=1M)" = $(((1048576 / 8 * 7 - 2 * 4096 * width) / 4096 / tile * tile)) ]
 [ "$(field tile_m row v4)" = 1 ]
 [ "$(field tile_m row v4,l1=48K)" = 16 ]
 [ "$(field far map v4,last=8M)" = 0 ]

@@ -69,7 +69,7 @@ for number in lanes=3 lanes=-9223372036854775808 lanes=128 tile_m=99 grain=42949
     sed "s/ ${number%=*}=[0-9]*/ $number/" planned.graph > impossible.graph
     cp planned.graph.bin impossible.graph.bin
     expect 1 'the graph in impossible.graph is not well-formed' "$INGOT" compile impossible.graph -o x.so
-    grep -q "verify: a schedule of 'digits' is impossible" stderr
+    grep -q "verify: a schedule of .digits. is impossible: %[0-9]* has $number, expected" stderr
 done
 
 wrong() { # MESSAGE LINE

@@ -35,7 +35,9 @@ def one_row():
         with open(file) as f:
             found = json.load(f)
     rows, peak = found["rows"], found["peak_gflops"]["1"]
-    ok = [r["name"] for r in rows] == ["gemm-256", "conv-depthwise-s2"] and rows[0]["work"]["flops"] == 2 * 256 ** 3
+    ok = all(found["machine"][k] for k in ("cpu", "family", "processors", "caches", "memory_gb", "features", "system"))
+    ok &= found["versions"]["ort"].startswith("onnxruntime ") and found["bandwidth_gbs"] != {}
+    ok &= [r["name"] for r in rows] == ["gemm-256", "conv-depthwise-s2"] and rows[0]["work"]["flops"] == 2 * 256 ** 3
     for row in rows:
         ours, ort = row["results"]["ingot"], row["results"]["ort"]
         ok &= ours["difference"] < 1e-5 and ort["reference"] and row["compiled"]["library_bytes"] > row["compiled"]["weights_bytes"]
@@ -86,6 +88,33 @@ def into_a_document():
     return models.judge("bench table", ok, "Markdown between two marks")
 
 
+class Told:
+    """A worker that answers what it was told to."""
+
+    def __init__(self, *arrays):
+        self.arrays, self.closed = list(arrays), False
+
+    def outputs(self):
+        return self.arrays
+
+    def close(self):
+        self.closed = True
+
+
+def disagreement():
+    """Who differs from the first f32 peer is dropped before anything is timed; bf16 may differ more, numbers that are none never."""
+    x, off = np.ones(4, np.float32), np.array([1, 1, 1, np.nan], np.float32)
+    told = {"ingot": Told(x * np.float32(1.01)), "ort": Told(x), "ov": Told(x), "ovbf16": Told(x * np.float32(1.01)), "emx": Told(off)}
+    workers, results = dict(told), {name: {} for name in told}
+    measure.compare(workers, results)
+    ok = sorted(workers) == ["ort", "ov", "ovbf16"] and results["ort"]["reference"]
+    ok &= all(told[n].closed and results[n]["wrong"] and "outputs differ from ort's" in results[n]["refused"] for n in ("ingot", "emx"))
+    loose, close = {"ingot": Told(x * np.float32(1.01)), "emx": Told(off), "ort": Told(x)}, {name: {} for name in ("ingot", "emx", "ort")}
+    measure.compare(loose, close, loose=True)  # a quantized model's results
+    ok &= sorted(loose) == ["ingot", "ort"]
+    return models.judge("bench disagreement", ok, f"left: {sorted(workers)}")
+
+
 def judgements():
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     ok = measure.difference([x], [x]) == 0 and measure.difference([x], [x + 1]) > measure.TOLERANCE
@@ -101,8 +130,8 @@ def judgements():
 
 
 def refusals():
-    statuses = [run(*a).returncode for a in (["--rows=no-such-row"], ["--peers=nobody"], ["--rounds=many"], ["--what"])]
-    return models.judge("bench usage", statuses == [2] * 4, f"exit statuses {statuses}")
+    statuses = [run(*a).returncode for a in (["--rows=no-such-row"], ["--peers=nobody"], ["--rounds=many"], ["--rounds=0"], ["--round=-1"], ["--what"])]
+    return models.judge("bench usage", statuses == [2] * 6, f"exit statuses {statuses}")
 
 
-models.finish([judgements(), into_a_document(), refusals(), any_model(), one_row()])
+models.finish([judgements(), disagreement(), into_a_document(), refusals(), any_model(), one_row()])

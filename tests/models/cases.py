@@ -32,6 +32,19 @@ def digit(rng):
     return {"Input3": (rng.random((1, 1, 28, 28)) * 255).astype(np.float32)}
 
 
+def eight_by_eight(batch):
+    return lambda rng: {"image": rng.random((batch, 1, 8, 8), dtype=np.float32)}
+
+
+LIGHT = ("bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "shufflenet", "squeezenet", "vgg19", "zfnet512")  # of light.py
+
+
+def classified(name):
+    """An image for a light CNN."""
+    tensor = "gpu_0/data_0" if name in ("shufflenet", "zfnet512") else "data_0"
+    return lambda rng: {tensor: rng.standard_normal((1, 3, 224, 224), dtype=np.float32)}
+
+
 def photograph(rng):
     return {"input": rng.standard_normal((1, 3, 240, 320), dtype=np.float32)}
 

@@ -1,25 +1,6 @@
 /* test_fold.c: what emit does where the graph folds: laws that change no bit, splats that stay
  * splats, constants folded within limits, and what must not fold. */
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "ir.h"
-
-static const Loc nowhere = {0};
-
-static int setup(void **state) { return (*state = context_new(NULL)) ? 0 : -1; }
-static int teardown(void **state) {
-    context_free(*state);
-    return 0;
-}
-
-#define LIST(T, ...) ((const T[]){__VA_ARGS__})
+#include "graph_test.h"
 
 typedef struct Case {
     Context *cx;
@@ -178,6 +159,19 @@ static void broadcasts_of_constants(void **state) {
     assert_true(element(&t, scaled, 512 * 3 + 7).f == (512.0 * 3 + 7) * 7);
 }
 
+/* Weights of 8 bits become what kernels multiply; other results that outgrow their operands do not. */
+static void weights_widen(void **state) {
+    Case t = make(state);
+    int8_t data[64 * 512];
+    for (int i = 0; i < 64 * 512; i++)
+        data[i] = (int8_t)(i % 251 - 125);
+    const Dim dims[] = {dim_const(t.cx, 64), dim_const(t.cx, 512)};
+    Val w = constant(&t, DT_i8, 2, dims, 64 * 512, data);
+    assert_true(element(&t, b_convert(t.g, nowhere, w, DT_f32), 700).f == 700 % 251 - 125);
+    assert_true(element(&t, b_convert(t.g, nowhere, w, DT_i32), 3).i == -122);
+    assert_int_equal(val_op(t.g, b_convert(t.g, nowhere, w, DT_f64)), OP_convert);
+}
+
 /* gather of a number that lies inside is a slice; a number before permute and reshape multiplies what they move. */
 static void views_move(void **state) {
     Case t = make(state);
@@ -224,7 +218,7 @@ int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {TEST(arithmetic_laws),    TEST(laws_that_do_not_hold),
                                        TEST(view_laws),          TEST(splats_stay_splats),
-                                       TEST(constants_fold),     TEST(broadcasts_of_constants),
+                                       TEST(constants_fold),     TEST(broadcasts_of_constants), TEST(weights_widen),
                                        TEST(errors_do_not_fold), TEST(views_move), TEST(limits_hold)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

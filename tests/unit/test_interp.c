@@ -1,104 +1,17 @@
 /* test_interp.c: the reference semantics: every family of ops against hand-computed values (NaN,
  * zero extents, integers past 2^53, symbolic dims), binding of symbols and guards.
  */
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
+#include "graph_test.h"
 
-#include <cmocka.h>
+#define FLOATS(...) LIST(float, __VA_ARGS__), (uint32_t)COUNT(LIST(float, __VA_ARGS__))
 
-#include "ir.h"
-
-static const Loc nowhere = {0};
-
-static int setup(void **state) { return (*state = context_new(NULL)) ? 0 : -1; }
-static int teardown(void **state) {
-    context_free(*state);
-    return 0;
-}
-
-/* ---- making graphs and tensors ---- */
-
-#define LIST(T, ...) ((const T[]){__VA_ARGS__})
-#define INTS(...)    LIST(int64_t, __VA_ARGS__), (uint32_t)COUNT(LIST(int64_t, __VA_ARGS__))
-#define FLOATS(...)  LIST(float, __VA_ARGS__), (uint32_t)COUNT(LIST(float, __VA_ARGS__))
-
-static Dim k(Context *cx, int64_t v) { return dim_const(cx, v); }
-
-static Dim input_symbol(Context *cx, const char *name, int64_t min) {
-    return dim_symbol(cx, symbol_new(cx, &(SymbolInfo){.name = name,
-                                                       .kind = SYMBOL_INPUT,
-                                                       .min = min,
-                                                       .max = INT64_MAX,
-                                                       .multiple = 1}));
-}
-
-static const Dim *dims_of(Context *cx, const int64_t *v, uint32_t n) {
-    Dim *d = arena_new_array(cx->arena, Dim, n);
-    for (uint32_t i = 0; i < n; i++)
-        d[i] = k(cx, v[i]);
-    return d;
-}
-
-static Attr a_int(AttrKey key, int64_t v) { return (Attr){.key = key, .as.i = v}; }
 static Attr a_ints(AttrKey key, const int64_t *v, uint32_t n) {
     return (Attr){.key = key, .n = n, .as.ints = v};
-}
-static Attr a_dims(AttrKey key, const Dim *v, uint32_t n) {
-    return (Attr){.key = key, .n = n, .as.dims = v};
 }
 static Attr a_dim(AttrKey key, Dim v) { return (Attr){.key = key, .as.dim = v}; }
 static Attr a_graph(AttrKey key, const Graph *v) { return (Attr){.key = key, .as.graph = v}; }
 static Attr a_text(Context *cx, AttrKey key, const char *v) {
     return (Attr){.key = key, .as.text = intern(cx, v)};
-}
-#define EMIT(g, op, ins, n_ins, ...)                                                               \
-    emit(g, op, nowhere, ins, n_ins, LIST(Attr, __VA_ARGS__),                                      \
-         (uint32_t)COUNT(LIST(Attr, __VA_ARGS__)))
-
-static Tensor tensor(Context *cx, DType t, uint32_t rank, const int64_t *dims, const void *data) {
-    Tensor x = {.dtype = t, .rank = rank};
-    for (uint32_t i = 0; i < rank; i++)
-        x.dims[i] = dims[i];
-    size_t bytes = (size_t)(tensor_elements(&x) * dtype_bytes(t));
-    x.data = data ? arena_copy(cx->arena, data, bytes) : arena_alloc(cx->arena, bytes);
-    return x;
-}
-
-/* 0, 1, 2 ... in any dtype. */
-static Tensor counting(Context *cx, DType t, uint32_t rank, const int64_t *dims) {
-    Tensor x = tensor(cx, t, rank, dims, NULL);
-    for (int64_t i = 0; i < tensor_elements(&x); i++)
-        scalar_store(t, (uint8_t *)x.data + i * dtype_bytes(t),
-                     dtype_is_float(t) ? (Scalar){.f = (double)i} : (Scalar){.i = i});
-    return x;
-}
-
-static Val param(Graph *g, const char *name, DType t, const int64_t *dims, uint32_t rank) {
-    return b_param(g, nowhere, name, t, rank, dims_of(g->cx, dims, rank));
-}
-
-static void report(Context *cx) {
-    for (uint32_t i = 0; i < diag_count(cx) && i < 5; i++)
-        print_message("diag: %s\n", diag_at(cx, i)->text);
-}
-
-/* Finishes g with the result r and runs it. */
-static Tensor run(Graph *g, Val r, const Tensor *in, uint32_t n) {
-    Tensor out[4];
-    if (!r.id)
-        report(g->cx);
-    assert_true(r.id != 0);
-    graph_result(g, r, "y");
-    if (!graph_finish(g) || !interp_run(g->cx, g->cx->arena, g, in, n, out)) {
-        report(g->cx);
-        fail();
-    }
-    return out[0];
 }
 
 static void assert_dims(const Tensor *t, const int64_t *dims, uint32_t n) {

@@ -32,14 +32,31 @@ static void test_conv(void **state) {
         c.depth = z->r * z->s * z->c;
         c.large = c.depth > 1000;
         Loc l = {0};
-        Dim n = z->symbolic ? symbol(&c, "n", 3) : dim_const(c.cx, 2), ch = dim_const(c.cx, z->c);
-        Dim dims[] = {n, z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h), dim_const(c.cx, z->w), ch},
-            planes[] = {n, ch, dims[1], dims[2]};
-        Val x = z->planes ? b_permute(c.g, l, param(&c, DT_f32, 4, planes), DIMS(0, 2, 3, 1)) : param(&c, DT_f32, 4, dims);
+        Val x = picture(&c, z, 2, false);
         Val y = conv(&c, x, weights(&c, 4, DIMS(z->r, z->s, z->c, z->f)), 2, z, 1);
         y = b_binary(c.g, l, OP_add, y, weights(&c, 1, DIMS(z->f)));
         if (i & 1) y = b_binary(c.g, l, OP_add, y, param(&c, DT_f32, 4, val_type(c.g, y)->dims));
         end_case(&c, b_binary(c.g, l, OP_max, y, b_scalar(c.g, l, DT_f32, 0)));
+    }
+}
+
+/* Of integers, whose sums are exact in any order: quantized networks. */
+static void test_conv_integers(void **state) {
+    (void)state;
+    static const Shape shapes[] = {{9, 7, 16, 40, 3, 3, 1, 1, 1, 1, false, false},
+                                   {7, 7, 70, 20, 1, 1, 1, 1, 0, 0, true, false}};
+    for (uint32_t i = 0; i < COUNT(shapes); i++) {
+        const Shape *z = &shapes[i];
+        Case c = begin_case(i ? "conv_integers_1" : "conv_integers_0");
+        c.depth = z->r * z->s * z->c;
+        Dim dims[] = {z->symbolic ? symbol(&c, "n", 3) : dim_const(c.cx, 2), dim_const(c.cx, z->h), dim_const(c.cx, z->w),
+                      dim_const(c.cx, z->c)};
+        int64_t n = z->r * z->s * z->c * z->f;
+        int32_t *data = arena_new_array(c.cx->arena, int32_t, (size_t)n);
+        for (int64_t k = 0; k < n; k++) data[k] = (int32_t)(next_float(&c.seed) * 127);
+        Dim d[] = {dim_const(c.cx, z->r), dim_const(c.cx, z->s), dims[3], dim_const(c.cx, z->f)};
+        Val w = b_const(c.g, (Loc){0}, const_data(c.cx, DT_i32, (uint64_t)n, data), 4, d);
+        end_case(&c, conv(&c, param(&c, DT_i32, 4, dims), w, 2, z, 1));
     }
 }
 
@@ -57,10 +74,7 @@ static void test_crossed(void **state) {
         Case c = begin_case(name);
         c.depth = z->r * z->s * z->c;
         Loc l = {0};
-        Dim n = z->symbolic ? symbol(&c, "n", 3) : dim_const(c.cx, i & 1 ? 1 : 2), ch = dim_const(c.cx, z->c);
-        Dim dims[] = {n, z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h), dim_const(c.cx, z->w), ch},
-            planes[] = {n, ch, dims[1], dims[2]};
-        Val x = z->planes ? b_permute(c.g, l, param(&c, DT_f32, 4, planes), DIMS(0, 2, 3, 1)) : param(&c, DT_f32, 4, dims);
+        Val x = picture(&c, z, i & 1 ? 1 : 2, false);
         Val y = conv(&c, x, weights(&c, 4, DIMS(z->r, z->s, z->c, z->f)), 2, z, 1);
         y = b_binary(c.g, l, OP_add, y, weights(&c, 1, DIMS(z->f)));
         if (i & 1) y = b_unary(c.g, l, OP_sigmoid, b_binary(c.g, l, OP_add, y, param(&c, DT_f32, 4, val_type(c.g, y)->dims)));
@@ -93,7 +107,8 @@ static void test_conv_groups(void **state) {
         /* channels first on both sides: template planes */
         {5, {9, 39, 5, 5, 3, 3, 1, 1, 1, 1, false, true}}, {4, {11, 40, 4, 4, 3, 3, 2, 1, 1, 1, false, true}},
         {3, {7, 50, 3, 3, 5, 5, 2, 1, 2, 2, true, true}}, {2, {10, 21, 2, 2, 3, 3, 2, 2, 0, 3, false, true}},
-        {2, {8, 70, 2, 2, 2, 4, 1, 2, 1, 0, false, true}}};
+        {2, {8, 70, 2, 2, 2, 4, 1, 2, 1, 0, false, true}}, {2, {7, 100, 2, 2, 3, 3, 2, 1, 1, 1, false, true}},
+        {3, {9, 75, 3, 3, 5, 5, 2, 1, 1, 2, false, true}}, {2, {6, 71, 2, 2, 2, 2, 2, 1, 1, 0, false, true}}};
     for (uint32_t i = 0; i < COUNT(cases); i++) {
         const Shape *z = &cases[i].shape;
         int64_t groups = cases[i].groups;
@@ -102,11 +117,7 @@ static void test_conv_groups(void **state) {
         Case c = begin_case(name);
         c.depth = z->r * z->s * z->c / groups;
         Loc l = {0};
-        Dim n = z->symbolic ? symbol(&c, "n", 2) : dim_const(c.cx, 2), ch = dim_const(c.cx, z->c);
-        Dim width = z->symbolic ? symbol(&c, "w", z->w) : dim_const(c.cx, z->w);
-        Dim dims[] = {n, z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h), width, ch},
-            planes[] = {n, ch, dims[1], dims[2]};
-        Val x = z->planes ? b_permute(c.g, l, param(&c, DT_f32, 4, planes), DIMS(0, 2, 3, 1)) : param(&c, DT_f32, 4, dims);
+        Val x = picture(&c, z, 2, z->symbolic);
         Val y = conv(&c, x, weights(&c, 4, DIMS(z->r, z->s, z->c / groups, z->f)), 2, z, groups);
         y = b_binary(c.g, l, OP_add, y, weights(&c, 1, DIMS(z->f)));
         if (i & 1) y = b_binary(c.g, l, OP_add, y, param(&c, DT_f32, 4, val_type(c.g, y)->dims));
@@ -137,10 +148,7 @@ static void test_separable(void **state) {
         Case c = begin_case(name);
         c.depth = z->r * z->s * z->c, c.expects = TEMPLATE_separable, c.l2_bytes = 1 << 10;
         Loc l = {0};
-        Dim dims[] = {z->symbolic ? symbol(&c, "n", 3) : dim_const(c.cx, 3),
-                      z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h),
-                      z->symbolic ? symbol(&c, "w", z->w) : dim_const(c.cx, z->w), dim_const(c.cx, z->c)};
-        Val y = conv(&c, param(&c, DT_f32, 4, dims), weights(&c, 4, DIMS(z->r, z->s, z->c / cases[i].groups, z->f)), 2, z,
+        Val y = conv(&c, picture(&c, z, 3, z->symbolic), weights(&c, 4, DIMS(z->r, z->s, z->c / cases[i].groups, z->f)), 2, z,
                      cases[i].groups);
         y = b_binary(c.g, l, OP_max, b_binary(c.g, l, OP_add, y, weights(&c, 1, DIMS(z->f))), b_scalar(c.g, l, DT_f32, 0));
         y = conv(&c, y, weights(&c, 4, DIMS(1, 1, z->f, cases[i].filters)), 2, &(Shape){.stride = 1, .dilation = 1}, 1);
@@ -178,11 +186,8 @@ static void winograd_case(const Shape *z, uint32_t i) {
     c.depth = 1000 * z->c; /* no filter gives such numbers: results cancel */
     c.large = z->c > 100;
     Loc l = {0};
-    Dim n = z->symbolic ? symbol(&c, "n", 3) : dim_const(c.cx, 2), ch = dim_const(c.cx, z->c);
     Dim low = dim_const(c.cx, z->low), high = dim_const(c.cx, z->high);
-    Dim dims[] = {n, z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h), dim_const(c.cx, z->w), ch},
-        planes[] = {n, ch, dims[1], dims[2]};
-    Val x = z->planes ? b_permute(c.g, l, param(&c, DT_f32, 4, planes), DIMS(0, 2, 3, 1)) : param(&c, DT_f32, 4, dims);
+    Val x = picture(&c, z, 2, false);
     Attr attrs[] = {{.key = ATTR_low, .n = 2, .as.dims = (Dim[]){low, low}},
                     {.key = ATTR_high, .n = 2, .as.dims = (Dim[]){high, high}},
                     {.key = ATTR_tile, .as.i = z->r}};
@@ -210,8 +215,9 @@ static void test_winograd(void **state) {
 
 int main(void) {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv),      cmocka_unit_test(test_conv_ranks), cmocka_unit_test(test_conv_groups),
-        cmocka_unit_test(test_separable), cmocka_unit_test(test_winograd),   cmocka_unit_test(test_crossed),
+        cmocka_unit_test(test_conv),      cmocka_unit_test(test_conv_integers), cmocka_unit_test(test_conv_ranks),
+        cmocka_unit_test(test_conv_groups), cmocka_unit_test(test_separable),   cmocka_unit_test(test_winograd),
+        cmocka_unit_test(test_crossed),
     };
     return have_llvm() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
 }

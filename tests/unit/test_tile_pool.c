@@ -39,10 +39,7 @@ static void test_pooled(void **state) {
         Case c = begin_case(name);
         c.depth = z->r * z->s * z->c * 9, c.expects = TEMPLATE_pooled, c.l2_bytes = cases[i].l2_kilobytes << 10;
         Loc l = {0};
-        Dim n = z->symbolic ? symbol(&c, "n", 3) : dim_const(c.cx, 2), ch = dim_const(c.cx, z->c);
-        Dim dims[] = {n, z->symbolic ? symbol(&c, "h", z->h) : dim_const(c.cx, z->h), dim_const(c.cx, z->w), ch};
-        Dim planes[] = {n, ch, dims[1], dims[2]};
-        Val x = z->planes ? b_permute(c.g, l, param(&c, DT_f32, 4, planes), DIMS(0, 2, 3, 1)) : param(&c, DT_f32, 4, dims);
+        Val x = picture(&c, z, 2, false);
         Val y = conv(&c, x, weights(&c, 4, DIMS(z->r, z->s, z->c, z->f)), 2, z, 1);
         y = b_binary(c.g, l, OP_add, y, weights(&c, 1, DIMS(z->f)));
         if (i & 1) y = b_binary(c.g, l, OP_add, y, param(&c, DT_f32, 4, val_type(c.g, y)->dims));
