@@ -260,6 +260,10 @@ Val b_select(Graph *g, Loc loc, Val c, Val a, Val b) {
     return b_ew(g, loc, OP_select, (const Val[]){c, a, b}, 3);
 }
 
+Val b_fma(Graph *g, Loc loc, Val a, Val b, Val c) {
+    return b_ew(g, loc, OP_fma, (const Val[]){a, b, c}, 3);
+}
+
 Val b_convert(Graph *g, Loc loc, Val x, DType dtype) {
     if (x.id == 0 || val_dtype(g, x) == dtype)
         return x;

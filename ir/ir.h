@@ -365,6 +365,7 @@ Val b_ew(Graph *, Loc, Op, const Val *in, uint32_t n); /* broadcasts operands to
 Val b_unary(Graph *, Loc, Op, Val);
 Val b_binary(Graph *, Loc, Op, Val, Val);
 Val b_select(Graph *, Loc, Val c, Val a, Val b);
+Val b_fma(Graph *, Loc, Val a, Val b, Val c); /* a * b + c */
 Val b_convert(Graph *, Loc, Val, DType);               /* itself where the dtype is right */
 Val b_reshape(Graph *, Loc, Val, uint32_t rank, const Dim *dims);
 Val b_permute(Graph *, Loc, Val, const int64_t *perm);

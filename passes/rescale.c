@@ -62,12 +62,12 @@ static Val rescaled(Rewrite *rw, Val old, Val v, Const scale) {
 
 static Val rescale(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     (void)old_val;
-    if (old->op != OP_mul) return (Val){0};
+    if (old->op != OP_mul && old->op != OP_fma) return (Val){0};
     for (uint32_t i = 0; i < 2; i++) {
         Const scale;
         if (!is_column_constant(rw->to, in[1 - i], &scale)) continue;
         Val v = rescaled(rw, old->in[i], in[i], scale);
-        if (v.id) return v;
+        if (v.id) return old->op == OP_fma ? b_binary(rw->to, old->loc, OP_add, v, in[2]) : v;
     }
     return (Val){0};
 }

@@ -16,11 +16,15 @@ static uint32_t axes_from(uint32_t first, uint32_t rank, int64_t *axes) {
     return rank - first;
 }
 
+/* x * scale + bias; rounded once where an instruction does that. */
 static Val scaled_by_channel(Call *c, Val x, Val scale, Val bias) {
-    if (!x.id) return x;
+    if (!x.id || !scale.id) return NO_VAL;
     uint32_t rank = val_rank(c->g, x);
-    Val y = ew2(c, OP_mul, x, per_axis(c, scale, 1, rank));
-    return bias.id ? ew2(c, OP_add, y, per_axis(c, bias, 1, rank)) : y;
+    DType t = val_dtype(c->g, x);
+    Val factor = per_axis(c, scale, 1, rank), shift = per_axis(c, bias, 1, rank);
+    if (shift.id && factor.id && (t == DT_f32 || t == DT_f64)) return b_fma(c->g, c->loc, x, factor, shift);
+    Val y = ew2(c, OP_mul, x, factor);
+    return bias.id ? ew2(c, OP_add, y, shift) : y;
 }
 
 /* ---- batch ------------------------------------------------------------------------------------------------------- */
@@ -54,9 +58,10 @@ Val import_batch_norm(Call *c) {
         return fail(c, "statistics per position (spatial 0) are not supported");
     if (training && c->opset >= 14) return batch_training(c, x, scale, bias, epsilon);
     if (training) return fail(c, "training mode is supported from opset 14 on");
-    Val a =
-        ew2(c, OP_div, to(c, scale, val_dtype(c->g, var)), ew1(c, OP_sqrt, ew2(c, OP_add, var, num(c, var, epsilon))));
-    Val b = ew2(c, OP_sub, to(c, bias, val_dtype(c->g, var)), ew2(c, OP_mul, mean, a));
+    /* Once per channel, so that it costs nothing to be exact: bias and mean * a may nearly cancel. */
+    Val wide = to(c, var, DT_f64);
+    Val a = ew2(c, OP_div, to(c, scale, DT_f64), ew1(c, OP_sqrt, ew2(c, OP_add, wide, num(c, wide, epsilon))));
+    Val b = ew2(c, OP_sub, to(c, bias, DT_f64), ew2(c, OP_mul, to(c, mean, DT_f64), a));
     DType t = val_dtype(c->g, x);
     return scaled_by_channel(c, x, to(c, a, t), to(c, b, t));
 }
