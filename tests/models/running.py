@@ -31,7 +31,10 @@ FAULTS = 1.5
 PR_SET_THP_DISABLE = 41
 SUBJECTS = {"mlp_small": cases.rows(64), "minilm": cases.tokens(8, 128), "mobilenet_v2": cases.images(1),
             "resnet50": cases.images(4), "bert_base": cases.tokens(8, 32), "vit_b_16": cases.images(2),
-            "gpt2": cases.cached(1, 1, 255)}
+            "gpt2": cases.cached(1, 1, 255), "version-RFB-320": cases.photograph, "silero_vad_16k_op15": cases.speech,
+            "digits": cases.eight_by_eight(64)}
+PLACES = {"version-RFB-320": models.given, "silero_vad_16k_op15": models.given,
+          "digits": lambda file: os.path.join(ingot.ROOT, "examples", "digits", file)}  # of files that are no graphs of the folder
 BYTES = {"f64": 8, "i64": 8, "u64": 8, "f32": 4, "i32": 4, "u32": 4,
          "f16": 2, "bf16": 2, "i16": 2, "u16": 2, "i8": 1, "u8": 1, "bool": 1}
 DIMS = {"floordiv": lambda a, b: a // b, "ceildiv": lambda a, b: -(-a // b)}  # of the text form, beside Python's own
@@ -61,7 +64,7 @@ def live_set(path, inputs):
         match = NODE.match(line)
         if match:
             kernel = [int(match[1]), match[2], [int(v) for v in re.findall(r"%(\d+)", match[3])], 0]
-        if kernel and (match and "{body=" not in line or line.startswith("  }")):
+        if kernel and (match and "body=graph" not in line or line.startswith("  }")):
             kernel[3] = type_bytes(line.rsplit(" : ", 1)[1].split(" @")[0], symbols)
             nodes.append(kernel)
             kernel = None
@@ -115,7 +118,7 @@ def child(name, library):
 
 
 def measure(name):
-    path = models.graph(name)
+    path = PLACES[name](name + ".onnx") if name in PLACES else models.graph(name)
     library, live = ingot.artifact(path), live_set(path, SUBJECTS[name](np.random.default_rng(1)))
     runs = [[float(x) for x in subprocess.run([sys.executable, __file__, "--child", name, library], check=True, text=True,
                                               stdout=subprocess.PIPE).stdout.split()] for _ in range(5)]
