@@ -376,6 +376,22 @@ static void run_whole(Kernel *k, Blocks *s, const Dim *task, Dim column) {
     run_group(k, s, column, &u);
 }
 
+/* The same in a loop whose every second step takes the groups backwards: `turned` is number `column` counted from the end. */
+static void run_turning(Kernel *k, Blocks *s, const Dim *task, Dim column, LVal turned) {
+    LoopBuilder *b = k->b;
+    KernelScope scope, inner;
+    LVal zero = l_i64(b, 0), back = l_bin(b, LOP_ne, l_bin(b, LOP_and, k->step, l_i64(b, 1)), zero);
+    kernel_enter(k, &scope, NULL, 0);
+    Dim there = kernel_index(k, l_select(b, back, turned, kernel_dim(k, column)));
+    Dim start = dim_muli(k->cx, there, (int64_t)blocks_wide(s) * PANEL);
+    Fact facts[] = {{REL_LE, dim_const(k->cx, 0), there}, {REL_LT, start, s->columns}};
+    kernel_enter(k, &inner, facts, 2);
+    if (s->next.id) s->next = l_select(b, back, l_sub(b, zero, s->next), s->next);
+    run_whole(k, s, task, there);
+    kernel_leave(k, &inner);
+    kernel_leave(k, &scope);
+}
+
 /* Groups [first, end) of `all` in a block of rows. */
 static void run_block(Kernel *k, Blocks *s, const Dim *task, Dim all, LVal first, LVal end) {
     LoopBuilder *b = k->b;
@@ -384,7 +400,9 @@ static void run_block(Kernel *k, Blocks *s, const Dim *task, Dim all, LVal first
     Dim column = kernel_loop(k, &loop, first, end, all, one_pass(s) ? 1 : s->block_groups, NULL, 0);
     if (one_pass(s)) {
         if (!s->strip) s->next = group_elements(k, s);
-        run_whole(k, s, task, column);
+        LVal last = l_sub(b, end, l_i64(b, 1));
+        if (k->step.id) run_turning(k, s, task, column, l_sub(b, l_add(b, first, last), kernel_dim(k, column)));
+        else run_whole(k, s, task, column);
     } else {
         run_parts(k, s, task, all, column, l_min(b, l_i64(b, s->block_groups), l_sub(b, end, kernel_dim(k, column))));
     }

@@ -17,6 +17,7 @@ typedef struct Frame {
 typedef struct Host {
     Program *p;
     LVal offsets, weights, fails, scratch, scratch_bytes, symbols, fail, tier;
+    LVal step;                   /* number of the innermost scan's; or 0: in no loop */
     bool waits;                  /* kernels are deferred; round: their nodes */
     Loc round;
 } Host;
@@ -226,6 +227,7 @@ static LVal *launch_operands(Host *h, Frame *fr, Val v, const KernelEntry *e, ui
         vec_push(p->arena, &in, h->scratch);
         vec_push(p->arena, &in, h->scratch_bytes);
     }
+    if (info->turns) vec_push(p->arena, &in, h->step.id ? h->step : l_i64(p->b, 0));
     for (uint32_t i = 0; i < info->n_symbols; i++) vec_push(p->arena, &in, program_dim(p, dim_symbol(p->cx, info->symbols[i])));
     *count = in.n;
     return in.at;
@@ -344,7 +346,10 @@ static void run_scan(Host *h, Frame *fr, Val v) {
     }
     for (uint32_t r = 0; r < t->rank; r++)
         outputs[r] = r < carried ? c.at[3 * r + 1] : slice_at(h, fr->pointers[v.id][r], type_info(p->cx, t->elements[r]), at);
+    LVal outer = h->step;
+    h->step = i;
     run_region(h, fr, attr_ints(n, ATTR_buffers, NULL)[t->rank + carried], body, params, outputs);
+    h->step = outer;
     carry_turn(&c);
     l_for_end(p->b, &loop, c.at, c.n);
     carry_end(fr, v, &c);

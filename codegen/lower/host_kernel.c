@@ -3,8 +3,8 @@
  * Equal kernels (body and schedules) share one entry.  An entry has a function for the lowest tier, and a variant for each
  * higher one whose schedule differs, or whose registers or instructions do more with the text than those the code is for (erf
  * and exp over vectors of 16: 1.6 times faster so).  Templates know a tier by its schedule alone, so equal schedules are
- * equal texts.  Parameters are the same for all tiers: a scratch that some variant needs, all get.  Extent and pieces may
- * differ; the host program selects them by the frame's tier.
+ * equal texts.  Parameters are the same for all tiers: a scratch or a step's number that some variant needs, all get.  Extent
+ * and pieces may differ; the host program selects them by the frame's tier.
  */
 #include "program.h"
 #include <string.h>
@@ -81,14 +81,14 @@ const KernelEntry *program_kernel(Program *p, const Graph *g, const Node *n) {
         bool same = old->aliased == e.aliased && memcmp(old->schedule, e.schedule, sizeof e.schedule) == 0;
         if (same && graph_equal(old->body, e.body)) return old;
     }
-    bool scratches = false;
+    bool scratches = false, turns = false;
     for (uint32_t t = 0; t < n_tiers; t++) {
         bool same = t && memcmp(&e.schedule[t], &e.schedule[t - 1], sizeof e.schedule[t]) == 0;
         e.info[t] = same ? e.info[t - 1] : kernel_info(p->m, e.body, &e.schedule[t]);
         p->scratch = dim_max(p->cx, p->scratch, e.info[t].scratch_bytes);
-        scratches |= e.info[t].scratches;
+        scratches |= e.info[t].scratches, turns |= e.info[t].turns;
     }
-    for (uint32_t t = 0; t < n_tiers; t++) e.info[t].scratches = scratches;
+    for (uint32_t t = 0; t < n_tiers; t++) e.info[t].scratches = scratches, e.info[t].turns = turns;
     e.name = intern(p->cx, arena_print(p->arena, "%s_k%u", p->m->name, p->kernels.n));
     write_functions(p, &e, loc_string(p->cx, n->loc));
     vec_push(p->arena, &p->kernels, e);

@@ -85,7 +85,7 @@ static void drop_found(SymbolSet *set, Symbol found) {
 
 typedef struct Signature {
     VEC(LParam) params;
-    uint32_t first_pointer, first_output, fail, found, scratch, first_symbol;
+    uint32_t first_pointer, first_output, fail, found, scratch, step, first_symbol;
 } Signature;
 
 static void add_param(Arena *arena, Signature *s, const char *name, LType type, uint32_t flags) {
@@ -116,6 +116,8 @@ static Signature make_signature(Kernel *k, const KernelInfo *info, Arena *arena,
         add_param(arena, &s, "scratch", lt_pointer(DT_u8), LP_NOALIAS);
         add_param(arena, &s, "scratch_bytes", i64, 0);
     }
+    s.step = s.params.n;
+    if (info->turns) add_param(arena, &s, "step", i64, 0);
     s.first_symbol = s.params.n;
     for (uint32_t i = 0; i < info->n_symbols; i++)
         add_param(arena, &s, symbol_info(k->cx, info->symbols[i])->name, i64, 0);
@@ -151,6 +153,7 @@ static void bind_arguments(Kernel *k, const Signature *s, const KernelInfo *info
         LVal at = l_mul(b, worker, loop_param(b, s->scratch + 1));
         k->scratch = l_offset(b, loop_param(b, s->scratch), at);
     }
+    if (info->turns && k->schedule->field[SCHED_turn]) k->step = loop_param(b, s->step);
     for (uint32_t i = 0; i < info->n_symbols; i++) kernel_bind(k, info->symbols[i], loop_param(b, s->first_symbol + i));
 }
 
@@ -179,6 +182,7 @@ KernelInfo kernel_info(LoopModule *m, const Graph *body, const Schedule *schedul
     info.elements = graph_written(body, 0);
     info.scratch_bytes = t->scratch(&k);
     info.scratches = !dim_is(cx, info.scratch_bytes, 0);
+    info.turns = schedule->field[SCHED_turn];
     return info;
 }
 

@@ -61,6 +61,7 @@ struct Kernel {
     LVal fail;               /* i64 pointer to this worker's failure record, or 0 */
     LVal found;              /* i64 pointer: where the extent found goes, or 0 */
     LVal scratch;            /* u8 pointer to this worker's scratch, or 0 */
+    LVal step;               /* i64: of the innermost loop that the host program is in; or 0: the schedule does not ask */
     Dim scratch_bytes;       /* what the template needs, in input symbols */
 };
 
@@ -141,10 +142,12 @@ void row_index(Kernel *, Dim linear);                                      /* ro
 /* ---- kernel.c: one kernel node as a function ------------------------------------------------------------------------ */
 
 /* Arguments of a kernel after lo, hi, worker: pointers of the body's parameters, of its results, then where needed the base
- * of failure records, the place of the found extent, the base of scratch and its bytes per worker, then the symbols' values. */
+ * of failure records, the place of the found extent, the base of scratch and its bytes per worker, the number of the loop's
+ * step, then the symbols' values. */
 typedef struct KernelInfo {
     LFunc *func;
     bool fails, scratches;
+    bool turns;              /* takes the number of the loop's step */
     Symbol found;            /* the extent that the kernel finds while running, or 0 */
     Dim scratch_bytes;       /* per worker; an upper bound in input symbols */
     Dim range;               /* extent to launch over */

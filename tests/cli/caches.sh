@@ -49,3 +49,30 @@ if [ -r /sys/devices/system/cpu/cpu0/cache/index2/size ] && grep -q Unified /sys
     l2=$(cat /sys/devices/system/cpu/cpu0/cache/index2/size)
     [ "$(field block_m contraction native,last=1G)" = "$(field block_m contraction native,l2="$l2",last=1G)" ]
 fi
+# A loop's steps take the panels of a constant that the second cache does not hold by turns forwards and backwards.
+cat > t.graph <<'EOT'
+graph @t(%1 "x": f32[7,1,112]) {
+  %2 = const {data=f32 blob(0, 12544), dtype=f32, shape=[112,112]}
+  %3 = const {data=f32 0, dtype=f32, shape=[1,112]}
+  %4 = scan %3, %1, %2 {reverse=1, carried=1, scanned=1, trip=7, body=graph @step(%1 "at": i64[], %2 "h": f32[1,112],
+      %3 "x": f32[1,112], %4 "w": f32[112,112]) {
+    %5 = dot %2, %4 {batch=0, chunk=256}
+    %6 = add %5, %3
+    %7 = tanh %6
+    return %7 "h", %7 "y"
+  }}
+  %5 = get %4 {index=1}
+  return %5 "y"
+}
+EOT
+head -c 50176 k.graph.bin > t.graph.bin
+cp t.graph k.graph && cp t.graph.bin k.graph.bin
+[ "$(field turn contraction v4)" = 0 ]
+[ "$(field turn contraction v4,l2=32K)" = 1 ]
+"$INGOT" run t.graph --seed=3 -o wanted
+for threads in 1 2; do
+    "$INGOT" compile t.graph --cpu=v3,v4,l2=32K --print-schedule 2> stderr | grep turn=1 | sed 's/grain=[0-9]*/grain=16/' > t.schedule
+    [ -s t.schedule ]
+    expect 0 '' "$INGOT" run t.graph --seed=3 --threads=$threads --cpu=v3,v4,l2=32K --schedule=t.schedule -o got
+    cmp wanted/y.npy got/y.npy || { echo "turning changes bits ($threads threads)"; exit 1; }
+done
