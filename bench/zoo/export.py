@@ -19,7 +19,7 @@ from .registry import MODELS
 
 # The quick first.
 KINDS = ("tables", "sequences", "series", "sound", "text", "encoders", "language", "vision", "detectors", "pixels", "recent",
-         "edge", "scenes", "further", "idioms", "families", "classifiers")
+         "edge", "scenes", "further", "idioms", "families", "learners", "classifiers")
 MOST = 4096  # of an open extent
 
 

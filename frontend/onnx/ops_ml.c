@@ -96,7 +96,6 @@ Val import_linear_classifier(Call *c) {
     if (!labels || labels->n < 2) return fail(c, "only two or more integer class labels are supported");
     bool one = b && b->n == 1 && labels->n == 2;
     Val y = linear(c, to(c, in(c, 0), DT_f32), one ? 1 : labels->n), best;
-    Dim n = dim_k(c, labels->n);
     if (!y.id) return y;
     if (one) {
         Val pair[2] = {ew1(c, OP_neg, y), y};
@@ -105,8 +104,48 @@ Val import_linear_classifier(Call *c) {
     Attr attrs[2] = {{.key = ATTR_axis, .as.i = 1}, {.key = ATTR_last, .as.i = 0}};
     best = emit(c->g, OP_arg_max, c->loc, &y, 1, attrs, 2);
     set_out(c, 1, transformed(c, y));
-    return b_gather(c->g, c->loc, b_const(c->g, c->loc, const_data(c->cx, DT_i64, labels->n, labels->at), 1, &n), best,
-                    0, 0);
+    return b_gather(c->g, c->loc, b_ints(c->g, c->loc, labels->at, labels->n), best, 0, 0);
+}
+
+/* The kernel function of rows x [n, features] and vectors [m, features]: [n, m]. */
+static Val kernel_function(Call *c, Val x, Val vectors) {
+    const FloatVec *p = attr_floats(c, "kernel_params");
+    const char *kind = attr_s(c, "kernel_type", "LINEAR");
+    double gamma = p && p->n > 0 ? p->at[0] : 0, offset = p && p->n > 1 ? p->at[1] : 0, degree = p && p->n > 2 ? p->at[2] : 0;
+    if (!x.id || !vectors.id) return NO_VAL;
+    if (strcmp(kind, "RBF") == 0) {
+        Val away = ew2(c, OP_sub, unsqueezed(c, x, 1), unsqueezed(c, vectors, 0));
+        Val square = reduce1(c, OP_reduce_sum, ew2(c, OP_mul, away, away), 2, false);
+        return ew1(c, OP_exp, ew2(c, OP_mul, square, num(c, x, -gamma)));
+    }
+    Val y = batched_matmul(c, x, swap_last(c, vectors));
+    if (strcmp(kind, "LINEAR") == 0) return y;
+    y = ew2(c, OP_add, ew2(c, OP_mul, y, num(c, x, gamma)), num(c, x, offset));
+    if (strcmp(kind, "POLY") == 0) return ew2(c, OP_pow, y, num(c, x, degree));
+    if (strcmp(kind, "SIGMOID") == 0) return ew1(c, OP_tanh, y);
+    return fail(c, "kernel_type '%s' is not known; known are LINEAR, POLY, RBF and SIGMOID", kind);
+}
+
+/* A weighted sum of kernel functions of support vectors, or without any of the features themselves. */
+Val import_svm_regressor(Call *c) {
+    Val x = to(c, in(c, 0), DT_f32);
+    const FloatVec *k = attr_floats(c, "coefficients"), *vectors = attr_floats(c, "support_vectors"),
+                   *rho = attr_floats(c, "rho");
+    int64_t n = attr_i(c, "n_supports", 0);
+    if (!x.id) return x;
+    if (n < 0 || !k || !k->n || (n && (!vectors || vectors->n == 0 || vectors->n % n || k->n != n)))
+        return fail(c, "%u coefficients and %u numbers for %lld support vectors", k ? k->n : 0, vectors ? vectors->n : 0,
+                    (long long)n);
+    if (val_rank(c->g, x) == 1) x = unsqueezed(c, x, 0);
+    Dims column = {.n = 2, .at = {dim_k(c, k->n), dim_k(c, 1)}};
+    if (n) {
+        Dims d = {.n = 2, .at = {dim_k(c, n), dim_k(c, vectors->n / n)}};
+        x = kernel_function(c, x, shaped(c, floats(c, vectors, DT_f32), &d));
+    }
+    Val y = x.id ? batched_matmul(c, x, shaped(c, floats(c, k, DT_f32), &column)) : x;
+    if (rho && rho->n) y = ew2(c, OP_add, y, num(c, y, rho->at[0]));
+    if (attr_i(c, "one_class", 0)) y = sel(c, greater(c, y, num(c, y, 0)), num(c, y, 1), num(c, y, -1));
+    return transformed(c, y);
 }
 
 Val import_one_hot_encoder(Call *c) {

@@ -294,9 +294,7 @@ Val import_tf_idf(Call *c) {
             return fail(c, "%u n-grams and %u indexes", taken + grams, indexes->n);
         Dims list = {.n = 2, .at = {dim_k(c, grams), dim_k(c, n)}}, line = {.n = 1, .at = {dim_k(c, grams)}};
         if (grams && n >= least && n <= most) {
-            Val g = b_const(c->g, c->loc, const_data(c->cx, DT_i64, (uint64_t)(end - from), pool->at + from), 2,
-                            list.at),
-                sum = NO_VAL;
+            Val g = shaped(c, b_ints(c->g, c->loc, pool->at + from, (uint32_t)(end - from)), &list), sum = NO_VAL;
             for (int64_t skip = 0; skip <= (n == 1 ? 0 : skips); skip++) {
                 if ((n - 1) * (skip + 1) >= length) break;
                 Val one = occurrences(c, x, g, n, skip + 1, val_dim(c->g, x, 1));
@@ -308,7 +306,7 @@ Val import_tf_idf(Call *c) {
             if (sum.id && strcmp(mode, "IDF") == 0)
                 sum = sel(c, greater(c, sum, num(c, sum, 0)), weight, num(c, sum, 0));
             if (sum.id && strcmp(mode, "TFIDF") == 0) sum = ew2(c, OP_mul, sum, weight);
-            Val at = b_const(c->g, c->loc, const_data(c->cx, DT_i64, grams, indexes->at + taken), 1, line.at);
+            Val at = b_ints(c->g, c->loc, indexes->at + taken, grams);
             Dims wide = {.n = 2, .at = {y.at[0], dim_k(c, grams)}};
             if (sum.id) total = scatter(c, total, spread(c, at, &wide), spread(c, sum, &wide), 1, "add");
         }

@@ -1,7 +1,8 @@
 /* ops_trees.c: TreeEnsemble, TreeEnsembleRegressor, TreeEnsembleClassifier of ai.onnx.ml.
  *
  * All trees of all rows walk down together: a state [rows, trees] of node numbers takes as many steps as the deepest tree
- * is deep; leaves lead to themselves.  The tables (feature, threshold, successors, mode) are constants that are gathered.
+ * is deep; leaves lead to themselves.  The tables (threshold; feature, successors and mode in one word) are constants that are
+ * gathered.
  */
 #include "onnx.h"
 #include <math.h>
@@ -220,18 +221,49 @@ static bool read_nodes_classic(Call *c, Forest *f, const char *kind) {
 
 /* ---- building ---------------------------------------------------------------------------------------------------- */
 
-static Val ints_table(Call *c, const Forest *f, int64_t (*pick)(const TreeNode *)) {
-    int64_t *data = arena_new_array(c->cx->arena, int64_t, f->nodes.n);
-    Dim n = dim_k(c, f->nodes.n);
-    for (uint32_t i = 0; i < f->nodes.n; i++) data[i] = pick(&f->nodes.at[i]);
-    return b_const(c->g, c->loc, const_data(c->cx, DT_i64, f->nodes.n, data), 1, &n);
-}
-
 static int64_t pick_feature(const TreeNode *t) { return t->feature; }
 static int64_t pick_yes(const TreeNode *t) { return t->yes; }
 static int64_t pick_no(const TreeNode *t) { return t->no; }
 static int64_t pick_mode(const TreeNode *t) { return t->mode; }
 static int64_t pick_missing(const TreeNode *t) { return t->missing_yes; }
+
+/* What a step asks of a node, side by side in as few words as hold it: a gather costs more than a shift and a mask. */
+typedef enum NodeField { FIELD_FEATURE, FIELD_YES, FIELD_NO, FIELD_MODE, FIELD_MISSING, FIELDS } NodeField;
+typedef struct NodeWords {
+    uint32_t n, word[FIELDS], low[FIELDS], bits[FIELDS];
+    Val table[FIELDS];
+} NodeWords;
+
+static NodeWords node_words(Call *c, const Forest *f) {
+    static int64_t (*const pick[FIELDS])(const TreeNode *) = {pick_feature, pick_yes, pick_no, pick_mode, pick_missing};
+    enum { WIDTH = 63 };
+    NodeWords w = {0};
+    int64_t *data[FIELDS];
+    uint32_t used = WIDTH;
+    for (NodeField k = 0; k < FIELDS; k++) {
+        int64_t most = 0;
+        for (uint32_t i = 0; i < f->nodes.n; i++) most |= pick[k](&f->nodes.at[i]);
+        while (w.bits[k] < WIDTH && most >> w.bits[k]) w.bits[k]++;
+        if (w.n == 0 || used + w.bits[k] > WIDTH) {
+            data[w.n++] = arena_new_array(c->cx->arena, int64_t, f->nodes.n);
+            used = 0;
+        }
+        int64_t *to_ = data[w.n - 1];
+        for (uint32_t i = 0; i < f->nodes.n; i++) to_[i] = (used ? to_[i] : 0) | pick[k](&f->nodes.at[i]) << used;
+        w.word[k] = w.n - 1, w.low[k] = used;
+        used += w.bits[k];
+    }
+    Dim n = dim_k(c, f->nodes.n);
+    for (uint32_t i = 0; i < w.n; i++)
+        w.table[i] = b_const(c->g, c->loc, const_data(c->cx, DT_i64, f->nodes.n, data[i]), 1, &n);
+    return w;
+}
+
+static Val field(Call *c, const NodeWords *w, const Val *words, NodeField k) {
+    Val v = words[w->word[k]];
+    if (w->low[k]) v = ew2(c, OP_shr, v, numt(c, DT_i64, w->low[k]));
+    return ew2(c, OP_and, v, b_int(c->g, c->loc, DT_i64, (int64_t)((UINT64_C(1) << w->bits[k]) - 1)));
+}
 
 static Val floats_table(Call *c, DType t, const double *values, uint32_t n, const Dims *d) {
     uint8_t *data = arena_array(c->cx->arena, (size_t)dtype_bytes(t), n);
@@ -287,26 +319,27 @@ static Val leaves(Call *c, const Forest *f, Val x) {
     }
     uint32_t depth = deepest(c, f, &loops);
     if (loops) return fail(c, "the trees' nodes form a cycle, or share nodes");
-    Dim trees = grid.at[1];
-    Val state = spread(c, b_const(c->g, c->loc, const_data(c->cx, DT_i64, f->roots.n, f->roots.at), 1, &trees), &grid);
+    Val state = spread(c, b_ints(c->g, c->loc, f->roots.at, f->roots.n), &grid);
     Val split_table = floats_table(c, f->dtype, splits, f->nodes.n, &line);
     Attr axis = {.key = ATTR_axis, .as.i = 1};
+    NodeWords nodes = node_words(c, f);
     for (uint32_t step = 0; step < depth && state.id; step++) {
-        Val pair[2] = {x, at_state(c, ints_table(c, f, pick_feature), state)};
+        Val words[FIELDS] = {{0}};
+        for (uint32_t i = 0; i < nodes.n; i++) words[i] = at_state(c, nodes.table[i], state);
+        Val pair[2] = {x, field(c, &nodes, words, FIELD_FEATURE)};
         Val v = emit(c->g, OP_gather_elements, c->loc, pair, 2, &axis, 1), split = at_state(c, split_table, state),
             cond = NO_VAL;
-        Val mode = at_state(c, ints_table(c, f, pick_mode), state);
+        Val mode = field(c, &nodes, words, FIELD_MODE);
         for (Mode m = MODE_LEQ; m < MODE_LEAF; m++) {
             if (!used[m]) continue;
             Val one = m == MODE_MEMBER ? member_of(c, f, v, state) : compare(c, m, v, split);
             cond = cond.id ? sel(c, ew2(c, OP_eq, mode, numt(c, DT_i64, m)), one, cond) : one;
         }
         if (missing) {
-            Val follows = ew2(c, OP_eq, at_state(c, ints_table(c, f, pick_missing), state), numt(c, DT_i64, 1));
+            Val follows = ew2(c, OP_eq, field(c, &nodes, words, FIELD_MISSING), numt(c, DT_i64, 1));
             cond = ew2(c, OP_or, cond, ew2(c, OP_and, ew1(c, OP_isnan, v), follows));
         }
-        state =
-            sel(c, cond, at_state(c, ints_table(c, f, pick_yes), state), at_state(c, ints_table(c, f, pick_no), state));
+        state = sel(c, cond, field(c, &nodes, words, FIELD_YES), field(c, &nodes, words, FIELD_NO));
     }
     return state;
 }
@@ -399,7 +432,6 @@ Val import_tree_classifier(Call *c) {
     f.targets = binary ? 1 : labels->n;
     if (!read_nodes_classic(c, &f, "class") || !check_forest(c, &f)) return NO_VAL;
     Val y = base_values(c, ballot(c, &f, leaves(c, &f, x), "SUM")), best;
-    Dim n = dim_k(c, labels->n);
     Attr attrs[2] = {{.key = ATTR_axis, .as.i = 1}, {.key = ATTR_last, .as.i = 0}};
     if (!y.id) return y;
     if (binary) {
@@ -414,8 +446,5 @@ Val import_tree_classifier(Call *c) {
         y = post_transform(c, y, post);
     }
     set_out(c, 1, to(c, y, DT_f32));
-    return best.id
-               ? b_gather(c->g, c->loc, b_const(c->g, c->loc, const_data(c->cx, DT_i64, labels->n, labels->at), 1, &n),
-                          best, 0, 0)
-               : best;
+    return best.id ? b_gather(c->g, c->loc, b_ints(c->g, c->loc, labels->at, labels->n), best, 0, 0) : best;
 }

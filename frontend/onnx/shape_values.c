@@ -434,20 +434,27 @@ bool shape_where(Call *c) {
     return give(c, c->in[1].dtype, rank, n, at);
 }
 
+/* Sums, products, largest and smallest of a list. */
 bool shape_reduce(Call *c) {
+    static const int joins[] = {[RED_SUM] = OP_add, [RED_PROD] = OP_mul, [RED_MAX] = OP_max, [RED_MIN] = OP_min,
+                                [RED_SUM_SQUARE] = 0};
+    const int64_t *axes = NULL;
+    uint32_t n_axes = 0;
+    int64_t k;
     Value *a = &c->in[0];
-    if (a->rank > 1 || !value_elements(c, a) || c->n_in > 1) return false;
-    if (c->row->param != OP_reduce_sum && c->row->param != OP_reduce_prod && c->row->param != OP_reduce_max)
-        return false;
-    int op = c->row->param == OP_reduce_sum ? OP_add : c->row->param == OP_reduce_prod ? OP_mul : OP_max;
-    if (op == OP_max && a->n == 0) return false;
+    int op = joins[c->row->param];
+    if (a->rank > 1 || !op || !value_elements(c, a) || (has_in(c, 1) && !in_ints(c, 1, &axes, &n_axes))) return false;
+    if ((n_axes == 0 && attr_i(c, "noop_with_empty_axes", 0)) || (op == OP_mul && a->divisor != 1)) return false;
+    if (a->n == 0 && (op == OP_max || op == OP_min)) return false;
     Dim *at = new_elements(c, 1);
-    at[0] = dim_k(c, op == OP_mul);
-    for (uint32_t i = 0; i < a->n; i++) {
-        at[0] = op == OP_max && i == 0 ? a->elements[0] : combine(c, op, at[0], a->elements[i]);
-        if (!at[0].id) return false;
-    }
-    return give(c, a->dtype, a->rank == 1 && attr_i(c, "keepdims", 1) ? 1 : 0, 1, at);
+    at[0] = a->n ? (Dim){0} : dim_k(c, op == OP_mul);
+    for (uint32_t numbers = 2; numbers-- > 0;) /* numbers first, so that one of them is left beside the symbols */
+        for (uint32_t i = 0; i < a->n; i++) {
+            if ((uint32_t)dim_const_value(c->cx, a->elements[i], &k) != numbers) continue;
+            at[0] = at[0].id ? combine(c, op, at[0], a->elements[i]) : a->elements[i];
+            if (!at[0].id) return false;
+        }
+    return give_over(c, a->dtype, a->rank == 1 && attr_i(c, "keepdims", 1) ? 1 : 0, 1, at, a->divisor);
 }
 
 /* ---- movement ---------------------------------------------------------------------------------------------------- */

@@ -12,7 +12,7 @@ import models
 
 NAMES = ("logistic dlrm fm gcn gat_scatter var_std_misc rnn_dyn mamba_scan mamba_loop gat_softmax experts_gathered codebook "
          "detect_topk dcgan einsum_mha tacotron voice_activity keras_recurrent darknet_anchors quantized_linear "
-         "fused_decoder").split()
+         "fused_decoder forest boosted support_vectors nearest").split()
 
 python = os.path.join(ingot.ROOT, "build", "bench-venv", "bin", "python")
 if not os.path.exists(os.path.join(ingot.ROOT, "build", "bench-venv", "made")):

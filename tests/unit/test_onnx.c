@@ -346,6 +346,32 @@ static void shape_arithmetic_vanishes(void **state) {
     assert_int_equal(made->guards.n, 0);
 }
 
+/* ReduceMin and ReduceProd of a list of extents and constants, as counts of top_k and lengths of reshapes are spelt. */
+static void shapes_are_reduced(void **state) {
+    Bytes g = {.n = 0}, n = node_of("Concat", "s k", "both");
+    value(&g, 11, "x", 1, "n 8");
+    ints(&g, "k", (const int64_t[]){400, 24}, 2, true);
+    add_node(&g, "Shape", "x", "s");
+    add_int(&n, "axis", 0);
+    nest(&g, 1, &n);
+    n = node_of("ReduceMin", "both", "least");
+    nest(&g, 1, &n);
+    n = node_of("ReduceProd", "s", "all");
+    nest(&g, 1, &n);
+    n = node_of("Concat", "least minus", "target");
+    add_int(&n, "axis", 0);
+    nest(&g, 1, &n);
+    ints(&g, "minus", (const int64_t[]){-1}, 1, true);
+    add_node(&g, "Reshape", "x target", "y");
+    add_node(&g, "Reshape", "x all", "z");
+    value(&g, 12, "y", 1, "");
+    value(&g, 12, "z", 1, "");
+    Graph *made = import_graph(*state, &g);
+    assert_non_null(made);
+    assert_string_equal(result_dim(made, 0), "n-max(n,8)+8");
+    assert_string_equal(dim_string(made->cx, val_dim(made, made->results.at[1], 0)), "8*n");
+}
+
 static void declarations_narrow_and_fix(void **state) {
     Context *cx = *state;
     Bytes g = flattening("batch seq 4"), m = model_of(&g, 17);
@@ -562,6 +588,7 @@ int main(void) {
         TEST(functions_are_inlined_with_their_attributes),
         TEST(functions_that_call_themselves_end),
         TEST(shape_arithmetic_vanishes),
+        TEST(shapes_are_reduced),
         TEST(declarations_narrow_and_fix),
         TEST(targets_that_are_inputs_bind_their_elements),
         TEST(extents_without_a_bound_are_symbols),
