@@ -61,6 +61,11 @@ static const OpRow rows[] = {
      "LIBM(fmaf)(f32_bits((b) << 16), f32_bits((c) << 16), LIBM(fmaf)(f32_bits((b) & 0xffff0000u), f32_bits((c) & "
      "0xffff0000u), a))",
      NULL},
+    {LOP_dot_u8, S,
+     "((i32)((u32)(a) + ((b) & 255u) * (u32)((i32)((c) << 24) >> 24) + ((b) >> 8 & 255u) * (u32)((i32)((c) << 16) >> 24) + "
+     "((b) >> 16 & 255u) * (u32)((i32)((c) << 8) >> 24) + ((b) >> 24) * (u32)((i32)(c) >> 24)))",
+     "($V)(($X)a + (b & 255u) * ($X)(($V)(c << 24) >> 24) + (b >> 8 & 255u) * ($X)(($V)(c << 16) >> 24) + "
+     "(b >> 16 & 255u) * ($X)(($V)(c << 8) >> 24) + (b >> 24) * ($X)(($V)c >> 24))"},
     {LOP_select, ALL, "((a) ? (b) : (c))", "($V)((($X)b & $M(a)) | (($X)c & ~$M(a)))"},
     {LOP_eq, SU | F, "((b8)((a) == (b)))", "$C(a == b)"},
     {LOP_ne, SU | F, "((b8)((a) != (b)))", "$C(a != b)"},
@@ -246,7 +251,8 @@ static void define_vector(CPrinter *p, const OpRow *row, const char *name, const
     text_add(&p->ops, "%s%d(%s, %s, ", row->vector ? "OP" : "LANES", n, r, name);
     if (n == 3) {
         const char *first = row->op == LOP_select ? c_type(p, lt_vector(DT_bool, t.lanes)) : v;
-        const char *rest = row->op == LOP_dot_bf16 ? c_type(p, lt_vector(DT_u32, t.lanes)) : v;
+        bool packed = row->op == LOP_dot_bf16 || row->op == LOP_dot_u8;
+        const char *rest = packed ? c_type(p, lt_vector(DT_u32, t.lanes)) : v;
         text_add(&p->ops, "%s, %s, %s, %u, ", first, rest, rest, t.lanes);
     } else {
         text_add(&p->ops, "%s, %u, ", v, t.lanes);

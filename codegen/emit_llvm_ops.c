@@ -373,6 +373,53 @@ static LLVMValueRef dot_bf16(LlvmPrinter *p, LLVMValueRef *in, uint32_t lanes) {
     return sum;
 }
 
+/* Of sixteen lanes of i32 `first` and those behind it, so many. */
+static LLVMValueRef lanes_from(LlvmPrinter *p, LLVMValueRef v, uint32_t first, uint32_t n) {
+    LLVMValueRef at[64];
+    for (uint32_t i = 0; i < n; i++) at[i] = LLVMConstInt(i32_type(p), first + i, 0);
+    return LLVMBuildShuffleVector(p->builder, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(at, n), "");
+}
+
+/* The sum of products of two i16 in each i32, by the instruction that the target has for so many lanes (at most): exact. */
+static LLVMValueRef dot_i16(LlvmPrinter *p, LLVMValueRef x, LLVMValueRef w, uint32_t lanes, uint32_t most) {
+    const char *name = most == 16  ? "llvm.x86.avx512.pmaddw.d.512"
+                       : most == 8 ? "llvm.x86.avx2.pmadd.wd"
+                                   : "llvm.x86.sse2.pmadd.wd";
+    if (lanes == most) return llvm_intrinsic(p, name, NULL, 0, (LLVMValueRef[]){x, w}, 2);
+    uint32_t half = lanes / 2;
+    LLVMValueRef low = dot_i16(p, lanes_from(p, x, 0, lanes), lanes_from(p, w, 0, lanes), half, most),
+                 high = dot_i16(p, lanes_from(p, x, lanes, lanes), lanes_from(p, w, lanes, lanes), half, most), at[64];
+    for (uint32_t i = 0; i < lanes; i++) at[i] = LLVMConstInt(i32_type(p), i, 0);
+    return LLVMBuildShuffleVector(p->builder, low, high, LLVMConstVector(at, lanes), "");
+}
+
+/* Byte i of each u32, widened. */
+static LLVMValueRef byte_of(LlvmPrinter *p, LLVMValueRef v, uint32_t i, bool is_signed) {
+    LLVMTypeRef type = LLVMTypeOf(v);
+    LLVMValueRef up = LLVMBuildShl(p->builder, v, llvm_int(p, type, 24 - 8 * i), "");
+    return is_signed ? LLVMBuildAShr(p->builder, up, llvm_int(p, type, 24), "")
+                     : LLVMBuildLShr(p->builder, up, llvm_int(p, type, 24), "");
+}
+
+/* Where no instruction takes bytes: those of even places as pairs of i16, and those of odd ones. */
+static LLVMValueRef dot_u8(LlvmPrinter *p, LLVMValueRef *in, uint32_t lanes) {
+    const Target *target = loop_target(p->m, p->func);
+    LLVMBuilderRef b = p->builder;
+    if (target && target->dot_u8 && lanes == 16) return llvm_intrinsic(p, "llvm.x86.avx512.vpdpbusd.512", NULL, 0, in, 3);
+    LLVMValueRef sum = in[0];
+    if (!target || strncmp(target->triple, "x86_64", 6) != 0 || lanes < 4) {
+        for (uint32_t i = 0; i < 4; i++)
+            sum = LLVMBuildAdd(b, sum, LLVMBuildMul(b, byte_of(p, in[1], i, false), byte_of(p, in[2], i, true), ""), "");
+        return sum;
+    }
+    LLVMTypeRef i16 = llvm_type(p, lt_vector(DT_i16, 2 * lanes));
+    LLVMValueRef x = LLVMBuildBitCast(b, in[1], i16, ""), w = LLVMBuildBitCast(b, in[2], i16, ""), eight = llvm_int(p, i16, 8);
+    uint32_t most = (uint32_t)target->vector_bytes / 4 < lanes ? (uint32_t)target->vector_bytes / 4 : lanes;
+    LLVMValueRef even = LLVMBuildAShr(b, LLVMBuildShl(b, w, eight, ""), eight, "");
+    sum = LLVMBuildAdd(b, sum, dot_i16(p, LLVMBuildAnd(b, x, llvm_int(p, i16, 255), ""), even, lanes, most), "");
+    return LLVMBuildAdd(b, sum, dot_i16(p, LLVMBuildLShr(b, x, eight, ""), LLVMBuildAShr(b, w, eight, ""), lanes, most), "");
+}
+
 LLVMValueRef llvm_op(LlvmPrinter *p, const LInst *inst) {
     LType r = llvm_loop_type(p, inst->out[0]), t = inst->n_in ? llvm_loop_type(p, inst->in[0]) : r;
     LLVMValueRef in[3] = {NULL, NULL, NULL};
@@ -385,6 +432,7 @@ LLVMValueRef llvm_op(LlvmPrinter *p, const LInst *inst) {
     case LC_TERNARY:
         if (inst->op == LOP_select) return LLVMBuildSelect(p->builder, in[0], in[1], in[2], "");
         if (inst->op == LOP_dot_bf16) return dot_bf16(p, in, r.lanes);
+        if (inst->op == LOP_dot_u8) return dot_u8(p, in, r.lanes);
         return llvm_intrinsic(p, "llvm.fma", (LLVMTypeRef[]){LLVMTypeOf(in[0])}, 1, in, 3);
     case LC_COMPARE: return compare(p, inst->op, t.pointer ? DT_u64 : (DType)t.dtype, in[0], in[1]);
     case LC_CAST: return inst->op == LOP_convert ? convert(p, t, r, in[0]) : bitcast(p, t, r, in[0]);

@@ -20,7 +20,7 @@ bool cc_object(Context *cx, const char *cc_or_null, const Target *target, const 
     for (uint32_t i = 0; i < COUNT(extension); i++)
         extension[i] = target && target->cc_options[i] ? target->cc_options[i] : "-fPIC";
     const char *const argv[] = {
-        cc, "-std=gnu99", "-O2", march, extension[0], extension[1], extension[2], "-fPIC", "-ffp-contract=off",
+        cc, "-std=gnu99", "-O2", march, extension[0], extension[1], extension[2], extension[3], "-fPIC", "-ffp-contract=off",
         "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing", "-fwrapv", "-fvisibility=hidden", "-w", "-Wno-psabi",
         "-c", source, "-o", path, NULL};
     bool ok = file_write(cx, source, c_text, n, 0600) && process_run(cx, argv);

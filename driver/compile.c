@@ -105,9 +105,26 @@ static const Graph *import(Job *job, bool *used) {
     return constants(job, &o) ? onnx_import(job->cx, job->file, job->bytes, job->n, &o) : NULL;
 }
 
+/* Products of integers are of 8 bits, as a rule: the default list gets the tier that has instructions for them.  Of one tier
+ * alone, for code in this process, the best. */
+static bool serve_integers(Job *job) {
+    Tiers tiers;
+    if (!tiers_parse(job->cx, "v3,v4,v4-vnni", NULL, &tiers)) return false;
+    job->tiers = job->tiers.n == 1 ? tiers_of(cpu_best(job->cx->arena, &tiers)) : tiers;
+    return true;
+}
+
+static bool sums_integers(const Graph *g) {
+    for (uint32_t i = 1; i < g->nodes.n; i++)
+        if (op_info[g->nodes.at[i].op].kind == KIND_CONTRACT && val_dtype(g, (Val){i}) == DT_i32) return true;
+    return false;
+}
+
 const Graph *job_import(Job *job) {
     bool *used = job->set.donate ? arena_new_array(job->cx->arena, bool, job->set.n_dims + 1) : NULL;
     const Graph *g = import(job, used);
+    bool by_default = !job->set.cpu && job->precision != PRECISION_bf16; /* its own list has such a tier */
+    if (g && by_default && sums_integers(g) && !serve_integers(job)) return NULL;
     return g && used ? donate(job, g, used) : g;
 }
 

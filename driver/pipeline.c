@@ -20,6 +20,7 @@ static const char *const order[] = {
     "winograd", /* likewise, with scales inside the filter; operands in bf16 are better summed as they are */
     "interleave", /* after layout, before constants are laid out in panels */
     "narrow",   /* precision bf16 alone; after layout, so that an operand is rounded where it is read */
+    "bytes",    /* after layout, when filters lie along columns; what is left is packed as i32 */
     "pack",     /* after layout, so that filters are packed from where they lie */
     "canon",    /* unpacked originals are dead now */
     "regroup",  /* what shapes contractions and layout want is settled */

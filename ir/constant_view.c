@@ -118,22 +118,49 @@ static bool stream_pairs(const uint8_t *data, const ConstView *v, size_t each, S
     return !held || sink(user, buffer, held * sizeof *buffer);
 }
 
+/* The low byte of a number in memory, of whatever integer type. */
+static int8_t low_byte(const uint8_t *at) { return (int8_t)*at; }
+
+/* Of i8 or i32, as i8: a line is rows k to k + 3 of one panel. */
+static bool stream_quads(const uint8_t *data, const ConstView *v, size_t each, SinkFn *sink, void *user) {
+    int8_t buffer[BUFFER_BYTES];
+    size_t held = 0;
+    int64_t depth = v->dims[v->rank - 2];
+    Rows r = {0};
+    if (!rows_begin(&r, v)) return false;
+    for (int64_t first = 0, columns = r.columns; first < columns; first += PANEL_COLUMNS) {
+        int64_t n = columns - first < PANEL_COLUMNS ? columns - first : PANEL_COLUMNS;
+        rows_begin(&r, v);
+        for (int64_t row = 0; row < r.n; row++, rows_next(&r)) {
+            int64_t k = row % depth;
+            const uint8_t *from = data + (r.at + first * r.step) * (int64_t)each;
+            if (held == COUNT(buffer) && !sink(user, buffer, sizeof buffer)) return false;
+            if (held == COUNT(buffer)) held = 0;
+            if (k % 4 == 0) memset(buffer + held, 0, 4 * PANEL_COLUMNS);
+            int8_t *to = buffer + held + k % 4;
+            for (int64_t i = 0; i < n; i++) to[4 * i] = low_byte(from + i * r.step * (int64_t)each);
+            if (k % 4 == 3 || k + 1 == depth) held += 4 * PANEL_COLUMNS;
+        }
+    }
+    return !held || sink(user, buffer, held);
+}
+
 typedef bool StreamFn(const uint8_t *data, const ConstView *, size_t each, SinkFn *,
                       void *user); /* each: bytes of data's elements */
 static StreamFn *const stream[ENCODING_COUNT] = {
     [ENCODING_DENSE] = stream_dense, [ENCODING_PANEL16] = stream_panels, [ENCODING_PAIR16] = stream_pairs,
-    [ENCODING_PANEL64] = stream_wide_panels};
+    [ENCODING_PANEL64] = stream_wide_panels, [ENCODING_QUAD16] = stream_quads};
 
 /* Stored elements, and their type. */
 static bool encoded(const ConstInfo *of, Encoding encoding, const ConstView *v, uint64_t *elements, DType *t) {
     Rows r;
     int64_t n, columns, width = encoding_columns(encoding);
-    *t = encoding == ENCODING_PAIR16 ? DT_bf16 : of->dtype;
+    *t = encoding_dtype(encoding, of->dtype);
     if (!rows_begin(&r, v)) return false;
     if (!ck_align_up(r.columns, width, &columns)) return false;
-    if (encoding == ENCODING_PAIR16 && r.n) { /* an odd last row has a partner */
-        int64_t depth = v->dims[v->rank - 2];
-        if (!ck_mul(r.n / depth, depth + depth % 2, &r.n)) return false;
+    if (encoding_rows(encoding) > 1 && r.n) { /* the last row may lack partners */
+        int64_t depth = v->dims[v->rank - 2], whole;
+        if (!ck_align_up(depth, encoding_rows(encoding), &whole) || !ck_mul(r.n / depth, whole, &r.n)) return false;
     }
     if (!ck_mul(r.n, columns, &n)) return false;
     *elements = (uint64_t)n;

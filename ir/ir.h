@@ -144,6 +144,8 @@ typedef enum Encoding {
      * products of a pair the second first, as instruction dot_bf16 of Loop IR does. */
     ENCODING_PAIR16,
     ENCODING_PANEL64, /* as PANEL16, with panels of 64 columns: few rows read them as one stream */
+    /* [taps.., K, N] i8 as [ceil(N/16)][taps][ceil(K/4)][16][4], tails zero: what dot_u8 of Loop IR takes. */
+    ENCODING_QUAD16,
     ENCODING_COUNT
 } Encoding;
 typedef struct Type { uint32_t id; } Type;
@@ -159,6 +161,8 @@ typedef struct TypeInfo {
 Type type_tensor(Context *, DType, uint32_t rank, const Dim *dims);
 extern const char *const encoding_name[ENCODING_COUNT];
 int64_t encoding_columns(Encoding);        /* that lie side by side: of a panel; 1: dense */
+int64_t encoding_rows(Encoding);           /* that lie side by side in each of those: 2 of pairs, 4 of quads, else 1 */
+DType encoding_dtype(Encoding, DType);     /* that elements of the dtype get when they are encoded so */
 Type type_encoded(Context *, Type, Encoding);
 Type type_tuple(Context *, uint32_t n, const Type *elements);
 const TypeInfo *type_info(Context *, Type);
@@ -572,10 +576,11 @@ typedef struct Target {
     const char *triple;      /* "x86_64-unknown-linux-gnu" */
     const char *cpu;         /* what compilers know it by, without extensions */
     const char *features;    /* LLVM spelling, and what the artifact checks at load */
-    const char *cc_options[3]; /* extensions in the spelling of C compilers, or NULL */
+    const char *cc_options[4]; /* extensions in the spelling of C compilers, or NULL */
     int32_t vector_bytes;    /* 32, 64 */
     int32_t vector_registers;
     bool fma;
+    bool dot_u8;             /* an instruction for dot_u8 of Loop IR, at sixteen lanes */
     bool dot_bf16;           /* instructions for dot_bf16 and round_bf16 of Loop IR, at sixteen lanes */
     bool tiles_bf16;         /* the tile instructions of Loop IR */
     const char *c_macro;     /* that C compilers define for this target and those above it, not for those below */

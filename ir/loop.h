@@ -156,6 +156,7 @@ LVal l_un(LoopBuilder *, LOp, LVal);
 LVal l_bin(LoopBuilder *, LOp, LVal, LVal);  /* compares too; a scalar operand is splat to the other's lanes */
 LVal l_fma(LoopBuilder *, LVal, LVal, LVal);
 LVal l_dot_bf16(LoopBuilder *, LVal sum, LVal x, LVal w);
+LVal l_dot_u8(LoopBuilder *, LVal sum, LVal x, LVal w);
 LVal l_select(LoopBuilder *, LVal c, LVal a, LVal b);
 LVal l_convert(LoopBuilder *, LVal, DType);
 LVal l_bitcast(LoopBuilder *, LVal, DType);

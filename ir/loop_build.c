@@ -258,11 +258,14 @@ static LVal ternary(LoopBuilder *b, LOp op, LVal x, LVal y, LVal z) {
 
 LVal l_fma(LoopBuilder *b, LVal x, LVal y, LVal z) { return ternary(b, LOP_fma, x, y, z); }
 
-LVal l_dot_bf16(LoopBuilder *b, LVal sum, LVal x, LVal w) {
+static LVal dot(LoopBuilder *b, LOp op, LVal sum, LVal x, LVal w) {
     uint32_t lanes = loop_type(b, sum).lanes;
     LVal in[] = {sum, l_splat(b, x, lanes), l_splat(b, w, lanes)};
-    return l_inst(b, LOP_dot_bf16, loop_type(b, sum), in, 3, 0);
+    return l_inst(b, op, loop_type(b, sum), in, 3, 0);
 }
+
+LVal l_dot_bf16(LoopBuilder *b, LVal sum, LVal x, LVal w) { return dot(b, LOP_dot_bf16, sum, x, w); }
+LVal l_dot_u8(LoopBuilder *b, LVal sum, LVal x, LVal w) { return dot(b, LOP_dot_u8, sum, x, w); }
 
 LVal l_select(LoopBuilder *b, LVal c, LVal x, LVal y) { return ternary(b, LOP_select, c, x, y); }
 

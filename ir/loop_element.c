@@ -227,6 +227,13 @@ static LSlot dot_bf16(const LSlot *in) {
     return slot_f32(fmaf(bf16_to_f32((uint16_t)x), bf16_to_f32((uint16_t)w), first));
 }
 
+static LSlot dot_u8(const LSlot *in) {
+    uint32_t x = (uint32_t)in[1].u, w = (uint32_t)in[2].u;
+    int64_t sum = in[0].i;
+    for (int i = 0; i < 32; i += 8) sum += (int64_t)(uint8_t)(x >> i) * (int8_t)(w >> i);
+    return (LSlot){.i = loop_wrap(DT_i32, sum)};
+}
+
 bool loop_element(LOp op, DType from, DType to, const LSlot *in, LSlot *out) {
     if (op == LOP_select) {
         *out = in[0].u ? in[1] : in[2];
@@ -242,6 +249,10 @@ bool loop_element(LOp op, DType from, DType to, const LSlot *in, LSlot *out) {
     }
     if (op == LOP_dot_bf16) {
         *out = dot_bf16(in);
+        return true;
+    }
+    if (op == LOP_dot_u8) {
+        *out = dot_u8(in);
         return true;
     }
     if (from == DT_f32) return element_f32(op, in, out);

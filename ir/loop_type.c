@@ -45,6 +45,7 @@ static const Signature signature[LOP_COUNT] = {
     [LOP_shr] = {'T', "TT", 'd'},
     [LOP_fma] = {'T', "TTT", 'f'},
     [LOP_dot_bf16] = {'T', "Tww", 's'},
+    [LOP_dot_u8] = {'T', "Tww", 'l'},
     [LOP_select] = {'T', "mTT", 'A'},
     [LOP_eq] = {'m', "TT", 'A'},
     [LOP_ne] = {'m', "TT", 'A'},
@@ -126,6 +127,7 @@ static bool kind_holds(char kind, LType t) {
     case 'n': return dtype_is_int(d) || dtype_is_float(d);
     case 'f': return dtype_is_float(d);
     case 's': return d == DT_f32;
+    case 'l': return d == DT_i32;
     case 'd': return dtype_is_int(d);
     case 'b': return dtype_is_int(d) || dtype_is_bool(d);
     default: return true;
@@ -137,6 +139,7 @@ static const char *kind_text(char kind) {
     case 'n': return "a number";
     case 'f': return "a float";
     case 's': return "f32";
+    case 'l': return "i32";
     case 'd': return "an integer";
     case 'b': return "an integer or bool";
     default: return "a number or bool";

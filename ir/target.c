@@ -3,8 +3,8 @@
  * The names are the x86-64 psABI micro-architecture levels; `features` are LLVM's spellings and
  * what an artifact checks at load.  The baseline has no fma: a separate numeric class (design:
  * Numbers).  Its 16-byte vectors are SSE registers. Source: x86-64 psABI, section 3.1.1, table 3.1.
- * v4-bf16 is v4 with AVX512-BF16, v4-amx that with AMX-BF16.  Rows ascend: a machine runs the last row of an artifact whose
- * features it has.
+ * v4-vnni is v4 with AVX512-VNNI, v4-bf16 that with AVX512-BF16, which no CPU has alone, v4-amx that with AMX-BF16.  Rows
+ * ascend: a machine runs the last row of an artifact whose features it has.
  * Cache sizes are the smallest common ones, never the build host's unless --cpu asks for them.
  */
 #include <stddef.h>
@@ -16,7 +16,8 @@
 #define LEVEL2    "+cx16,+sahf,+popcnt,+sse3,+ssse3,+sse4.1,+sse4.2"
 #define LEVEL3    LEVEL2 ",+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+xsave"
 #define LEVEL4    LEVEL3 ",+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
-#define BF16      LEVEL4 ",+avx512bf16"
+#define VNNI      LEVEL4 ",+avx512vnni"
+#define BF16      VNNI ",+avx512bf16"
 #define AMX       BF16 ",+amx-tile,+amx-bf16"
 
 const Target targets[] = {
@@ -53,14 +54,28 @@ const Target targets[] = {
      .l1_bytes = 32 << 10,
      .l2_bytes = 1 << 20,
      .last_bytes = 32 << 20},
+    {.name = "x86-64-v4-vnni",
+     .cpu = "x86-64-v4",
+     .cc_options = {"-mavx512vnni"},
+     .triple = LINUX_X86,
+     .features = VNNI,
+     .vector_bytes = 64,
+     .vector_registers = 32,
+     .fma = true,
+     .dot_u8 = true,
+     .c_macro = "__AVX512VNNI__",
+     .l1_bytes = 32 << 10,
+     .l2_bytes = 1 << 20,
+     .last_bytes = 32 << 20},
     {.name = "x86-64-v4-bf16",
      .cpu = "x86-64-v4",
-     .cc_options = {"-mavx512bf16"},
+     .cc_options = {"-mavx512vnni", "-mavx512bf16"},
      .triple = LINUX_X86,
      .features = BF16,
      .vector_bytes = 64,
      .vector_registers = 32,
      .fma = true,
+     .dot_u8 = true,
      .dot_bf16 = true,
      .c_macro = "__AVX512BF16__",
      .l1_bytes = 32 << 10,
@@ -68,12 +83,13 @@ const Target targets[] = {
      .last_bytes = 32 << 20},
     {.name = "x86-64-v4-amx",
      .cpu = "x86-64-v4",
-     .cc_options = {"-mavx512bf16", "-mamx-tile", "-mamx-bf16"},
+     .cc_options = {"-mavx512vnni", "-mavx512bf16", "-mamx-tile", "-mamx-bf16"},
      .triple = LINUX_X86,
      .features = AMX,
      .vector_bytes = 64,
      .vector_registers = 32,
      .fma = true,
+     .dot_u8 = true,
      .dot_bf16 = true,
      .tiles_bf16 = true,
      .c_macro = "__AMX_BF16__",

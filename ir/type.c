@@ -15,13 +15,19 @@ typedef struct TypeTable {
 } TypeTable;
 
 const char *const encoding_name[ENCODING_COUNT] = {
-    [ENCODING_DENSE] = "dense", [ENCODING_PANEL16] = "panel16", [ENCODING_PAIR16] = "pair16", [ENCODING_PANEL64] = "panel64"};
+    [ENCODING_DENSE] = "dense", [ENCODING_PANEL16] = "panel16", [ENCODING_PAIR16] = "pair16", [ENCODING_PANEL64] = "panel64",
+    [ENCODING_QUAD16] = "quad16"};
 
 int64_t encoding_columns(Encoding e) {
     static const uint8_t columns[ENCODING_COUNT] = {
-        [ENCODING_DENSE] = 1, [ENCODING_PANEL16] = 16, [ENCODING_PAIR16] = 16, [ENCODING_PANEL64] = 64};
+        [ENCODING_DENSE] = 1, [ENCODING_PANEL16] = 16, [ENCODING_PAIR16] = 16, [ENCODING_PANEL64] = 64,
+        [ENCODING_QUAD16] = 16};
     return columns[e];
 }
+
+int64_t encoding_rows(Encoding e) { return e == ENCODING_PAIR16 ? 2 : e == ENCODING_QUAD16 ? 4 : 1; }
+
+DType encoding_dtype(Encoding e, DType t) { return e == ENCODING_PAIR16 ? DT_bf16 : e == ENCODING_QUAD16 ? DT_i8 : t; }
 
 static const TypeInfo poison_type = {.dtype = DT_none};
 

@@ -110,7 +110,7 @@ static bool wide_registers(const Target *t, DType compute) {
 /* Register tile of rows x panels: as many accumulators as leave room for the panels and a broadcast.  Four panels share each
  * broadcast where registers allow; few rows are one tile, so that the weights are read once, up to 24 two tiles of two panels:
  * with four panels they are three or four, and what comes from memory is read from the second cache as often.
- * halves: panels and broadcasts are pairs of bf16 that take two registers each, as f32. */
+ * halves: panels and broadcasts are pairs of bf16 that take two registers each, as f32, or bytes that do, as i16. */
 static void tile(Schedule *s, const Target *t, DType compute, bool halves, int64_t rows, int64_t columns, int64_t widest) {
     int64_t each = PANEL * dtype_bytes(compute) / t->vector_bytes, room = t->vector_registers - 1; /* registers a panel takes */
     if (each < 1) each = 1;
@@ -252,7 +252,7 @@ static void blocks(const Choice *c, Schedule *s) {
     int64_t least = rows > 0 && rows < 32 ? rows : 32;
     if (chained && t->l2_bytes / 8 * 5 < sat_mul(depth, 4 * (2 * width + least))) chained = false, parts = true;
     if (chained) part = depth;
-    int64_t bytes = (part < 128 ? 128 : part) * (w->dtype == DT_bf16 ? 2 : 4); /* of a row of x, and of a column */
+    int64_t bytes = (part < 128 ? 128 : part) * dtype_bytes(w->dtype); /* of a row of x, and of a column */
     /* x stays there, and panels that nothing fetches ahead (sums.c, as few rows) are best read in order. */
     bool streams = rows <= STREAMED_ROWS && sat_mul(sat_mul(rows, depth), 4) <= t->l2_bytes / 4;
     int64_t most = packs ? PACKED_COLUMNS : BLOCK_COLUMNS; /* what is packed takes a place in the cache as well */
@@ -303,12 +303,18 @@ static bool reads_in_place(const Choice *c) {
  * rows (1x1 of 16 channels to 24, 112x112: 251 -> 182 us). */
 static void share_last_panel(const Choice *c, Schedule *s, DType compute, int64_t columns, int64_t width) {
     enum { ROWS = 8, LEAST = 6, MANY = 128 };
-    bool dense = val_dtype(c->body, c->anchor->in[1]) != DT_bf16 && wide_registers(c->target, compute);
+    bool dense = dtype_bytes(val_dtype(c->body, c->anchor->in[1])) == 4 && wide_registers(c->target, compute);
     bool left = columns > PANEL && columns <= MANY && columns % PANEL > 0 && columns % PANEL <= PANEL / 2;
     if (!dense || !left || s->field[SCHED_tile_n] < 2 || s->field[SCHED_tile_m] <= ROWS) return;
     int64_t rows = ROWS;
     while (rows >= LEAST && width % rows != 0) rows--;
     s->field[SCHED_tile_m] = rows < LEAST ? ROWS : rows;
+}
+
+/* Panels and broadcasts that the target multiplies as two. */
+static bool takes_two(const Graph *body, const Node *anchor, const Target *t) {
+    DType w = val_dtype(body, anchor->in[1]);
+    return (w == DT_bf16 && !t->dot_bf16) || (w == DT_i8 && !t->dot_u8);
 }
 
 static void contraction(const Choice *c, Schedule *s) {
@@ -322,7 +328,7 @@ static void contraction(const Choice *c, Schedule *s) {
     int64_t rows = known(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1));
     int64_t columns = known(cx, y->dims[y->rank - 1]),
             groups = node_attr(anchor, ATTR_groups) ? attr_int(anchor, ATTR_groups) : 1;
-    bool halves = val_dtype(body, anchor->in[1]) == DT_bf16 && !t->dot_bf16;
+    bool halves = takes_two(body, anchor, t);
     Dim plane = {0};
     bool crosses = crosses_rows(body, anchor, &plane), filled = crosses && !halves && fills_lines(c, compute, plane);
     int64_t most = crosses ? 2 : 4;
@@ -425,7 +431,7 @@ static void separable(const Choice *c, Schedule *s) {
     contraction(c, s);
     const TypeInfo *x = val_type(c->body, c->anchor->in[0]), *y = type_info(cx, c->anchor->type);
     Dim width = x->dims[x->rank - 2];
-    if (val_type(c->body, c->anchor->in[1])->encoding != ENCODING_PAIR16 && known(cx, width))
+    if (encoding_rows(val_type(c->body, c->anchor->in[1])->encoding) == 1 && known(cx, width))
         line_tile(s, c->target, y->dtype, known(cx, width), known(cx, y->dims[y->rank - 1]), 4);
     share_last_panel(c, s, y->dtype, known(cx, y->dims[y->rank - 1]), known(cx, width));
     int64_t tile = sat_mul(sat_mul(dim_hint(cx, width), dim_hint(cx, x->dims[x->rank - 1])), lines * dtype_bytes(x->dtype));

@@ -53,6 +53,7 @@ Blocks blocks_at(Kernel *k, Val anchor) {
     s.chunk = attr_int(s.node, ATTR_chunk);
     s.whole = prove(cx, k->scope, REL_LE, dim_mul(cx, s.taps, s.channels), dim_const(cx, s.chunk)) == YES;
     s.packs = s.w->encoding == ENCODING_DENSE, s.pairs = s.w->dtype == DT_bf16 && (k->fma || !s.packs);
+    s.deep = s.pairs ? 2 : (uint32_t)encoding_rows(s.w->encoding);
     bool lies = conv ? val_op(k->body, s.node->in[1]) == OP_param : k->schedule->field[SCHED_place] && blocks_lie(k, &s);
     s.in_place = s.packs && !s.pairs && lies;
     if (conv && s.packs && !lies) diag_fatal(cx, "schedule: the filters of a convolution are neither packed nor in memory");
@@ -169,12 +170,12 @@ void blocks_row(Kernel *k, const Blocks *s, Dim row, Dim *at) {
 }
 
 Dim blocks_vectors(Kernel *k, const Blocks *s) {
-    return s->pairs ? dim_cdiv(k->cx, s->channels, dim_const(k->cx, 2)) : s->channels;
+    return s->deep > 1 ? dim_cdiv(k->cx, s->channels, dim_const(k->cx, s->deep)) : s->channels;
 }
 
 LVal blocks_vectors_of(Kernel *k, const Blocks *s, LVal depth) {
     LoopBuilder *b = k->b;
-    return s->pairs ? l_bin(b, LOP_div, l_add(b, depth, l_i64(b, 1)), l_i64(b, 2)) : depth;
+    return s->deep > 1 ? l_bin(b, LOP_div, l_add(b, depth, l_i64(b, s->deep - 1)), l_i64(b, s->deep)) : depth;
 }
 
 static LVal panel_elements(Kernel *k, const Blocks *s) {
@@ -214,7 +215,7 @@ void blocks_panels(Kernel *k, const Blocks *s, LVal tap, LVal first, Tile *t) {
     if (s->in_place) t->step = s->down;
     if (s->together > 1) t->step = l_i64(b, (int64_t)s->together * PANEL);
     for (uint32_t j = 0; j < t->panels; j++) t->panel[j] = l_offset(b, start, l_mul(b, s->panel_stride, l_i64(b, j)));
-    t->w = s->packs ? s->compute : s->w->dtype, t->pairs = s->pairs;
+    t->w = s->packs ? s->compute : s->w->dtype, t->deep = s->deep;
     t->ahead = s->ahead, t->beside = s->beside_at, t->besides = s->besides;
 }
 
@@ -281,7 +282,7 @@ static void enter_group(Kernel *k, Blocks *s, const Group *gr, Dim column, const
         s->panels = l_offset(b, columns_in_place(k, s), along), s->panel_stride = l_i64(b, PANEL), s->next = (LVal){0};
     } else {
         LVal w = k->pointers[attr_int(node(k->body, s->node->in[1]), ATTR_index)];
-        if (s->pairs) w = l_inst(b, LOP_recast, lt_pointer(DT_u32), &w, 1, 0);
+        if (s->deep > 1) w = l_inst(b, LOP_recast, lt_pointer(DT_u32), &w, 1, 0);
         s->panels = l_offset(b, w, panel_start(k, s, s->panel));
         s->panel_stride = s->together > 1 ? l_i64(b, PANEL) : panel_elements(k, s);
     }

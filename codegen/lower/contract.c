@@ -229,7 +229,7 @@ LVal kernel_contract(Kernel *k, Val v, const Dim *at) {
     c.pairs = n->op == OP_dot && c.w->dtype == DT_bf16 && k->fma;
     for (uint32_t i = 0; i < val_rank(k->body, v); i++)
         if (kernel_varies(k, at[i])) c.lanes = k->lanes;
-    if (c.w->encoding == ENCODING_PAIR16) diag_fatal(k->cx, "schedule: an operand in pairs of bf16 asks for register tiles");
+    if (encoding_rows(c.w->encoding) > 1) diag_fatal(k->cx, "schedule: an operand in pairs or quads asks for register tiles");
     LVal mask = k->mask;
     uint32_t lanes = k->lanes;
     if (c.lanes == 1) k->lanes = 1, k->mask = (LVal){0};

@@ -37,7 +37,7 @@ static void plan_runs(Kernel *k, const Blocks *s, Image *im) {
     if (!dim_const_value(cx, s->channels, &channels) || !dim_const_value(cx, s->w->dims[im->spatial - 1], &taps)) return;
     bool lines =
         s->whole || (s->chained && channels * taps <= s->chunk && s->chunk / channels % taps == 0); /* of taps, each part */
-    bool merges = lines && !s->pairs && channels <= FEW_CHANNELS && taps > 1;
+    bool merges = lines && s->deep == 1 && channels <= FEW_CHANNELS && taps > 1;
     span = contiguous ? run_elements(cx, im, channels, taps) : 0;
     if (merges && (!contiguous || (span > 0 && span < MOST_ZEROS))) im->merged = (uint32_t)taps;
     if (im->any_checked && contiguous) im->zeros = zero_row(k, memory, (im->merged ? span : channels) * dtype_bytes(memory));

@@ -33,21 +33,21 @@ static int64_t widest(const LFunc *f) {
     return most;
 }
 
-/* For which a target may have instructions of its own. */
-static bool uses_bf16(const LBlock *block) {
+static bool uses(const LBlock *block, LOp op) {
     for (uint32_t i = 0; i < block->insts.n; i++) {
         const LInst *inst = &block->insts.at[i];
-        if (inst->op == LOP_dot_bf16 || inst->op == LOP_round_bf16) return true;
+        if (inst->op == op) return true;
         for (uint32_t n = 0; n < inst->n_blocks; n++)
-            if (uses_bf16(inst->blocks[n])) return true;
+            if (uses(inst->blocks[n], op)) return true;
     }
     return false;
 }
 
 /* The function's machine code for one target serves the other, above it, as well as its own would. */
 static bool code_serves(const LFunc *f, const Target *code, const Target *t) {
-    bool gains = t->dot_bf16 && !code->dot_bf16 && uses_bf16(f->body);
-    return !gains && (t->vector_bytes <= code->vector_bytes || widest(f) <= code->vector_bytes);
+    if (t->dot_bf16 && !code->dot_bf16 && (uses(f->body, LOP_dot_bf16) || uses(f->body, LOP_round_bf16))) return false;
+    if (t->dot_u8 && !code->dot_u8 && uses(f->body, LOP_dot_u8)) return false;
+    return t->vector_bytes <= code->vector_bytes || widest(f) <= code->vector_bytes;
 }
 
 static void write_functions(Program *p, KernelEntry *e, const char *comment) {

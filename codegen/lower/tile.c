@@ -3,7 +3,8 @@
  * Per k: a vector of 16 columns from each panel, a scalar from each row, one fma a pair.  Vectors are 16 lanes on every
  * target; LLVM splits them where registers are narrower.  Unrolling leaves the chain of each accumulator as it is.
  * Where at most eight columns are left for the last panel, a register holds them for two rows.
- * Pairs of bf16 take the place of single k where w lies in pairs; both round alike on every target (dot_bf16).
+ * Pairs of bf16, or four bytes, take the place of single k where w lies so; they give the same bits on every target (dot_bf16,
+ * dot_u8).
  * Source: docs/cpu.md section 1 ("IR recipe that produced zero spills").
  */
 #include "tile.h"
@@ -72,61 +73,78 @@ static void tile_step(Kernel *k, const Tile *t, LVal at, LVal from, bool ahead, 
     }
 }
 
-/* Two k of x as the bits of a u32, the first one low; or the last k alone, beside 0. */
-static LVal row_pair(Kernel *k, const Tile *t, uint32_t i, LVal at, bool alone) {
+/* Several k of x as the bits of a u32, the first one low; or the first `there` of them, beside 0. */
+static LVal row_group(Kernel *k, const Tile *t, uint32_t i, LVal at, uint32_t there) {
     LoopBuilder *b = k->b;
-    LVal first = l_mul(b, l_mul(b, at, l_i64(b, 2)), t->stride), low, high;
+    LVal first = l_mul(b, l_mul(b, at, l_i64(b, t->deep)), t->stride), all = {0};
     LType u32 = lt_scalar(DT_u32);
     int64_t stride;
-    if (t->same.id) low = high = l_convert(b, l_encode(b, t->same, t->x), DT_u32);
-    else if (!alone && loop_const_int(b, t->stride, &stride) && stride == 1) {
-        LVal pairs = l_inst(b, LOP_recast, lt_pointer(DT_u32), &t->row[i], 1, 0);
-        return l_inst(b, LOP_load, u32, (LVal[]){pairs, at}, 2, 2);
-    } else {
-        low = l_convert(b, l_load(b, t->row[i], first, 1, (LVal){0}), DT_u32);
-        high = alone ? low : l_convert(b, l_load(b, t->row[i], l_add(b, first, t->stride), 1, (LVal){0}), DT_u32);
+    if (!t->same.id && there == t->deep && loop_const_int(b, t->stride, &stride) && stride == 1) {
+        LVal groups = l_inst(b, LOP_recast, lt_pointer(DT_u32), &t->row[i], 1, 0);
+        return l_inst(b, LOP_load, u32, (LVal[]){groups, at}, 2, (int64_t)4 / t->deep);
     }
-    return alone ? low : l_bin(b, LOP_or, low, l_bin(b, LOP_shl, high, l_int(b, u32, 16)));
+    for (uint32_t j = 0; j < there; j++) {
+        LVal place = j ? l_add(b, first, l_mul(b, t->stride, l_i64(b, j))) : first;
+        LVal one = t->same.id ? l_encode(b, t->same, t->x) : l_load(b, t->row[i], place, 1, (LVal){0});
+        one = l_convert(b, one, DT_u32);
+        all = j ? l_bin(b, LOP_or, all, l_bin(b, LOP_shl, one, l_int(b, u32, 32 / t->deep * j))) : one;
+    }
+    return all;
 }
 
-/* Pair number at. */
-static void pair_step(Kernel *k, const Tile *t, LVal at, bool alone, bool ahead, LVal *acc) {
+/* Group number at. */
+static void group_step(Kernel *k, const Tile *t, LVal at, uint32_t there, bool ahead, LVal *acc) {
     LoopBuilder *b = k->b;
     LVal w[MAX_TILE_PANELS], column = l_mul(b, at, l_i64(b, PANEL)), none = l_int(b, lt_scalar(DT_u32), 0);
     for (uint32_t j = 0; j < t->panels; j++) w[j] = l_load(b, t->panel[j], column, PANEL, (LVal){0});
     fetch(b, t, at);
     if (ahead) fetch_ahead(b, t, at);
     for (uint32_t i = 0; i < t->rows; i++) {
-        LVal x = row_pair(k, t, i, at, alone);
+        LVal x = row_group(k, t, i, at, there);
         if (t->inside[i].id) x = l_select(b, t->inside[i], x, none);
         x = l_splat(b, x, PANEL);
         for (uint32_t j = 0; j < t->panels; j++) {
             LVal *a = &acc[i * t->panels + j];
-            *a = l_dot_bf16(b, *a, x, w[j]);
+            *a = t->deep == 2 ? l_dot_bf16(b, *a, x, w[j]) : l_dot_u8(b, *a, x, w[j]);
         }
     }
 }
 
-static void pair_loop(Kernel *k, const Tile *t, LVal begin, LVal end, uint32_t unroll, bool alone, LVal *acc) {
+static void group_loop(Kernel *k, const Tile *t, LVal begin, LVal end, uint32_t unroll, uint32_t there, LVal *acc) {
     LoopBuilder *b = k->b;
     int64_t first, last;
     if (loop_const_int(b, begin, &first) && loop_const_int(b, end, &last) && first >= last) return;
     uint32_t n = t->rows * t->panels;
     LVal at;
     LFor loop = l_for(b, begin, end, unroll, LOOP_SERIAL, acc, n, &at);
-    for (uint32_t u = 0; u < unroll; u++) pair_step(k, t, l_add(b, at, l_i64(b, u)), alone, fetches(t, unroll, u), acc);
+    for (uint32_t u = 0; u < unroll; u++) group_step(k, t, l_add(b, at, l_i64(b, u)), there, fetches(t, unroll, u), acc);
     l_for_end(b, &loop, acc, n);
 }
 
-static void pairs_run(Kernel *k, const Tile *t, LVal *acc) {
+/* What is left over behind whole groups, less than one: as many k as there are. */
+static void last_group(Kernel *k, const Tile *t, LVal whole, LVal *acc) {
+    LoopBuilder *b = k->b;
+    LVal deep = l_i64(b, t->deep), left = l_sub(b, t->count, l_mul(b, whole, deep));
+    for (uint32_t there = 1; there < t->deep; there++) {
+        LVal some = l_bin(b, LOP_eq, left, l_i64(b, there));
+        LVal end = l_select(b, some, l_add(b, whole, l_i64(b, 1)), whole);
+        group_loop(k, t, whole, end, 1, there, acc);
+    }
+}
+
+static void groups_run(Kernel *k, const Tile *t, LVal *acc) {
     LoopBuilder *b = k->b;
     uint32_t unroll = t->rows * t->panels >= 12 ? 2 : 4;
-    LVal two = l_i64(b, 2), whole = l_bin(b, LOP_div, t->count, two);
-    LVal all = l_bin(b, LOP_div, l_add(b, t->count, l_i64(b, 1)), two);
+    LVal deep = l_i64(b, t->deep), whole = l_bin(b, LOP_div, t->count, deep);
     LVal main = l_bin(b, LOP_and, whole, l_i64(b, -(int64_t)unroll));
-    pair_loop(k, t, l_i64(b, 0), main, unroll, false, acc);
-    pair_loop(k, t, main, whole, 1, false, acc);
-    pair_loop(k, t, whole, all, 1, true, acc);
+    group_loop(k, t, l_i64(b, 0), main, unroll, t->deep, acc);
+    group_loop(k, t, main, whole, 1, t->deep, acc);
+    if (t->deep > 2) {
+        last_group(k, t, whole, acc);
+        return;
+    }
+    LVal all = l_bin(b, LOP_div, l_add(b, t->count, l_i64(b, 1)), deep);
+    group_loop(k, t, whole, all, 1, 1, acc);
 }
 
 static void tile_loop(Kernel *k, const Tile *t, LVal begin, LVal end, uint32_t unroll, LVal *acc) {
@@ -178,7 +196,7 @@ static void run_halves(Kernel *k, const Tile *t, LVal *acc) {
 }
 
 void tile_run(Kernel *k, const Tile *t, LVal *acc) {
-    if (t->pairs) pairs_run(k, t, acc);
+    if (t->deep > 1) groups_run(k, t, acc);
     else if (pairs_rows(t)) run_halves(k, t, acc);
     else run(k, t, acc);
 }

@@ -28,7 +28,8 @@ typedef struct Tile {
     LVal stride;                 /* elements from one k of x to the next */
     LVal same;                   /* x is this one number: row is not used; or 0 */
     DType x;                     /* graph dtype of x */
-    bool pairs;                  /* w in pairs of bf16 (ENCODING_PAIR16), x bf16: panel and its steps count pairs as u32 */
+    uint32_t deep;               /* k of x and w in a u32: 2 of bf16 (ENCODING_PAIR16), 4 of bytes (ENCODING_QUAD16): panel and
+                                  * its steps count those; else 1 or 0 */
     LVal panel[MAX_TILE_PANELS]; /* pointer to 16 columns of w at the run's first k */
     LVal step;                   /* elements from one k of w to the next; 0: 16, as in panels */
     LVal mask[MAX_TILE_PANELS];  /* of the columns that are there; id 0: all */
@@ -77,6 +78,7 @@ struct Blocks {
     bool whole;                  /* K is one part */
     bool chained;                /* its parts follow one another in a tile's registers: K is one pass */
     bool pairs;                  /* w is bf16: it lies in pairs (ENCODING_PAIR16), or is packed into them where there is fma */
+    uint32_t deep;               /* k that lie in a u32 of w: 2 of those pairs, 4 of bytes (ENCODING_QUAD16), else 1 */
     uint32_t together;           /* panels of w that lie side by side, k by k: 4 under ENCODING_PANEL64, else 1 */
     bool packs;                  /* w is copied into panels part by part */
     bool in_place;               /* w is no constant, and read where it lies: rows `down` apart, columns side by side */

@@ -137,11 +137,27 @@ static bool unpack_pairs(Interp *ip, const Tensor *t, int64_t taps, int64_t k, i
     return true;
 }
 
+/* Quads of i8: [ceil(n/16)][taps][ceil(k/4)][16][4] -> [taps][k][n]. */
+static bool unpack_quads(Interp *ip, const Tensor *t, int64_t taps, int64_t k, int64_t n, Tensor *out) {
+    if (!tensor_alloc(ip, t->dtype, t->rank, t->dims, out))
+        return false;
+    const int8_t *from = t->data;
+    int8_t *to = out->data;
+    int64_t quads = (k + 3) / 4;
+    for (int64_t tap = 0; tap < taps; tap++)
+        for (int64_t i = 0; i < k; i++)
+            for (int64_t j = 0; j < n; j++)
+                to[(tap * k + i) * n + j] = from[((j / 16 * taps + tap) * quads + i / 4) * 64 + j % 16 * 4 + i % 4];
+    return true;
+}
+
 bool contract_decode(Interp *ip, const Tensor *w, int64_t batch, int64_t taps, int64_t k,
                      int64_t cols, Tensor *out) {
     *out = *w;
     if (w->splat || w->encoding == ENCODING_DENSE)
         return true;
+    if (w->encoding == ENCODING_QUAD16)
+        return unpack_quads(ip, w, taps, k, cols, out);
     if (w->encoding == ENCODING_PAIR16)
         return unpack_pairs(ip, w, taps, k, cols, out);
     return unpack_panels(ip, w, batch, taps * k, cols, out);

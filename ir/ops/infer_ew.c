@@ -17,10 +17,12 @@ static Type declared(Infer *k) {
 }
 
 static bool can_be_encoded(Infer *k, Encoding encoding, DType dtype, uint32_t rank) {
-    bool pairs = encoding == ENCODING_PAIR16, fits = pairs ? dtype == DT_bf16 : dtype == DT_f32 || dtype == DT_i32;
+    bool plain = encoding_rows(encoding) == 1;
+    bool fits = plain ? dtype == DT_f32 || dtype == DT_i32 : dtype == encoding_dtype(encoding, dtype);
     if (encoding == ENCODING_DENSE || (fits && rank >= 2))
         return true;
-    infer_error(k, "%s expects %s of rank 2 or more", encoding_name[encoding], pairs ? "bf16" : "f32 or i32");
+    infer_error(k, "%s expects %s of rank 2 or more", encoding_name[encoding],
+                plain ? "f32 or i32" : dtype_info[encoding_dtype(encoding, dtype)].name);
     return false;
 }
 
@@ -49,7 +51,7 @@ static bool stored_elements(Context *cx, Encoding encoding, uint32_t rank, const
             return false;
         if (i + 1 == rank && !ck_align_up(extent, columns, &extent))
             return false;
-        if (encoding == ENCODING_PAIR16 && i + 2 == rank && !ck_align_up(extent, 2, &extent))
+        if (i + 2 == rank && !ck_align_up(extent, encoding_rows(encoding), &extent))
             return false;
         if (!ck_mul(n, extent, &n))
             return false;

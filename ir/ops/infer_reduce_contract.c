@@ -144,14 +144,20 @@ Type infer_nonzero(Infer *k) {
     return infer_tensor(k, DT_i64, 2, dims);
 }
 
-/* Sums of bf16 are f32. */
-static DType sum_dtype(const TypeInfo *x) { return x->dtype == DT_bf16 ? DT_f32 : x->dtype; }
+/* u8 of the first operand meet i8 of the second. */
+static bool are_bytes(const TypeInfo *x, const TypeInfo *w) { return x->dtype == DT_u8 && w->dtype == DT_i8; }
+
+/* Sums of bf16 are f32, those of u8 times i8 are i32. */
+static DType sum_dtype(const TypeInfo *x, const TypeInfo *w) {
+    return x->dtype == DT_bf16 ? DT_f32 : are_bytes(x, w) ? DT_i32 : x->dtype;
+}
 
 Type infer_dot(Infer *k) {
     const TypeInfo *x = operand_info(k, 0), *w = operand_info(k, 1);
     int64_t batch, chunk;
     bool rounds = k->n->op == OP_attend && x->dtype == DT_f32 && w->dtype == DT_bf16;
-    if ((!rounds && !infer_same_dtype(k, 0, 1)) || !int_attr(k, ATTR_batch, 0, MAX_RANK, &batch) ||
+    bool bytes = k->n->op == OP_dot && are_bytes(x, w);
+    if ((!rounds && !bytes && !infer_same_dtype(k, 0, 1)) || !int_attr(k, ATTR_batch, 0, MAX_RANK, &batch) ||
         !int_attr(k, ATTR_chunk, 1, INT64_MAX, &chunk))
         return no_type;
     if (!type_is_numeric(x))
@@ -169,7 +175,7 @@ Type infer_dot(Infer *k) {
     for (uint32_t i = 0; i + 1 < x->rank; i++)
         dims[i] = x->dims[i];
     dims[x->rank - 1] = w->dims[w->rank - 1];
-    return infer_tensor(k, sum_dtype(x), x->rank, dims);
+    return infer_tensor(k, sum_dtype(x, w), x->rank, dims);
 }
 
 Type infer_attend(Infer *k) {
@@ -198,7 +204,7 @@ Type infer_conv(Infer *k) {
     const int64_t *stride, *dilation;
     const Dim *low, *high;
     int64_t groups, chunk;
-    if (!infer_same_dtype(k, 0, 1))
+    if (!are_bytes(x, w) && !infer_same_dtype(k, 0, 1))
         return no_type;
     if (!type_is_numeric(x))
         return infer_error(k, "operands of bool, numbers expected");
@@ -219,7 +225,7 @@ Type infer_conv(Infer *k) {
         dims[i + 1] = window_extent(k->cx, x->dims[i + 1], low[i], high[i], w->dims[i], dilation[i],
                                     stride[i]);
     dims[x->rank - 1] = w->dims[w->rank - 1];
-    return infer_tensor(k, sum_dtype(x), x->rank, dims);
+    return infer_tensor(k, sum_dtype(x, w), x->rank, dims);
 }
 
 Type infer_winograd(Infer *k) {

@@ -49,7 +49,7 @@ mistake() {
     [ "$(cat stderr)" = "$text" ] || { echo "$*: expected exactly '$text', found"; cat stderr; return 1; }
     ls -R | cmp - before || { echo "$*: left something behind"; return 1; }
 }
-passes='passes: canon sink attend expand permute align rescale winograd interleave narrow pack regroup fuse join schedule together plan'
+passes='passes: canon sink attend expand permute align rescale winograd interleave narrow bytes pack regroup fuse join schedule together plan'
 declare='write name=7, name=1..64 or name=1..64%8'
 mistake 1 'short.onnx: error: broken ModelProto message: field longer than its message; is this an ONNX model?' short.onnx -o out/l.so
 mistake 1 'empty.onnx: error: broken ModelProto message: it holds no graph; is this an ONNX model?' empty.onnx -o out/l.so
@@ -76,8 +76,8 @@ mistake 4 "error: cannot write 'folder.onnx': Is a directory" digits.onnx --emit
 mistake 2 "error: 'out' does not tell what to write: use a suffix such as .so, .a, .o, .c, or --emit" digits.onnx -o out
 mistake 2 'error: --threads takes no number when compiling: the library serves any number of threads' digits.onnx --threads=4 -o out/l.so
 mistake 2 'error: m.loop is Loop IR: name, target, cpu, threads, precision, place of weights, schedules, profile and self-tests are fixed in it' m.loop --cpu=x86-64-v4 -o out/l.so
-mistake 2 "error: unknown cpu 'v9'; expected some of x86-64, x86-64-v3, x86-64-v4, x86-64-v4-bf16, x86-64-v4-amx, native" digits.onnx --cpu=v3,v9 -o out/l.so
-mistake 2 "error: unknown cpu 'nativ' (did you mean 'native'?); expected some of x86-64, x86-64-v3, x86-64-v4, x86-64-v4-bf16, x86-64-v4-amx, native" digits.onnx --cpu=nativ -o out/l.so
+mistake 2 "error: unknown cpu 'v9'; expected some of x86-64, x86-64-v3, x86-64-v4, x86-64-v4-vnni, x86-64-v4-bf16, x86-64-v4-amx, native" digits.onnx --cpu=v3,v9 -o out/l.so
+mistake 2 "error: unknown cpu 'nativ' (did you mean 'native'?); expected some of x86-64, x86-64-v3, x86-64-v4, x86-64-v4-vnni, x86-64-v4-bf16, x86-64-v4-amx, native" digits.onnx --cpu=nativ -o out/l.so
 mistake 2 "error: cpu: 'l2=3' is no size of this cache: expected 32K to 262144K, as in l1=48K,l2=1M,last=32M" digits.onnx --cpu=v4,l2=3 -o out/l.so
 mistake 2 "error: cpu: 'l1=48k' is no size of this cache: expected 4K to 1024K, as in l1=48K,l2=1M,last=32M" digits.onnx --cpu=v4,l1=48k -o out/l.so
 mistake 2 "error: cpu: 'l1=' is no size of this cache: expected 4K to 1024K, as in l1=48K,l2=1M,last=32M" digits.onnx --cpu=v4,l1= -o out/l.so

@@ -155,7 +155,8 @@ static bool legal(Suite *s, LOp op, const LType *in, uint32_t n, LType out) {
 
 static void add_elementwise(Suite *s, LOp op, DType from, DType to, uint32_t lanes) {
     uint32_t n = (uint32_t)lop_info[op].operands;
-    DType rest = op == LOP_dot_bf16 ? DT_u32 : from, in[3] = {op == LOP_select ? DT_bool : from, rest, rest};
+    bool packed = op == LOP_dot_bf16 || op == LOP_dot_u8;
+    DType rest = packed ? DT_u32 : from, in[3] = {op == LOP_select ? DT_bool : from, rest, rest};
     LType types[3] = {{0}};
     for (uint32_t i = 0; i < n; i++) types[i] = lt_vector(in[i], lanes);
     if (!legal(s, op, types, n, lt_vector(to, lanes))) return;

@@ -93,6 +93,25 @@ static void pairs(void **state) {
     }
 }
 
+/* Four rows of i8: [ceil(N/16)][taps][ceil(K/4)][16][4], of i32. */
+static void quads(void **state) {
+    enum { TAPS = 3, K = 181, N = 75, QUADS = (K + 3) / 4, PANELS = (N + 15) / 16 };
+    Context *cx = *state;
+    int32_t *data = arena_new_array(cx->arena, int32_t, TAPS * K * N);
+    for (int i = 0; i < TAPS * K * N; i++) data[i] = i * 7 % 256 - 128;
+    ConstView v = {
+        .of = const_data(cx, DT_i32, TAPS * K * N, data), .rank = 3, .stride = {1, TAPS, TAPS * K}, .dims = {TAPS, K, N}};
+    Const c = const_view(cx, ENCODING_QUAD16, &v);
+    const ConstInfo *info = const_info(cx, c);
+    assert_int_equal(info->dtype, DT_i8);
+    assert_int_equal(info->elements, PANELS * TAPS * QUADS * 64);
+    const int8_t *got = const_bytes(cx, c);
+    for (int i = 0; i < PANELS * TAPS * QUADS * 64; i++) {
+        int column = i / (TAPS * QUADS * 64) * 16 + i / 4 % 16, tap = i / (QUADS * 64) % TAPS, k = i / 64 % QUADS * 4 + i % 4;
+        assert_int_equal(got[i], k < K && column < N ? data[tap + TAPS * (k + K * column)] : 0);
+    }
+}
+
 static void views(void **state) {
     Context *cx = *state;
     const ConstView transposed = {.rank = 2, .stride = {1, 300}, .dims = {300, 211}};
@@ -203,6 +222,6 @@ static void holes(void **state) {
 
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(views), TEST(pairs), TEST(equal_elements), TEST(holes)};
+    const struct CMUnitTest tests[] = {TEST(views), TEST(pairs), TEST(quads), TEST(equal_elements), TEST(holes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
