@@ -162,6 +162,22 @@ static LLVMValueRef compare(LlvmPrinter *p, LOp op, DType t, LLVMValueRef a, LLV
     BUG(p->cx, "'%s' is no comparison", lop_info[op].name);
 }
 
+/* Vectors of floats to integers of at most 16 bits, by way of i32: LLVM takes them lane by lane. */
+static LLVMValueRef convert_short(LlvmPrinter *p, LType to, LLVMValueRef a) {
+    LLVMBuilderRef b = p->builder;
+    LLVMTypeRef source = LLVMTypeOf(a);
+    uint32_t bits = dtype_info[to.dtype].bits;
+    bool is_signed = dtype_is_signed((DType)to.dtype);
+    double least = is_signed ? -(double)(1 << (bits - 1)) : 0, most = (double)((1 << (bits - is_signed)) - 1);
+    LLVMValueRef low = llvm_splat(p, LLVMConstReal(LLVMGetElementType(source), least), to.lanes),
+                 high = llvm_splat(p, LLVMConstReal(LLVMGetElementType(source), most), to.lanes);
+    if (is_signed) a = LLVMBuildSelect(b, LLVMBuildFCmp(b, LLVMRealORD, a, a, ""), a, LLVMConstNull(source), "");
+    a = LLVMBuildSelect(b, LLVMBuildFCmp(b, LLVMRealOGT, a, low, ""), a, low, ""); /* what is no number becomes `low` */
+    a = LLVMBuildSelect(b, LLVMBuildFCmp(b, LLVMRealOLT, a, high, ""), a, high, "");
+    LLVMValueRef wide = LLVMBuildFPToSI(b, a, llvm_type(p, lt_vector(DT_i32, to.lanes)), "");
+    return LLVMBuildTrunc(b, wide, llvm_type(p, to), "");
+}
+
 static LLVMValueRef convert(LlvmPrinter *p, LType from, LType to, LLVMValueRef a) {
     LLVMTypeRef type = llvm_type(p, to), source = LLVMTypeOf(a);
     DType f = (DType)from.dtype, t = (DType)to.dtype;
@@ -173,6 +189,7 @@ static LLVMValueRef convert(LlvmPrinter *p, LType from, LType to, LLVMValueRef a
     if (dtype_is_float(f) && dtype_is_float(t))
         return dtype_info[t].bits > dtype_info[f].bits ? LLVMBuildFPExt(p->builder, a, type, "")
                                                        : LLVMBuildFPTrunc(p->builder, a, type, "");
+    if (dtype_is_float(f) && to.lanes > 1 && dtype_info[t].bits <= 16) return convert_short(p, to, a);
     if (dtype_is_float(f))
         return llvm_intrinsic(p, dtype_is_signed(t) ? "llvm.fptosi.sat" : "llvm.fptoui.sat", (LLVMTypeRef[]){type, source}, 2,
                               &a, 1);
