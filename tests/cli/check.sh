@@ -9,4 +9,4 @@ expect 0 'after plan' "$INGOT" compile m.graph --time-passes --verify-each --emi
 mkdir dump
 expect 0 '' "$INGOT" compile m.graph --dump-dir=dump --emit=header -o m.h
 [ -s dump/00-input.graph ]
-[ -s dump/16-plan.graph ]
+[ -s dump/17-plan.graph ]
