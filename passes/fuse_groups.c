@@ -91,10 +91,12 @@ static bool wanted_in_planes(const Fusion *f, Val v) {
     return false;
 }
 
-/* A piece of columns that lie side by side for that, or its columns in a row: both are read as what was cut into pieces. */
+/* A piece of columns that lie side by side for that, or its columns in a row, without zeros behind them: all are read as what
+ * was cut into pieces. */
 static bool takes_piece(const Fusion *f, uint32_t group, const Node *n) {
     const Node *anchor = node(f->g, f->groups.at[group].anchor), *slice = n;
-    if (n->op == OP_reshape) slice = node(f->g, n->in[0]);
+    if (drops_columns(f, slice) && val_op(f->g, slice->in[0]) == OP_reshape) slice = node(f->g, slice->in[0]);
+    if (slice->op == OP_reshape) slice = node(f->g, slice->in[0]);
     if (!slice_pieces(f->g, slice) || f->uses[slice->in[0].id] != slice_pieces(f->g, slice)) return false;
     bool packed = val_type(f->g, anchor->in[1])->encoding != ENCODING_DENSE;
     return packed && anchor_template(f->g, anchor) == TEMPLATE_contraction && f->stage[slice->in[0].id] == slice->in[0].id;

@@ -3,7 +3,9 @@
  * The gates of a recurrent cell, both halves of a gated unit: x * w, and what is added to it, is cut into pieces of equal
  * extents along its last axis, which pointwise operations combine.  The constant w is laid out so that sixteen columns of
  * each piece follow one another, [K, H, pieces, 16], and pieces are cut where they are made: a template of tiles then has the
- * same columns of all pieces at hand, and the operations join its kernel.  Sums are the same, in the same order.
+ * same columns of all pieces at hand, and the operations join its kernel.  Sums are the same, in the same order.  Pieces that
+ * sixteen does not divide are laid out with columns of zeros behind each, as far as panels are little more for it; what these
+ * come to is cut off at once.
  * Runs after layout, and before `pack` and `narrow`, which lay constants out in panels.
  */
 #include "passes.h"
@@ -18,6 +20,19 @@ typedef struct Cuts {
     Val *dot, *made;             /* of what is cut: the product in it; of a product: the one that is laid out anew, cut */
 } Cuts;
 
+static int64_t round_up(int64_t n, int64_t to) { return n / to * to + (n % to ? to : 0); }
+
+/* Columns of a piece as it is laid out. */
+static int64_t laid(int64_t extent) { return round_up(extent, PIECE_COLUMNS); }
+
+/* What the zeros cost is little: few rows take panels of 64 anyway. */
+static bool pays(const Graph *g, const TypeInfo *from, int64_t all, int64_t pieces) {
+    enum { FEW_ROWS = 4, WIDE = 64 };
+    int64_t rows, padded = laid(all / pieces) * pieces;
+    bool few = dim_const_value(g->cx, dim_product(g->cx, from->dims, from->rank - 1), &rows) && rows <= FEW_ROWS;
+    return padded <= all + all / 8 || (few && padded <= round_up(all, WIDE));
+}
+
 /* Into how many pieces of its extent the slice's operand falls along its last axis, this one being number *number; or 0. */
 static uint32_t cuts_columns(const Graph *g, const Node *n, int64_t *number) {
     const TypeInfo *from = val_type(g, n->in[0]), *to = type_info(g->cx, n->type);
@@ -28,9 +43,9 @@ static uint32_t cuts_columns(const Graph *g, const Node *n, int64_t *number) {
     for (uint32_t i = 0; i < last; i++)
         if (!dim_same(from->dims[i], to->dims[i]) || attr_ints(n, ATTR_step, NULL)[i] != 1) return 0;
     if (!dim_const_value(g->cx, from->dims[last], &all) || !dim_const_value(g->cx, to->dims[last], &extent)) return 0;
-    if (!dim_const_value(g->cx, start[last], &at) || extent < 1 || extent % PIECE_COLUMNS || all % extent || at % extent)
-        return 0;
+    if (!dim_const_value(g->cx, start[last], &at) || extent < 1 || all % extent || at % extent) return 0;
     int64_t pieces = all / extent;
+    if (!pays(g, from, all, pieces)) return 0;
     *number = at / extent;
     return pieces > 1 && pieces <= MOST_PIECES && (pieces % 2 == 0 || pieces == 3) ? (uint32_t)pieces : 0;
 }
@@ -83,6 +98,21 @@ static Val product_in(const Rewrite *rw, Val v, uint32_t fuel) {
     return found;
 }
 
+/* The constant w[K, columns] with zeros behind each piece, where these are no whole panels. */
+static Val whole_panels(Rewrite *rw, Val w, uint32_t pieces) {
+    Graph *g = rw->to;
+    Context *cx = g->cx;
+    Loc loc = node(g, w)->loc;
+    Dim k = val_dim(g, w, 0), all = val_dim(g, w, 1), zero = dim_const(cx, 0);
+    int64_t columns = dim_hint(cx, all) / pieces, interior[] = {0, 0, 0};
+    if (columns == laid(columns)) return w;
+    Dim cut[] = {k, dim_const(cx, pieces), dim_const(cx, columns)};
+    Dim low[] = {zero, zero, zero}, high[] = {zero, zero, dim_const(cx, laid(columns) - columns)};
+    Dim flat[] = {k, dim_const(cx, pieces * laid(columns))};
+    Val nothing = b_scalar(g, loc, val_dtype(g, w), 0);
+    return b_reshape(g, loc, b_pad(g, loc, b_reshape(g, loc, w, 3, cut), nothing, low, high, interior), 2, flat);
+}
+
 /* The product with its constant laid out anew, as [.., H, pieces, 16]. */
 static Val laid_out(Rewrite *rw, Val dot, uint32_t pieces) {
     Graph *g = rw->to;
@@ -90,14 +120,15 @@ static Val laid_out(Rewrite *rw, Val dot, uint32_t pieces) {
     const Node *old = node(rw->from, dot);
     const TypeInfo t = *type_info(cx, old->type);
     ConstView flat;
-    if (!find_view(rw->from, old->in[1], &flat)) return (Val){0};
+    Val w = whole_panels(rw, rw->map[old->in[1].id], pieces);
+    if (!w.id || !find_view(g, w, &flat)) return (Val){0};
     int64_t columns = flat.dims[1] / pieces, step = flat.stride[1];
     ConstView v = {.of = flat.of, .rank = 4, .origin = flat.origin,
                    .dims = {flat.dims[0], columns / PIECE_COLUMNS, pieces, PIECE_COLUMNS},
                    .stride = {flat.stride[0], PIECE_COLUMNS * step, columns * step, step}};
     Const c = const_view(cx, ENCODING_DENSE, &v);
     if (!c.id) return (Val){0};
-    Val in[] = {rw->map[old->in[0].id], rewrite_const(rw, node(rw->from, old->in[1])->loc, c, val_type(rw->from, old->in[1]))};
+    Val in[] = {rw->map[old->in[0].id], rewrite_const(rw, node(rw->from, old->in[1])->loc, c, val_type(g, w))};
     Dim dims[MAX_RANK];
     memcpy(dims, t.dims, t.rank * sizeof *dims);
     dims[t.rank - 1] = dim_const(cx, columns / PIECE_COLUMNS), dims[t.rank] = dim_const(cx, pieces);
@@ -118,7 +149,12 @@ static Val piece_of(Rewrite *rw, const Piece *p, Val v, uint32_t fuel) {
     Dim dims[MAX_RANK], number = dim_const(g->cx, p->number), one = dim_const(g->cx, 1);
     memcpy(dims, t->dims, t->rank * sizeof *dims);
     dims[last] = p->columns;
-    if (v.id == p->dot.id) return b_reshape(g, n->loc, b_slice_axis(g, n->loc, p->made, last + 1, number, one), t->rank, dims);
+    if (v.id == p->dot.id) {
+        dims[last] = dim_mul(g->cx, val_dim(g, p->made, last), dim_const(g->cx, PIECE_COLUMNS));
+        Val all = b_reshape(g, n->loc, b_slice_axis(g, n->loc, p->made, last + 1, number, one), t->rank, dims);
+        bool whole = dim_same(dims[last], p->columns);
+        return whole ? all : b_slice_axis(g, n->loc, all, last, dim_const(g->cx, 0), p->columns);
+    }
     if (val_splat(rw->from, v, &splat)) return b_splat(g, n->loc, t->dtype, splat, t->rank, dims);
     if (fuel == 0 || product_in(rw, v, fuel).id != p->dot.id || n->n_in > COUNT(in))
         return b_slice_axis(g, n->loc, rw->map[v.id], last, dim_mul(g->cx, number, p->columns), p->columns);
