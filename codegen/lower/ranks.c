@@ -38,6 +38,7 @@ bool ranks_by_keys(Kernel *k, const Lines *l) {
     bool fits = t != DT_bool && dtype_bytes(t) <= 2;
     if (dtype_is_float(t)) fits = loop_compute_dtype(t) == DT_f32;
     if (!fits || prove(cx, k->scope, REL_LT, extent, dim_const(cx, INT64_C(1) << 32)) != YES) return false;
+    if (!dim_upper(cx, wanted(l)).id) return false;
     return prove(cx, k->scope, REL_LE, extent, dim_const(cx, SHORT)) != YES ||
            prove(cx, k->scope, REL_LE, wanted(l), dim_const(cx, FEW)) != YES;
 }
@@ -47,8 +48,10 @@ static Dim most_keys(Kernel *k, const Lines *l) {
     return dim_addi(k->cx, dim_muli(k->cx, wanted(l), takes_all(k, l) ? 1 : 2), LANES);
 }
 
+/* In sizes of inputs: memory is planned before anything is found. */
 Dim ranks_scratch(Kernel *k, const Lines *l) {
-    return dim_muli(k->cx, dim_addi(k->cx, most_keys(k, l), SPARE), 2 * dtype_bytes(DT_i64));
+    Dim most = dim_addi(k->cx, dim_muli(k->cx, dim_upper(k->cx, wanted(l)), takes_all(k, l) ? 1 : 2), LANES + SPARE);
+    return dim_muli(k->cx, most, 2 * dtype_bytes(DT_i64));
 }
 
 /* The upper half of a key: ascends where elements come later; below INT32_MAX. */
