@@ -105,20 +105,20 @@ LVal m_sigmoid(LoopBuilder *b, LVal x) {
     return l_div(b, l_select(b, l_lt(b, x, like(b, x, 0)), z, one), l_add(b, one, z));
 }
 
-/* positive + ln(1 + z) for z up to 1, by one polynomial.  Where x is in [0, 1) the sum is not rounded twice. */
-static LVal softplus_f32(LoopBuilder *b, LVal x, LVal positive, LVal z) {
-    LVal square = l_mul(b, z, z), p = l_fma(b, z, math_poly(b, z, &poly_softplus[0]), like(b, z, -0.5));
-    LVal sum = l_add(b, positive, z), lost = l_sub(b, positive, l_sub(b, sum, z)), bits = bits_of(b, x);
-    LVal near = l_lt(b, bits, like_int(b, bits, 0x3F800000)); /* and its sign is not set */
-    return l_select(b, near, l_add(b, sum, l_fma(b, square, p, lost)), l_add(b, positive, l_fma(b, square, p, z)));
+/* max(x, 0) + ln(1 + z) for z up to 1, by one polynomial about the middle.  Where x is not below 0, z is added last: that costs
+ * one rounding of a small sum where x is below 1, and is never inf - inf. */
+static LVal softplus_f32(LoopBuilder *b, LVal x, LVal z) {
+    LVal p = math_poly(b, l_sub(b, z, like(b, z, 0.5)), &poly_softplus[0]), below = l_lt(b, x, like(b, x, 0));
+    LVal y = l_fma(b, l_mul(b, z, z), p, l_select(b, below, z, x));
+    return l_select(b, below, y, l_add(b, y, z));
 }
 
 /* max(x, 0) + ln(1 + z), z = e^-|x|; in f64, beyond sqrt(2) - 1 as ln 2 + ln(1 + (z - 1) / 2). */
 LVal m_softplus(LoopBuilder *b, LVal x) {
+    LVal z = m_exp_below(b, l_neg(b, l_abs(b, x)));
+    if (!math_row(b, x)) return softplus_f32(b, x, z);
     const double *ln2 = math_of(b, x)->ln2;
     LVal zero = like(b, x, 0), half = like(b, x, 0.5), positive = l_select(b, l_lt(b, zero, x), x, zero);
-    LVal z = m_exp_below(b, l_neg(b, l_abs(b, x)));
-    if (!math_row(b, x)) return softplus_f32(b, x, positive, z);
     LVal large = l_lt(b, like(b, x, 0x1.a8279ap-2), z);
     LVal f = l_select(b, large, l_fma(b, z, half, l_neg(b, half)), z);
     Pair sum = math_sum_ordered(b, l_select(b, large, like(b, x, ln2[0]), zero), f);

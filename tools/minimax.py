@@ -80,6 +80,7 @@ def derive(form, f, w, low, high, n, fixed):
 
 
 LN2_HALF = log(2) / 2 * mpf("1.005")
+HALF = mpf(1) / 2
 QUARTER = pi / 4 * mpf("1.002")
 ROOT_LOW, ROOT_HIGH = sqrt(mpf(1) / 2) - 1 - mpf(2) ** -20, sqrt(mpf(2)) - 1 + mpf(2) ** -20
 
@@ -108,8 +109,8 @@ ROWS = [
     ("log", "f32: (ln(1+f) - f + f^2/2) / f^3; f64: (ln((1+s)/(1-s)) - 2s) / (s z), z = s^2", {
         "f32": (lambda f: (log1p(f) - f + f * f / 2) / f ** 3, lambda f: f * f, ROOT_LOW, ROOT_HIGH, 9, []),
         "f64": (lambda z: 2 * series_log(z, 1), lambda z: z, mpf(0), mpf("0.02945"), 7, [])}),
-    ("softplus", "(ln(1+z) - z + z^2/2) / z^3, 0 < z <= 1", {
-        "f32": (lambda z: (log1p(z) - z + z * z / 2) / z ** 3, lambda z: z * z, mpf(2) ** -20, mpf(1), 9, [])}),
+    ("softplus", "(ln(1+z) - z) / z^2 in z - 1/2, 0 < z <= 1", {
+        "f32": (lambda w: (log1p(w + HALF) - w - HALF) / (w + HALF) ** 2, lambda w: w + HALF, mpf(2) ** -6 - HALF, HALF, 9, [])}),
     ("log_pair", "(ln((1+s)/(1-s)) / 2s - 1 - z/3) / z^2, z = s^2: behind the two terms that pow adds in double-double", {
         "f64": (lambda z: series_log(z, 2), lambda z: z ** 2, mpf(0), mpf("0.02945"), 9, [])}),
     ("sinh", "(sinh x - x) / x^3 in x^2, |x| < 1", {
