@@ -179,9 +179,11 @@ static Val softsign(Call *c, Val x) { return ew2(c, OP_div, x, ew2(c, OP_add, nu
 
 Val import_softsign(Call *c) { return softsign(c, in(c, 0)); }
 
+/* x tanh(ln(1 + e^x)) = x s (1 + u) / (1 + u^2), s = sigmoid x, u = 1 - s: one exponential, nothing cancels. */
 Val import_mish(Call *c) {
-    Val x = in(c, 0);
-    return ew2(c, OP_mul, x, ew1(c, OP_tanh, ew1(c, OP_softplus, x)));
+    Val x = in(c, 0), one = num(c, x, 1), s = ew1(c, OP_sigmoid, x), u = ew2(c, OP_sub, one, s);
+    Val above = ew2(c, OP_mul, s, ew2(c, OP_add, one, u)), below = ew2(c, OP_add, one, ew2(c, OP_mul, u, u));
+    return ew2(c, OP_mul, x, ew2(c, OP_div, above, below));
 }
 
 Val import_swish(Call *c) {
