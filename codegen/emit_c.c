@@ -14,7 +14,7 @@ static bool is_declared(const EmitC *options, const char *name) {
 
 static void print_types(const CPrinter *p, Text *out) {
     for (uint32_t lanes = 2; lanes <= MAX_LANES; lanes *= 2)
-        if (p->lanes_used >> (lanes - 1) & 1) text_add(out, "VECTORS_OF(%u)\n", lanes);
+        if (p->lanes_used & lanes) text_add(out, "VECTORS_OF(%u)\n", lanes);
 }
 
 bool emit_c(const LoopModule *module, const EmitC *options, Text *out) {

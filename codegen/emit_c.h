@@ -11,7 +11,7 @@ typedef struct CPrinter {
     Text ops, body;
     Map defined;             /* hash of a name -> 1 + index in names */
     VEC(const char *) names;
-    uint64_t lanes_used;     /* bit l: some vector has l + 1 lanes */
+    uint64_t lanes_used;     /* these powers of two, or-ed */
     bool failed;
     bool has_data;           /* data is defined in this text */
     const LFunc *func;       /* being printed */

@@ -97,7 +97,7 @@ const char *c_type(CPrinter *p, LType t) {
         p->failed = true;
         return "f32";
     }
-    if (t.lanes > 1) p->lanes_used |= UINT64_C(1) << (t.lanes - 1);
+    if (t.lanes > 1) p->lanes_used |= t.lanes;
     return vector_name(p, element_name[t.dtype], t.lanes);
 }
 

@@ -144,6 +144,7 @@ static const char *const lines[] = {
     "#define REPEAT16(x) REPEAT8(x), REPEAT8(x)",
     "#define REPEAT32(x) REPEAT16(x), REPEAT16(x)",
     "#define REPEAT64(x) REPEAT32(x), REPEAT32(x)",
+    "#define REPEAT128(x) REPEAT64(x), REPEAT64(x)",
     "#define LANES1(R, name, A, L, scalar) \\",
     "    INLINE R name(A a) { R r; int l; EACH(L) LANE(r, l) = scalar(LANE(a, l)); return r; }",
     "#define LANES2(R, name, A, L, scalar) \\",

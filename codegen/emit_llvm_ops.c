@@ -265,13 +265,11 @@ static LLVMValueRef shuffle_op(LlvmPrinter *p, const LInst *inst, LType result) 
 static LLVMValueRef reduce(LlvmPrinter *p, LOp op, LType t, LLVMValueRef a) {
     static const LOp by[] = {LOP_add, LOP_mul, LOP_max, LOP_min, LOP_and, LOP_or};
     _Static_assert(LOP_reduce_or - LOP_reduce_add == COUNT(by) - 1, "rows of loop_ops.def");
-    static const int64_t steps[MAX_LANES] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
-                                             16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
-                                             32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
-                                             48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+    int64_t steps[MAX_LANES];
     LOp combine = by[op - LOP_reduce_add];
     uint32_t lanes = t.lanes;
     if (lanes & (lanes - 1)) BUG(p->cx, "'%s' of %u lanes", lop_info[op].name, lanes);
+    for (uint32_t i = 0; i < lanes; i++) steps[i] = i;
     for (uint32_t half = lanes / 2; half; half /= 2) {
         LLVMValueRef low = shuffle(p, a, LLVMGetPoison(LLVMTypeOf(a)), steps, half);
         LLVMValueRef high = shuffle(p, a, LLVMGetPoison(LLVMTypeOf(a)), steps + half, half);

@@ -28,7 +28,7 @@ LOp lop_by_name(const char *);
  * arithmetic: f16, bf16, f8 are loaded as u16/u8 and converted by builders (loop_math.c); these dtypes occur here not at all.
  * Allowed: bool i8 u8 i16 u16 i32 u32 i64 u64 f32 f64. Bool in memory is a u8 of 0 or 1. */
 typedef struct LType { uint8_t dtype; uint8_t pointer; uint16_t lanes; } LType;
-#define MAX_LANES 64
+#define MAX_LANES 128
 enum { TABLE = 16 }; /* entries of a lookup */
 static inline LType lt_scalar(DType t) { return (LType){(uint8_t)t, 0, 1}; }
 static inline LType lt_vector(DType t, uint32_t lanes) { return (LType){(uint8_t)t, 0, (uint16_t)lanes}; }

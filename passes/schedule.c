@@ -537,21 +537,22 @@ static void streams(const Choice *c, Schedule *s) {
     }
 }
 
-/* Long chains of arithmetic on an element: four vectors side by side, which the machine overlaps where one after the other fill
- * its queues.  Narrow registers have no room. */
+/* Long chains of arithmetic on an element: eight vectors side by side (four where the last axis is cut so), each step of which
+ * the machine starts without looking ahead; chains one after the other fill its queues.  Narrow registers have no room. */
 static void pointwise(const Choice *c, Schedule *s) {
-    enum { CHAIN = 24 /* elementary operations */, WIDE = 64, LEAST = 4096 };
+    enum { CHAIN = 20 /* elementary operations */, WIDE = 128, LEAST = 4096 };
     const TypeInfo *y = val_type(c->body, c->body->results.at[0]);
     int64_t cost = 0;
     streams(c, s);
     if (c->anchor || c->target->vector_bytes < 64 || y->rank == 0 || dtype_bytes(y->dtype) != 4) return;
-    if (body_elements(c->cx, c->body) < LEAST || dim_hint(c->cx, y->dims[y->rank - 1]) % WIDE) return;
+    int64_t last = dim_hint(c->cx, y->dims[y->rank - 1]);
+    if (body_elements(c->cx, c->body) < LEAST || last % (WIDE / 2)) return;
     for (uint32_t i = 1; i < c->body->nodes.n; i++) {
         const OpInfo *op = &op_info[c->body->nodes.at[i].op];
         if (op->kind == KIND_INDEXED) return;
         if (op->kind == KIND_EW) cost += op->cost;
     }
-    if (cost >= CHAIN) s->field[SCHED_lanes] = WIDE;
+    if (cost >= CHAIN) s->field[SCHED_lanes] = last % WIDE ? WIDE / 2 : WIDE;
 }
 
 static void transposed(const Choice *c, Schedule *s) {

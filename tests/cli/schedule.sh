@@ -23,7 +23,7 @@ set_all() { # FIELD=VALUE...: wherever a template takes it
     for change in "$@"; do sed -i "s/\b${change%%=*}=[0-9]*/$change/" changed; done
     if cmp -s s changed; then echo "nothing takes $*"; return 1; fi
 }
-for change in lanes=1 lanes=64 "tile_m=1 tile_n=1" "tile_m=16 tile_n=4" "tile_m=3 tile_n=2 block_m=7" block_m=1 block_m=2147483647 grain=1 \
+for change in lanes=1 lanes=128 "tile_m=1 tile_n=1" "tile_m=16 tile_n=4" "tile_m=3 tile_n=2 block_m=7" block_m=1 block_m=2147483647 grain=1 \
     grain=2147483647 stage=0 stage=32 stage=96 stream=1 "stream=1 far=500" "stream=1 far=5000000000" vectors=0 tile_m=1; do
     set_all $change
     expect 0 '' "$INGOT" compile "$digits" --emit=loop --name=m -o changed.loop --schedule=changed --verify-each
@@ -65,7 +65,7 @@ expect 2 'schedules, profile and self-tests are fixed in it' "$INGOT" compile pl
 expect 4 "cannot open 'missing'" "$INGOT" compile "$digits" --schedule=missing -o x.so
 expect 2 'cannot go there as well' "$INGOT" compile "$digits" --print-schedule --emit=c -o -
 # What a text says beyond that is refused, where its schedules are kept.
-for number in lanes=3 lanes=-9223372036854775808 lanes=128 tile_m=99 grain=4294967296; do
+for number in lanes=3 lanes=-9223372036854775808 lanes=256 tile_m=99 grain=4294967296; do
     sed "s/ ${number%=*}=[0-9]*/ $number/" planned.graph > impossible.graph
     cp planned.graph.bin impossible.graph.bin
     expect 1 'the graph in impossible.graph is not well-formed' "$INGOT" compile impossible.graph -o x.so

@@ -305,7 +305,7 @@ static void reports_where_text_is_wrong(void **state) {
         {"loop @m target \"pdp11\"", "", "unknown target 'pdp11'"},
         {"loop @m\nfunc @f() {\n  %1 = frob : i64\n}\n", ":3:8", "found 'frob', expected an instruction"},
         {"loop @m\nfunc @f() {\n  %1 = const 1 : f16\n}\n", ":3:18", "expected a type of loop IR"},
-        {"loop @m\nfunc @f() {\n  %1 = const 1 : i64x65\n}\n", ":3:18", "expected a type of loop IR"},
+        {"loop @m\nfunc @f() {\n  %1 = const 1 : i64x129\n}\n", ":3:18", "expected a type of loop IR"},
         {"loop @m\nfunc @f() {\n  %1 = const 300 : u8\n}\n", "", "constant '300' is no u8"},
         {"loop @m\nfunc @f() {\n  %1 = const 1.5 : i32\n}\n", "", "constant '1.5' is no i32"},
         {"loop @m\nfunc @f() {\n  %1 = const maybe : bool\n}\n", "", "expected true or false"},
