@@ -44,7 +44,7 @@ static void fetch_ahead(LoopBuilder *b, const Tile *t, LVal at) {
     const Ahead *a = &t->ahead;
     if (!a->to[0].id) return;
     LVal line = l_bin(b, LOP_shr, l_mul(b, l_add(b, a->first, at), a->rate), l_i64(b, RATE_BITS));
-    LVal at_line = l_mul(b, line, l_i64(b, PANEL));
+    LVal at_line = l_mul(b, line, t->step.id ? t->step : l_i64(b, PANEL));
     for (uint32_t j = 0; j < MAX_TILE_PANELS && a->to[j].id; j++)
         l_inst(b, LOP_prefetch, (LType){0}, (LVal[]){l_offset(b, t->panel[0], a->to[j]), at_line}, 2, 0);
 }
@@ -168,7 +168,8 @@ static void run(Kernel *k, const Tile *t, LVal *acc) {
     LoopBuilder *b = k->b;
     uint32_t n = accumulators(t), unroll = n >= 12 ? 2 : 4;
     bool full = (t->line && n + 2 * t->panels > 30) || (pairs_rows(t) && n > 16); /* of registers */
-    if (t->depth > 1 || full) unroll = 1;
+    bool stream = t->step.id && t->rows * t->panels <= 16; /* of lines side by side: copies of a step would read to and fro */
+    if (t->depth > 1 || full || stream) unroll = 1;
     LVal main = l_bin(b, LOP_and, t->count, l_i64(b, -(int64_t)unroll));
     tile_loop(k, t, l_i64(b, 0), main, unroll, acc);
     tile_loop(k, t, main, t->count, 1, acc);
