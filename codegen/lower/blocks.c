@@ -431,7 +431,9 @@ void blocks_lower(Kernel *k, Blocks *s, LVal lo, LVal hi) {
     s->lo = lo, s->hi = hi;
     Fact facts[2 + MAX_RANK];
     LVal zero = l_i64(b, 0), one = l_i64(b, 1), groups = kernel_dim(k, dims[2]);
-    LVal first = share_task(k, s, lo), end = l_add(b, share_task(k, s, l_sub(b, hi, one)), one);
+    LVal ends[2];
+    share_ends(k, s, ends);
+    LVal first = ends[0], end = ends[1];
     LVal row = l_bin(b, LOP_div, first, groups), rows = l_bin(b, LOP_div, l_add(b, end, l_sub(b, groups, one)), groups);
     Dim p = kernel_loop(k, &loop, row, rows, dim_mul(cx, dims[0], dims[1]), 1, NULL, 0);
     LVal before = l_mul(b, kernel_dim(k, p), groups);

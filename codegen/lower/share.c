@@ -37,7 +37,7 @@ static Span span_of_tile(Kernel *k, const Blocks *s, LVal tile) {
     return f;
 }
 
-LVal share_task(Kernel *k, const Blocks *s, LVal unit) {
+static LVal task_of(Kernel *k, const Blocks *s, LVal unit) {
     LoopBuilder *b = k->b;
     LVal panels = kernel_dim(k, panel_count(k, s)), batch = {0};
     if (s->batch) {
@@ -49,6 +49,28 @@ LVal share_task(Kernel *k, const Blocks *s, LVal unit) {
     group = l_bin(b, LOP_div, group, l_mul(b, f.count, l_i64(b, blocks_wide(s))));
     LVal row = batch.id ? l_add(b, l_mul(b, batch, kernel_dim(k, blocks_count(k, s))), f.block) : f.block;
     return l_add(b, l_mul(b, row, kernel_dim(k, group_count(k, s))), group);
+}
+
+static void ends_between(Kernel *k, const Blocks *s, LVal *ends) {
+    LVal one = l_i64(k->b, 1);
+    ends[0] = task_of(k, s, s->lo), ends[1] = l_add(k->b, task_of(k, s, l_sub(k->b, s->hi, one)), one);
+}
+
+void share_ends(Kernel *k, const Blocks *s, LVal *ends) {
+    LoopBuilder *b = k->b;
+    int64_t known;
+    if (dim_const_value(k->cx, blocks_tiles(k, s), &known) && dim_const_value(k->cx, s->columns, &known)) {
+        ends_between(k, s, ends); /* divides by constants */
+        return;
+    }
+    Dim dims[3];
+    share_tasks(k, s, dims);
+    LVal zero = l_i64(b, 0), all[] = {zero, kernel_dim(k, dim_product(k->cx, dims, 3))}, some[2];
+    LVal whole = l_bin(b, LOP_eq, s->hi, kernel_dim(k, share_range(k, s)));
+    LIf branch = l_if(b, l_bin(b, LOP_and, whole, l_bin(b, LOP_eq, s->lo, zero)));
+    l_else(b, &branch, all, 2);
+    ends_between(k, s, some);
+    l_if_end(b, &branch, some, 2, ends);
 }
 
 /* Tiles of the task that lie before the unit; `start`: the task's first unit, `width`: units of a tile. */

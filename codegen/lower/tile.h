@@ -242,6 +242,6 @@ void grouped_keep(Kernel *, Grouped *, LVal lo, LVal hi, Val value, LVal to);
 
 Dim share_range(Kernel *, const Blocks *);                   /* units to launch over: panels of row tiles */
 void share_tasks(Kernel *, const Blocks *, Dim *dims); /* of all units: batch elements, blocks of rows, groups of panels */
-LVal share_task(Kernel *, const Blocks *, LVal unit);        /* that the unit belongs to, counted in those dims */
+void share_ends(Kernel *, const Blocks *, LVal *ends); /* its first task and the one behind its last, counted in those dims */
 /* Rows of the task (its place in those dims) that lie in s->lo .. s->hi; its panels start at s->panel. */
 Rows share_rows(Kernel *, const Blocks *, const Dim *task, uint32_t panels);
