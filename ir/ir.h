@@ -447,6 +447,7 @@ Dim graph_written(const Graph *, uint32_t result); /* elements that are stored: 
 /* Of a contraction or attend: leading axes that the operands share, and elements of x that one of the result is made of. */
 uint32_t contract_batch(const Node *);
 Dim contract_depth(const Graph *, const Node *);
+enum { STREAMED_ROWS = 5 }; /* of so few, memory is a contraction's bound: what is read in order comes fastest by itself */
 
 /* ---- pieces.c ----------------------------------------------------------------------------------------------------- */
 

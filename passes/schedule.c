@@ -14,7 +14,6 @@ enum {
     BLOCK_COLUMNS = 256 /* whose sums are kept while a part of x lies in cache */,
     LONG_LINE = 32 /* pixels: most tiles of it are whole, wherever its width comes from */,
     PACKED_COLUMNS = 64 /* the same, of an operand that is packed while running */,
-    STREAMED_ROWS = 5 /* of so few, memory is the bound */,
     PLACED_ROWS = 96 /* so few do not pay for packing what they multiply */,
     PANEL = 16
 };

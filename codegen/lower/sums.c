@@ -237,16 +237,23 @@ static void end_row(Kernel *k, const TileRun *t, uint32_t i, const LVal *acc) {
     else keep_row(k, t, i, acc);
 }
 
+/* A tile of so few rows is the only one: then the extents that it is cut from are few. */
+static bool few_alone(const Blocks *s, uint32_t rows) {
+    return !s->width.id && !s->strip && rows <= STREAMED_ROWS && 2 * rows < s->tile_m;
+}
+
 /* size: rows - 1 (the tile ends in a row that is there twice), or rows; id 0: rows. */
 static void run_tile(Kernel *k, const TileRun *t, uint32_t rows, LVal size) {
     Blocks *s = t->s;
     LoopBuilder *b = k->b;
     LVal acc[MAX_TILE_ROWS * MAX_TILE_PANELS];
     uint32_t panels = t->group->panels;
+    Ahead ahead = s->ahead;
+    if (few_alone(s, rows)) s->ahead = (Ahead){0};
     s->last = size.id ? l_add(b, t->first, l_sub(b, size, l_i64(b, 1))) : size;
     if (s->chained) sum_parts(k, t, rows, acc);
     else sum_part(k, t, t->part, rows, acc);
-    s->last = (LVal){0};
+    s->last = (LVal){0}, s->ahead = ahead;
     if (t->then == SUMS_FINISH && blocks_cross(k, s)) {
         CrossedRows all = {
             .group = t->group, .first = t->first, .count = size.id ? size : l_i64(b, rows), .most = rows, .acc = acc};
@@ -262,15 +269,20 @@ static void run_tile(Kernel *k, const TileRun *t, uint32_t rows, LVal size) {
     }
 }
 
+/* Of all rows, where there are any. */
+static int64_t least_rows(Kernel *k, const Blocks *s) {
+    int64_t low, high, step = dim_multiple(k->cx, s->rows);
+    dim_range(k->cx, k->scope, s->rows, &low, &high);
+    return low < 1 && step < INT32_MAX ? step : low;
+}
+
 /* Tiles have m rows or, few of them, one less: these may as well compute their last row twice, and need no code of their
  * own. */
 static bool repeats_rows(Kernel *k, const Blocks *s, uint32_t sizes) {
     enum { FEW = 32 };
-    int64_t low, high, m = s->tile_m, step = dim_multiple(k->cx, s->rows);
+    int64_t m = s->tile_m;
     if (!s->repeats || s->width.id || m < 2 || sizes != (3u << (m - 1))) return false;
-    dim_range(k->cx, k->scope, s->rows, &low, &high);
-    if (low < 1 && step < INT32_MAX) low = step; /* the least that there is something of */
-    return low >= FEW * m;
+    return least_rows(k, s) >= FEW * m;
 }
 
 /* if (size == a) … else if (size == b) … over the sizes in the set. */
@@ -317,7 +329,6 @@ static void sum_beside(Kernel *k, TileRun *t, LVal size, uint32_t sizes) {
 typedef struct TileLoop { LFor loop; LVal tile, size, end; } TileLoop;
 
 enum { MAX_FETCHED = 3 /* operands and results of an epilogue */ };
-enum { FEW_ROWS = 5 /* memory is the bound, and the hardware's own fetching of what is read in order does better */ };
 
 /* Constant panels are read from memory once a task: while its tiles run, those that come next are fetched, evenly: some lines
  * of several panels in each, so that every page of them is entered slowly.  Few tiles, or such as may be few when it runs,
@@ -325,12 +336,12 @@ enum { FEW_ROWS = 5 /* memory is the bound, and the hardware's own fetching of w
 static void fetch_ahead(Kernel *k, Blocks *s, const Rows *r, LVal tile) {
     enum { FEW_TILES = 4 /* for each panel */ };
     LoopBuilder *b = k->b;
-    int64_t rows, columns, least, most, hint = dim_hint(k->cx, s->rows), tiles = hint / s->tile_m + (hint % s->tile_m != 0);
-    dim_range(k->cx, k->scope, s->rows, &least, &most);
-    bool few = tiles < FEW_TILES * (int64_t)s->tile_n || least < FEW_TILES * (int64_t)s->tile_m;
+    int64_t rows, columns, hint = dim_hint(k->cx, s->rows), tiles = hint / s->tile_m + (hint % s->tile_m != 0);
+    bool few = tiles < FEW_TILES * (int64_t)s->tile_n || least_rows(k, s) < FEW_TILES * (int64_t)s->tile_m;
     uint32_t beside = few || s->tile_n < 2 ? s->tile_n : 2;
     s->ahead = (Ahead){.sparse = beside > 1 && tiles > 1};
-    if (s->packs || !s->next.id || (dim_const_value(k->cx, s->rows, &rows) && rows <= FEW_ROWS)) return;
+    if (s->packs || !s->next.id || (dim_const_value(k->cx, s->rows, &rows) && rows <= STREAMED_ROWS)) return;
+    if (s->tile_n % s->together) return; /* the next columns lie in the same lines */
     if (dim_const_value(k->cx, s->columns, &columns) && columns <= (int64_t)s->tile_n * PANEL) return; /* the only ones */
     LVal one = l_i64(b, 1), scale = l_i64(b, 1 << RATE_BITS), turn = l_i64(b, 0);
     LVal i = l_sub(b, tile, r->begin), each = l_sub(b, r->end, r->begin);
@@ -358,7 +369,7 @@ static void fetch_results(Kernel *k, const Blocks *s, const Group *gr, LVal firs
     uint32_t n = 0;
     int64_t depth, rows;
     if (dim_const_value(k->cx, dim_mul(k->cx, s->taps, s->channels), &depth) && depth < LEAST_DEPTH) return;
-    if ((dim_const_value(k->cx, s->rows, &rows) && rows <= FEW_ROWS) || blocks_cross(k, s)) return;
+    if ((dim_const_value(k->cx, s->rows, &rows) && rows <= STREAMED_ROWS) || blocks_cross(k, s)) return;
     for (uint32_t i = 0; i < g->params.n && n < MAX_FETCHED; i++)
         if (lies_alike(k, s, g->params.at[i])) from[n++] = k->pointers[i];
     if (s->kept.id) from[n++] = s->to;
