@@ -70,14 +70,17 @@ Val rewrite_const(Rewrite *rw, Loc loc, Const c, const TypeInfo *t) {
     return emit(rw->to, OP_const, loc, NULL, 0, attrs, COUNT(attrs));
 }
 
-/* Few rows read each weight for few multiplications: as one stream it comes from the second-level cache half as fast again. */
+/* Few rows read each weight for few multiplications: as one stream it comes from the second-level cache half as fast again.
+ * Any number of them may be few; where the first cache holds such a panel, many are as fast. */
 static bool few_rows(const Graph *g, const Node *n) {
-    enum { FEW = 4, WIDE = 64 };
+    enum { FEW = 4, WIDE = 64, SHORT = 128 };
     Context *cx = g->cx;
     const TypeInfo *y = type_info(cx, n->type);
-    int64_t rows, columns;
+    int64_t rows, columns, depth;
     uint32_t batch = contract_batch(n);
-    if (!dim_const_value(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1), &rows) || rows > FEW) return false;
+    bool known = dim_const_value(cx, dim_product(cx, y->dims + batch, y->rank - batch - 1), &rows);
+    if (known && rows > FEW) return false;
+    if (!known && (n->op != OP_dot || !dim_const_value(cx, contract_depth(g, n), &depth) || depth > SHORT)) return false;
     if (node_attr(n, ATTR_tile) || (node_attr(n, ATTR_groups) && attr_int(n, ATTR_groups) > 1)) return false;
     if (!dim_const_value(cx, y->dims[y->rank - 1], &columns)) return false;
     return (WIDE - columns % WIDE) % WIDE <= columns / 8; /* of zeros */
