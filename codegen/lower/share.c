@@ -57,10 +57,12 @@ static void ends_between(Kernel *k, const Blocks *s, LVal *ends) {
 }
 
 void share_ends(Kernel *k, const Blocks *s, LVal *ends) {
+    enum { SMALL = 64 /* units: more of them do not notice a few divisions */ };
     LoopBuilder *b = k->b;
     int64_t known;
-    if (dim_const_value(k->cx, blocks_tiles(k, s), &known) && dim_const_value(k->cx, s->columns, &known)) {
-        ends_between(k, s, ends); /* divides by constants */
+    bool constant = dim_const_value(k->cx, blocks_tiles(k, s), &known) && dim_const_value(k->cx, s->columns, &known);
+    if (constant || dim_hint(k->cx, share_range(k, s)) > SMALL) {
+        ends_between(k, s, ends);
         return;
     }
     Dim dims[3];
