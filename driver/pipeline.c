@@ -19,6 +19,7 @@ static const char *const order[] = {
     "rescale",  /* numerics fast alone; after layout, when scales lie along columns */
     "winograd", /* likewise, with scales inside the filter; operands in bf16 are better summed as they are */
     "interleave", /* after layout, before constants are laid out in panels */
+    "lines",    /* likewise; before what takes pairs of taps */
     "narrow",   /* precision bf16 alone; after layout, so that an operand is rounded where it is read */
     "bytes",    /* after layout, when filters lie along columns; what is left is packed as i32 */
     "pack",     /* after layout, so that filters are packed from where they lie */
@@ -99,7 +100,7 @@ static const PassInfo *find_pass(Context *cx, const char *name, const char *purp
 /* Passes that change bits run where they are asked for. */
 static bool wanted(const PipelineOptions *o, const char *pass) {
     if (strcmp(pass, "winograd") == 0) return o->fast && !o->bf16;
-    return strcmp(pass, "narrow") == 0 ? o->bf16 : strcmp(pass, "rescale") == 0 ? o->fast : true;
+    return strcmp(pass, "narrow") == 0 || strcmp(pass, "lines") == 0 ? o->bf16 : strcmp(pass, "rescale") == 0 ? o->fast : true;
 }
 
 static bool choose_passes(Context *cx, const PipelineOptions *o, Passes *to) {

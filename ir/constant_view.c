@@ -95,11 +95,17 @@ static uint16_t rounded(const uint8_t *at) {
     return bits & 0x7F80 ? bits : bits & 0x8000;
 }
 
+/* Of rows that make pairs: k, or the innermost taps of one channel. */
+static int64_t pair_depth(const ConstView *v) {
+    uint32_t k = v->rank - 2;
+    return k > 0 && v->dims[k] == 1 ? v->dims[k - 1] : v->dims[k];
+}
+
 /* Of f32, as bf16: a line is the pair of rows k and k + 1 of one panel. */
 static bool stream_pairs(const uint8_t *data, const ConstView *v, size_t each, SinkFn *sink, void *user) {
     uint16_t buffer[BUFFER_BYTES / 2];
     size_t held = 0;
-    int64_t depth = v->dims[v->rank - 2];
+    int64_t depth = pair_depth(v);
     Rows r = {0};
     if (!rows_begin(&r, v)) return false;
     for (int64_t first = 0, columns = r.columns; first < columns; first += PANEL_COLUMNS) {
@@ -159,7 +165,7 @@ static bool encoded(const ConstInfo *of, Encoding encoding, const ConstView *v, 
     if (!rows_begin(&r, v)) return false;
     if (!ck_align_up(r.columns, width, &columns)) return false;
     if (encoding_rows(encoding) > 1 && r.n) { /* the last row may lack partners */
-        int64_t depth = v->dims[v->rank - 2], whole;
+        int64_t depth = encoding == ENCODING_PAIR16 ? pair_depth(v) : v->dims[v->rank - 2], whole;
         if (!ck_align_up(depth, encoding_rows(encoding), &whole) || !ck_mul(r.n / depth, whole, &r.n)) return false;
     }
     if (!ck_mul(r.n, columns, &n)) return false;

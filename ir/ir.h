@@ -141,7 +141,8 @@ typedef enum Encoding {
     /* [.., K, N] f32 or i32 as [..][ceil(N/16)][K][16], tail columns zero; conv weights: K = taps * channels */
     ENCODING_PANEL16,
     /* [taps.., K, N] bf16 as [ceil(N/16)][taps][ceil(K/2)][16][2], tails zero: contractions of bf16 add the
-     * products of a pair the second first, as instruction dot_bf16 of Loop IR does. */
+     * products of a pair the second first, as instruction dot_bf16 of Loop IR does.  Filters of one channel, K = 1, have
+     * pairs of the innermost taps instead (pair_axis). */
     ENCODING_PAIR16,
     ENCODING_PANEL64, /* as PANEL16, with panels of 64 columns: few rows read them as one stream */
     /* [taps.., K, N] i8 as [ceil(N/16)][taps][ceil(K/4)][16][4], tails zero: what dot_u8 of Loop IR takes. */
@@ -167,6 +168,7 @@ Type type_encoded(Context *, Type, Encoding);
 Type type_tuple(Context *, uint32_t n, const Type *elements);
 const TypeInfo *type_info(Context *, Type);
 Dim type_elements(Context *, Type);        /* product of the dims */
+uint32_t pair_axis(Context *, uint32_t rank, const Dim *dims); /* along which ENCODING_PAIR16 makes pairs */
 bool type_same_dims(const TypeInfo *, const TypeInfo *); /* as many, each the same expression */
 void type_print(Context *, Text *, Type);  /* "f32[batch,128]{panel16}", "(f32[2], i64[])" */
 bool type_is_static(Context *, Type);

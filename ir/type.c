@@ -29,6 +29,10 @@ int64_t encoding_rows(Encoding e) { return e == ENCODING_PAIR16 ? 2 : e == ENCOD
 
 DType encoding_dtype(Encoding e, DType t) { return e == ENCODING_PAIR16 ? DT_bf16 : e == ENCODING_QUAD16 ? DT_i8 : t; }
 
+uint32_t pair_axis(Context *cx, uint32_t rank, const Dim *dims) {
+    return rank > 2 && dim_is(cx, dims[rank - 2], 1) ? rank - 3 : rank - 2;
+}
+
 static const TypeInfo poison_type = {.dtype = DT_none};
 
 static TypeTable *table(Context *cx) {

@@ -4,7 +4,7 @@
  * every tier reads: half the bytes, and one instruction for two products where the CPU has one.  Any other operand is rounded
  * where it is made, for all its readers (they widen it again), so that pass `fuse` stores it once, in half the bytes; inputs
  * and results of the graph stay as they are.  What is computed between two contractions stays f32, and so do convolutions of
- * few channels, whose pairs would be mostly empty.
+ * few channels, whose pairs would be mostly empty; of one channel pairs are taps side by side (pass `lines`).
  * Of `attend` the values are rounded; its exponentials then are where they meet them.
  * Source: Intel SDM 2C, VDPBF16PS.
  */
@@ -27,13 +27,26 @@ static bool meets_in_pairs(const Graph *g, const Node *n) {
     return !dim_const_value(g->cx, w->dims[w->rank - 2], &depth) || depth >= LEAST_CHANNELS;
 }
 
+/* Of one channel the taps of a line, which must not leave it. */
+static bool pairs_taps(const Graph *g, const Node *n) {
+    Context *cx = g->cx;
+    const TypeInfo *w = val_type(g, n->in[1]);
+    uint32_t last = w->rank - 3;
+    int64_t low, high;
+    if (attr_int(n, ATTR_groups) != 1 || attr_ints(n, ATTR_dilation, NULL)[last] != 1) return false;
+    if (dim_is(cx, w->dims[last], 1)) return false;
+    return dim_const_value(cx, attr_dims(n, ATTR_low, NULL)[last], &low) && low <= 0 &&
+           dim_const_value(cx, attr_dims(n, ATTR_high, NULL)[last], &high) && high <= 0;
+}
+
 static bool takes_pairs(const Graph *g, const Node *n) {
     int64_t channels;
     Scalar splat;
     if (!wants_panels(g, n) || n->op == OP_winograd || val_splat(g, n->in[0], &splat)) return false;
     const TypeInfo *w = val_type(g, n->in[1]);
     if (w->dtype != DT_f32) return false;
-    return n->op != OP_conv || !dim_const_value(g->cx, w->dims[w->rank - 2], &channels) || channels >= LEAST_CHANNELS;
+    if (n->op != OP_conv || !dim_const_value(g->cx, w->dims[w->rank - 2], &channels) || channels >= LEAST_CHANNELS) return true;
+    return channels == 1 && pairs_taps(g, n);
 }
 
 typedef struct Narrowed {

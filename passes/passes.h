@@ -1,7 +1,7 @@
 /* passes.h: Graph -> Graph.  The one header of this layer.
  *
  * A pass never changes its input, keeps types, parameters and results, and keeps the bits of every result (exact laws only);
- * `rescale`, `winograd` and `narrow`, which run where they are asked for, round otherwise.
+ * `rescale`, `winograd`, `lines` and `narrow`, which run where they are asked for, round otherwise.
  * It returns NULL after a diagnostic.  Regions are closed graphs and go through every pass too.
  */
 #pragma once

@@ -358,10 +358,11 @@ static bool fits_tiles(const Choice *c) {
     if (!c->target->tiles_bf16 || !n || op_info[n->op].kind != KIND_CONTRACT ||
         val_type(c->body, n->in[1])->encoding != ENCODING_PAIR16)
         return false;
+    const TypeInfo *y = type_info(c->cx, n->type), *w = val_type(c->body, n->in[1]);
+    if (n->op == OP_conv && pair_axis(c->cx, w->rank, w->dims) + 2 < w->rank) return false; /* pairs of taps */
     if ((node_attr(n, ATTR_groups) && attr_int(n, ATTR_groups) != 1) || pieces_of(c->body, n) > 1) return false;
     for (uint32_t i = 1; i < c->body->nodes.n; i++)
         if (op_info[c->body->nodes.at[i].op].traits & FAILS) return false; /* a kernel that fails keeps the registers */
-    const TypeInfo *y = type_info(c->cx, n->type);
     int64_t rows = known(c->cx, dim_product(c->cx, y->dims, y->rank - 1));
     return contract_batch(n) == 0 && (rows < 1 || rows > MOST_SPARED);
 }

@@ -50,6 +50,8 @@ Blocks blocks_at(Kernel *k, Val anchor) {
     s.units = blocks_units(k, &s);
     s.taps = conv ? dim_product(cx, s.w->dims, s.w->rank - 2) : dim_const(cx, 1);
     s.channels = s.w->dims[s.w->rank - 2];
+    s.runs = conv && s.w->encoding == ENCODING_PAIR16 && pair_axis(cx, s.w->rank, s.w->dims) == s.w->rank - 3;
+    if (s.runs) s.channels = s.w->dims[s.w->rank - 3], s.taps = dim_product(cx, s.w->dims, s.w->rank - 3);
     s.chunk = attr_int(s.node, ATTR_chunk);
     s.whole = prove(cx, k->scope, REL_LE, dim_mul(cx, s.taps, s.channels), dim_const(cx, s.chunk)) == YES;
     s.packs = s.w->encoding == ENCODING_DENSE, s.pairs = s.w->dtype == DT_bf16 && (k->fma || !s.packs);

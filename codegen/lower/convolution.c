@@ -5,6 +5,7 @@
  * under the tap, or to a row of zeros where the tap lies outside the image: no halo, no border code.  Where channels are not
  * contiguous (the model's own channels-first input) the value is switched off instead.  Where tiles lie in lines of the
  * image, a tile's rows lie at constant distances, only its ends may leave the line, and taps above and below are skipped.
+ * Of one channel in pairs of bf16 a row of taps, which never leaves the line, takes the place of a tap's channels.
  * Source: docs/cpu.md "Second machine", "Convolution, dense NHWC".
  */
 #include "tile.h"
@@ -115,7 +116,7 @@ static Tap tap_at(Kernel *k, const Blocks *s, const Image *im, LVal value, LVal 
     Fact fact[] = {{REL_LT, tap, s->taps}};
     Tap t;
     kernel_enter(k, &scope, fact, 1);
-    for (uint32_t i = im->spatial; i-- > 0;) {
+    for (uint32_t i = im->spatial - s->runs; i-- > 0;) {
         Dim r = i ? kernel_simplify(k, dim_mod(cx, tap, s->w->dims[i])) : tap;
         if (i) tap = kernel_simplify(k, dim_fdiv(cx, tap, s->w->dims[i]));
         shift = dim_muli(cx, r, im->dilation[i]);
@@ -314,6 +315,8 @@ void convolution_place(Kernel *k, Blocks *s) {
     Image *image = arena_new_array(k->arena, Image, 1);
     check_groups(k, s);
     *image = image_of(k, s->node);
+    if (s->runs && image->checked[image->spatial - 1]) diag_fatal(k->cx, "schedule: a row of taps in pairs leaves its line");
+    if (s->runs) image->channel = dim_muli(k->cx, image->axis[image->spatial - 1], image->dilation[image->spatial - 1]);
     plan_runs(k, s, image);
     s->accumulate = accumulate, s->repeats = true;
     s->state = image;

@@ -72,6 +72,7 @@ struct Blocks {
     DType compute;
     uint32_t batch;              /* leading axes that x and w have in common */
     Dim rows, columns, taps, channels;
+    bool runs;                   /* one channel, in pairs: a row of taps counts as a tap's channels */
     uint32_t pieces, units;      /* panels that results are made of together (contract_pieces), and so often: one group */
     Dim width;                   /* rows of a line that no tile leaves; id 0: tiles lie as they come */
     int64_t chunk;

@@ -121,13 +121,15 @@ static bool unpack_panels(Interp *ip, const Tensor *t, int64_t batch, int64_t k,
     return true;
 }
 
-/* Pairs of bf16: [ceil(n/16)][taps][ceil(k/2)][16][2] -> [taps][k][n]. */
+/* Pairs of bf16: [ceil(n/16)][taps][ceil(k/2)][16][2] -> [taps][k][n]; of one channel, k is the innermost of the taps. */
 static bool unpack_pairs(Interp *ip, const Tensor *t, int64_t taps, int64_t k, int64_t n,
                          Tensor *out) {
     if (!tensor_alloc(ip, t->dtype, t->rank, t->dims, out))
         return false;
     const uint16_t *from = t->data;
     uint16_t *to = out->data;
+    if (k == 1 && t->rank > 2)
+        k = t->dims[t->rank - 3], taps /= k;
     int64_t pairs = (k + 1) / 2;
     for (int64_t tap = 0; tap < taps; tap++)
         for (int64_t i = 0; i < k; i++)

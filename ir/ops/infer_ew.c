@@ -51,7 +51,7 @@ static bool stored_elements(Context *cx, Encoding encoding, uint32_t rank, const
             return false;
         if (i + 1 == rank && !ck_align_up(extent, columns, &extent))
             return false;
-        if (i + 2 == rank && !ck_align_up(extent, encoding_rows(encoding), &extent))
+        if (i == (encoding == ENCODING_PAIR16 ? pair_axis(cx, rank, dims) : rank - 2) && !ck_align_up(extent, encoding_rows(encoding), &extent))
             return false;
         if (!ck_mul(n, extent, &n))
             return false;

@@ -49,7 +49,7 @@ mistake() {
     [ "$(cat stderr)" = "$text" ] || { echo "$*: expected exactly '$text', found"; cat stderr; return 1; }
     ls -R | cmp - before || { echo "$*: left something behind"; return 1; }
 }
-passes='passes: canon sink attend expand permute align rescale winograd interleave narrow bytes pack regroup fuse join schedule together plan'
+passes='passes: canon sink attend expand permute align rescale winograd interleave lines narrow bytes pack regroup fuse join schedule together plan'
 declare='write name=7, name=1..64 or name=1..64%8'
 mistake 1 'short.onnx: error: broken ModelProto message: field longer than its message; is this an ONNX model?' short.onnx -o out/l.so
 mistake 1 'empty.onnx: error: broken ModelProto message: it holds no graph; is this an ONNX model?' empty.onnx -o out/l.so
