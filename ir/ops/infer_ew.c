@@ -45,13 +45,14 @@ Type infer_param(Infer *k) {
 static bool stored_elements(Context *cx, Encoding encoding, uint32_t rank, const Dim *dims,
                             uint64_t *elements) {
     int64_t n = 1, columns = encoding_columns(encoding);
+    uint32_t rows = encoding == ENCODING_PAIR16 ? pair_axis(cx, rank, dims) : rank - 2;
     for (uint32_t i = 0; i < rank; i++) {
         int64_t extent;
         if (!dim_const_value(cx, dims[i], &extent))
             return false;
         if (i + 1 == rank && !ck_align_up(extent, columns, &extent))
             return false;
-        if (i == (encoding == ENCODING_PAIR16 ? pair_axis(cx, rank, dims) : rank - 2) && !ck_align_up(extent, encoding_rows(encoding), &extent))
+        if (i == rows && !ck_align_up(extent, encoding_rows(encoding), &extent))
             return false;
         if (!ck_mul(n, extent, &n))
             return false;
