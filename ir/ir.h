@@ -229,7 +229,7 @@ typedef enum AttrKey {
 typedef enum AttrType {
     AT_INT, AT_FLOAT, AT_INTS, AT_DIM, AT_DIMS, AT_DTYPE, AT_TEXT, AT_CONST, AT_GRAPH, AT_SCHEDULE
 } AttrType;
-enum { FAILS = 1, REREADS = 2, ALIAS = 4, OVERWRITES = 8 };   /* traits of ops: see ops.def */
+enum { FAILS = 1, REREADS = 2, ALIAS = 4, OVERWRITES = 8, CROWDED = 16 }; /* traits of ops: see ops.def */
 typedef struct OpInfo {
     const char *name;
     int operands;            /* or ANY */

@@ -537,12 +537,14 @@ static void streams(const Choice *c, Schedule *s) {
     }
 }
 
-/* Long chains of arithmetic on an element: eight vectors side by side (four where the last axis is cut so), each step of which
- * the machine starts without looking ahead; chains one after the other fill its queues.  Narrow registers have no room. */
+/* Long chains of arithmetic on an element: eight vectors side by side (four where the last axis is cut so, or registers are
+ * taken), each step of which the machine starts without looking ahead; chains one after the other fill its queues.  Narrow
+ * registers have no room. */
 static void pointwise(const Choice *c, Schedule *s) {
-    enum { CHAIN = 20 /* elementary operations */, WIDE = 128, LEAST = 4096 };
+    enum { CHAIN = 20 /* elementary operations */, CROWDED_CHAIN = 24, WIDE = 128, LEAST = 4096 };
     const TypeInfo *y = val_type(c->body, c->body->results.at[0]);
     int64_t cost = 0;
+    bool crowded = false;
     streams(c, s);
     if (c->anchor || c->target->vector_bytes < 64 || y->rank == 0 || dtype_bytes(y->dtype) != 4) return;
     int64_t last = dim_hint(c->cx, y->dims[y->rank - 1]);
@@ -550,9 +552,9 @@ static void pointwise(const Choice *c, Schedule *s) {
     for (uint32_t i = 1; i < c->body->nodes.n; i++) {
         const OpInfo *op = &op_info[c->body->nodes.at[i].op];
         if (op->kind == KIND_INDEXED) return;
-        if (op->kind == KIND_EW) cost += op->cost;
+        if (op->kind == KIND_EW) cost += op->cost, crowded |= op->traits & CROWDED;
     }
-    if (cost >= CHAIN) s->field[SCHED_lanes] = last % WIDE ? WIDE / 2 : WIDE;
+    if (cost >= (crowded ? CROWDED_CHAIN : CHAIN)) s->field[SCHED_lanes] = crowded || last % WIDE ? WIDE / 2 : WIDE;
 }
 
 static void transposed(const Choice *c, Schedule *s) {
