@@ -122,6 +122,16 @@ static Val in_bf16(Graph *g, Val v) {
     return emit(g, node(g, v)->op, node(g, v)->loc, &below, 1, node(g, v)->attrs, node(g, v)->n_attrs);
 }
 
+/* A sum's own rounding is far below that of its products' operands, for which f32 keeps chunks short: longer ones spare the
+ * additions between them (ResNet-50 -4 %, BERT -2.5; 512 products: -4, -0.5). */
+static Val with_long_chunks(Rewrite *rw, const Node *old, const Val *in) {
+    enum { LEAST = 128, LONG = 1024 };
+    Attr *attrs = arena_copy(rw->to->arena, old->attrs, old->n_attrs * sizeof *attrs);
+    for (uint32_t i = 0; i < old->n_attrs; i++)
+        if (attrs[i].key == ATTR_chunk && attrs[i].as.i >= LEAST && attrs[i].as.i < LONG) attrs[i].as.i = LONG;
+    return emit(rw->to, old->op, old->loc, in, old->n_in, attrs, old->n_attrs);
+}
+
 static Val narrow_contraction(Rewrite *rw, const Node *old, const Val *in) {
     Const c;
     if (!takes_pairs(rw->from, old) || !(c = pairs_of(rw, old->in[1])).id) {
@@ -132,7 +142,7 @@ static Val narrow_contraction(Rewrite *rw, const Node *old, const Val *in) {
     TypeInfo w = *val_type(rw->from, old->in[1]);
     w.dtype = DT_bf16;
     Val operands[] = {in_bf16(rw->to, in[0]), rewrite_const(rw, node(rw->from, old->in[1])->loc, c, &w)};
-    return rewrite_copy(rw, old, operands);
+    return with_long_chunks(rw, old, operands);
 }
 
 static Val narrow(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
