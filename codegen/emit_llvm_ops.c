@@ -388,24 +388,17 @@ static LLVMValueRef dot_bf16(LlvmPrinter *p, LLVMValueRef *in, uint32_t lanes) {
     return sum;
 }
 
-/* Of sixteen lanes of i32 `first` and those behind it, so many. */
-static LLVMValueRef lanes_from(LlvmPrinter *p, LLVMValueRef v, uint32_t first, uint32_t n) {
-    LLVMValueRef at[64];
-    for (uint32_t i = 0; i < n; i++) at[i] = LLVMConstInt(i32_type(p), first + i, 0);
-    return LLVMBuildShuffleVector(p->builder, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(at, n), "");
-}
-
 /* The sum of products of two i16 in each i32, by the instruction that the target has for so many lanes (at most): exact. */
 static LLVMValueRef dot_i16(LlvmPrinter *p, LLVMValueRef x, LLVMValueRef w, uint32_t lanes, uint32_t most) {
     const char *name = most == 16  ? "llvm.x86.avx512.pmaddw.d.512"
                        : most == 8 ? "llvm.x86.avx2.pmadd.wd"
                                    : "llvm.x86.sse2.pmadd.wd";
     if (lanes == most) return llvm_intrinsic(p, name, NULL, 0, (LLVMValueRef[]){x, w}, 2);
-    uint32_t half = lanes / 2;
-    LLVMValueRef low = dot_i16(p, lanes_from(p, x, 0, lanes), lanes_from(p, w, 0, lanes), half, most),
-                 high = dot_i16(p, lanes_from(p, x, lanes, lanes), lanes_from(p, w, lanes, lanes), half, most), at[64];
-    for (uint32_t i = 0; i < lanes; i++) at[i] = LLVMConstInt(i32_type(p), i, 0);
-    return LLVMBuildShuffleVector(p->builder, low, high, LLVMConstVector(at, lanes), "");
+    int64_t all[MAX_LANES];
+    LLVMValueRef low = dot_i16(p, llvm_half(p, x, 0), llvm_half(p, w, 0), lanes / 2, most),
+                 high = dot_i16(p, llvm_half(p, x, 1), llvm_half(p, w, 1), lanes / 2, most);
+    for (uint32_t i = 0; i < lanes; i++) all[i] = i;
+    return shuffle(p, low, high, all, lanes);
 }
 
 /* Byte i of each u32, widened. */

@@ -101,54 +101,46 @@ static int64_t pair_depth(const ConstView *v) {
     return k > 0 && v->dims[k] == 1 ? v->dims[k - 1] : v->dims[k];
 }
 
-/* Of f32, as bf16: a line is the pair of rows k and k + 1 of one panel. */
-static bool stream_pairs(const uint8_t *data, const ConstView *v, size_t each, SinkFn *sink, void *user) {
-    uint16_t buffer[BUFFER_BYTES / 2];
-    size_t held = 0;
-    int64_t depth = pair_depth(v);
-    Rows r = {0};
-    if (!rows_begin(&r, v)) return false;
-    for (int64_t first = 0, columns = r.columns; first < columns; first += PANEL_COLUMNS) {
-        int64_t n = columns - first < PANEL_COLUMNS ? columns - first : PANEL_COLUMNS;
-        rows_begin(&r, v);
-        for (int64_t row = 0; row < r.n; row++, rows_next(&r)) {
-            int64_t k = row % depth;
-            const uint8_t *from = data + (r.at + first * r.step) * (int64_t)each;
-            if (held == COUNT(buffer) && !sink(user, buffer, sizeof buffer)) return false;
-            if (held == COUNT(buffer)) held = 0;
-            if (k % 2 == 0) memset(buffer + held, 0, 2 * PANEL_COLUMNS * sizeof *buffer);
-            for (int64_t i = 0; i < n; i++) buffer[held + (size_t)(2 * i + k % 2)] = rounded(from + i * r.step * (int64_t)each);
-            if (k % 2 || k + 1 == depth) held += 2 * PANEL_COLUMNS;
-        }
-    }
-    return !held || sink(user, buffer, held * sizeof *buffer);
+/* One element, stored. */
+typedef void StoreFn(uint8_t *to, const uint8_t *from);
+static void store_bf16(uint8_t *to, const uint8_t *from) {
+    uint16_t x = rounded(from);
+    memcpy(to, &x, sizeof x);
 }
+static void store_low_byte(uint8_t *to, const uint8_t *from) { *to = *from; } /* of whatever integer type */
 
-/* The low byte of a number in memory, of whatever integer type. */
-static int8_t low_byte(const uint8_t *at) { return (int8_t)*at; }
-
-/* Of i8 or i32, as i8: a line is rows k to k + 3 of one panel. */
-static bool stream_quads(const uint8_t *data, const ConstView *v, size_t each, SinkFn *sink, void *user) {
-    int8_t buffer[BUFFER_BYTES];
-    size_t held = 0;
-    int64_t depth = v->dims[v->rank - 2];
+/* A line is `together` rows, from a multiple of that on, of one panel, side by side in each column; size: bytes stored. */
+static bool stream_groups(const uint8_t *data, const ConstView *v, size_t each, int64_t depth, int64_t together, size_t size,
+                          StoreFn *store, SinkFn *sink, void *user) {
+    uint8_t buffer[BUFFER_BYTES];
+    size_t held = 0, line = (size_t)together * PANEL_COLUMNS * size;
     Rows r = {0};
     if (!rows_begin(&r, v)) return false;
     for (int64_t first = 0, columns = r.columns; first < columns; first += PANEL_COLUMNS) {
         int64_t n = columns - first < PANEL_COLUMNS ? columns - first : PANEL_COLUMNS;
         rows_begin(&r, v);
         for (int64_t row = 0; row < r.n; row++, rows_next(&r)) {
-            int64_t k = row % depth;
+            int64_t k = row % depth, beside = k % together;
             const uint8_t *from = data + (r.at + first * r.step) * (int64_t)each;
-            if (held == COUNT(buffer) && !sink(user, buffer, sizeof buffer)) return false;
-            if (held == COUNT(buffer)) held = 0;
-            if (k % 4 == 0) memset(buffer + held, 0, 4 * PANEL_COLUMNS);
-            int8_t *to = buffer + held + k % 4;
-            for (int64_t i = 0; i < n; i++) to[4 * i] = low_byte(from + i * r.step * (int64_t)each);
-            if (k % 4 == 3 || k + 1 == depth) held += 4 * PANEL_COLUMNS;
+            if (held == sizeof buffer && !sink(user, buffer, sizeof buffer)) return false;
+            if (held == sizeof buffer) held = 0;
+            if (beside == 0) memset(buffer + held, 0, line);
+            for (int64_t i = 0; i < n; i++)
+                store(buffer + held + (size_t)(together * i + beside) * size, from + i * r.step * (int64_t)each);
+            if (beside + 1 == together || k + 1 == depth) held += line;
         }
     }
     return !held || sink(user, buffer, held);
+}
+
+/* Of f32, as bf16: the pair of rows k and k + 1. */
+static bool stream_pairs(const uint8_t *data, const ConstView *v, size_t each, SinkFn *sink, void *user) {
+    return stream_groups(data, v, each, pair_depth(v), 2, sizeof(uint16_t), store_bf16, sink, user);
+}
+
+/* Of i8 or i32, as i8: rows k to k + 3. */
+static bool stream_quads(const uint8_t *data, const ConstView *v, size_t each, SinkFn *sink, void *user) {
+    return stream_groups(data, v, each, v->dims[v->rank - 2], 4, 1, store_low_byte, sink, user);
 }
 
 typedef bool StreamFn(const uint8_t *data, const ConstView *, size_t each, SinkFn *,

@@ -28,10 +28,7 @@ static Val shorten(Rewrite *rw, const Node *old, Val old_val, const Val *in) {
     if (!dtype_is_float(val_dtype(rw->from, old_val)) || !node_attr(old, ATTR_chunk)) return (Val){0};
     int64_t chain = longest_chain(rw, old, in[1]);
     if (!chain || attr_int(old, ATTR_chunk) <= chain) return (Val){0};
-    Attr *attrs = arena_copy(rw->to->arena, old->attrs, old->n_attrs * sizeof *attrs);
-    for (uint32_t i = 0; i < old->n_attrs; i++)
-        if (attrs[i].key == ATTR_chunk) attrs[i].as.i = chain;
-    return emit(rw->to, old->op, old->loc, in, old->n_in, attrs, old->n_attrs);
+    return rewrite_chunk(rw, old, in, chain);
 }
 
 static Val expand(Rewrite *rw, const Node *old, Val old_val, const Val *in) {

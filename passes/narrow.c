@@ -126,10 +126,9 @@ static Val in_bf16(Graph *g, Val v) {
  * additions between them (ResNet-50 -4 %, BERT -2.5; 512 products: -4, -0.5). */
 static Val with_long_chunks(Rewrite *rw, const Node *old, const Val *in) {
     enum { LEAST = 128, LONG = 1024 };
-    Attr *attrs = arena_copy(rw->to->arena, old->attrs, old->n_attrs * sizeof *attrs);
-    for (uint32_t i = 0; i < old->n_attrs; i++)
-        if (attrs[i].key == ATTR_chunk && attrs[i].as.i >= LEAST && attrs[i].as.i < LONG) attrs[i].as.i = LONG;
-    return emit(rw->to, old->op, old->loc, in, old->n_in, attrs, old->n_attrs);
+    const Attr *chunk = node_attr(old, ATTR_chunk);
+    bool is_short = chunk && chunk->as.i >= LEAST && chunk->as.i < LONG;
+    return is_short ? rewrite_chunk(rw, old, in, LONG) : rewrite_copy(rw, old, in);
 }
 
 static Val narrow_contraction(Rewrite *rw, const Node *old, const Val *in) {

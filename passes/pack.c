@@ -70,6 +70,13 @@ Val rewrite_const(Rewrite *rw, Loc loc, Const c, const TypeInfo *t) {
     return emit(rw->to, OP_const, loc, NULL, 0, attrs, COUNT(attrs));
 }
 
+Val rewrite_chunk(Rewrite *rw, const Node *old, const Val *in, int64_t chunk) {
+    Attr *attrs = arena_copy(rw->to->arena, old->attrs, old->n_attrs * sizeof *attrs);
+    for (uint32_t i = 0; i < old->n_attrs; i++)
+        if (attrs[i].key == ATTR_chunk) attrs[i].as.i = chunk;
+    return emit(rw->to, old->op, old->loc, in, old->n_in, attrs, old->n_attrs);
+}
+
 /* Few rows read each weight for few multiplications: as one stream it comes from the second-level cache half as fast again.
  * Any number of them may be few; where the first cache holds such a panel, many are as fast. */
 static bool few_rows(const Graph *g, const Node *n) {

@@ -31,9 +31,11 @@ bool operand_strides(const Graph *, Val v);
 
 /* pack.c: v is views of a dense constant at an affine address. */
 bool find_view(const Graph *, Val v, ConstView *out);
-/* An f32 contraction whose right operand is packed where it is constant. */
+/* A contraction of f32 or i32 whose right operand is packed where it is constant. */
 bool wants_panels(const Graph *, const Node *);
 Val rewrite_const(Rewrite *, Loc, Const, const TypeInfo *);
+/* The contraction with these operands, K cut into chunks of so many. */
+Val rewrite_chunk(Rewrite *, const Node *, const Val *in, int64_t chunk);
 
 /* schedule.c: the body's nodes, as bits, that schedule field `stage` may name. */
 int64_t schedule_stageable(Context *, const Graph *body);

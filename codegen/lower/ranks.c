@@ -43,15 +43,15 @@ bool ranks_by_keys(Kernel *k, const Lines *l) {
            prove(cx, k->scope, REL_LE, wanted(l), dim_const(cx, FEW)) != YES;
 }
 
-/* Keys that candidates take, at most. */
-static Dim most_keys(Kernel *k, const Lines *l) {
-    return dim_addi(k->cx, dim_muli(k->cx, wanted(l), takes_all(k, l) ? 1 : 2), LANES);
+/* Keys that candidates for so many take, at most. */
+static Dim most_keys(Kernel *k, const Lines *l, Dim many) {
+    return dim_addi(k->cx, dim_muli(k->cx, many, takes_all(k, l) ? 1 : 2), LANES);
 }
 
 /* In sizes of inputs: memory is planned before anything is found. */
 Dim ranks_scratch(Kernel *k, const Lines *l) {
-    Dim most = dim_addi(k->cx, dim_muli(k->cx, dim_upper(k->cx, wanted(l)), takes_all(k, l) ? 1 : 2), LANES + SPARE);
-    return dim_muli(k->cx, most, 2 * dtype_bytes(DT_i64));
+    Dim most = most_keys(k, l, dim_upper(k->cx, wanted(l)));
+    return dim_muli(k->cx, dim_addi(k->cx, most, SPARE), 2 * dtype_bytes(DT_i64));
 }
 
 /* The upper half of a key: ascends where elements come later; below INT32_MAX. */
@@ -225,7 +225,7 @@ static void visit(Ranks *r, Dim first, LVal *state) {
 LVal ranks_of_line(Kernel *k, Lines *l, LVal limit) {
     LoopBuilder *b = k->b;
     Ranks r = {.k = k, .l = l, .limit = limit, .all = takes_all(k, l)};
-    r.room = kernel_dim(k, most_keys(k, l));
+    r.room = kernel_dim(k, most_keys(k, l, wanted(l)));
     r.keys = l_inst(b, LOP_recast, lt_pointer(DT_i64), &k->scratch, 1, 0);
     r.other = l_offset(b, r.keys, l_add(b, r.room, l_i64(b, SPARE)));
     LVal state[] = {l_i64(b, 0), l_int(b, lt_scalar(DT_i32), INT32_MAX)};
